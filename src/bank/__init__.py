@@ -1,0 +1,1 @@
+"""The bank: an application of mainstem, and its acceptance test."""

@@ -1,0 +1,222 @@
+"""One debit card: its events and state, how the state evolves, and what each command decides."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from mainstem import Command, Decider, Event, Refused, Stamp, StateRow, Table
+
+Money = Decimal
+"""An amount with two places, never a float."""
+
+MAX_AMOUNT = Money("9999999999999999.99")
+"""What decimal(18,2) holds."""
+
+ZERO = Money("0.00")
+
+
+class CardOpened(Event, frozen=True):
+    limit: Money
+
+
+class MoneyWithdrawn(Event, frozen=True):
+    amount: Money
+
+
+class MoneyRepaid(Event, frozen=True):
+    amount: Money
+
+
+class LimitChanged(Event, frozen=True):
+    limit: Money
+
+
+class CardBlocked(Event, frozen=True):
+    reason: str
+
+
+class CardUnblocked(Event, frozen=True):
+    pass
+
+
+class CardClosed(Event, frozen=True):
+    pass
+
+
+CardEvent = CardOpened | MoneyWithdrawn | MoneyRepaid | LimitChanged | CardBlocked | CardUnblocked | CardClosed
+Status = Literal["unopened", "active", "blocked", "closed"]
+
+
+class Card(Struct, frozen=True):
+    """The state. `limit - used` is the balance: what can still be withdrawn."""
+
+    status: Status = "unopened"
+    limit: Money = ZERO
+    used: Money = ZERO
+
+    @property
+    def balance(self) -> Money:
+        return self.limit - self.used
+
+
+def evolve(card: Card, event: Event) -> Card:
+    """The card after the event."""
+    match event:
+        case MoneyWithdrawn():
+            return replace(card, used=card.used + event.amount)
+        case MoneyRepaid():
+            return replace(card, used=card.used - event.amount)
+        case CardOpened():
+            return Card("active", event.limit)
+        case LimitChanged():
+            return replace(card, limit=event.limit)
+        case CardBlocked():
+            return replace(card, status="blocked")
+        case CardUnblocked():
+            return replace(card, status="active")
+        case CardClosed():
+            return replace(card, status="closed")
+    raise TypeError(f"{type(event).__name__} is no event of a card")
+
+
+class CardCommand(Command, frozen=True, tag=True):
+    card: str
+
+
+class OpenCard(CardCommand, frozen=True):
+    limit: Money
+
+
+class Withdraw(CardCommand, frozen=True):
+    amount: Money
+
+
+class Repay(CardCommand, frozen=True):
+    amount: Money
+
+
+class ChangeLimit(CardCommand, frozen=True):
+    limit: Money
+
+
+class BlockCard(CardCommand, frozen=True):
+    reason: str
+
+
+class UnblockCard(CardCommand, frozen=True):
+    pass
+
+
+class CloseCard(CardCommand, frozen=True):
+    pass
+
+
+def decide(card: Card, command: CardCommand) -> Sequence[CardEvent]:
+    """The events that the command leads to, none where it changes nothing. Raises Refused."""
+    if isinstance(command, OpenCard):
+        return _open(card, command)
+    if card.status == "unopened":
+        raise Refused("card-unknown", f"Card {command.card} does not exist")
+    if card.status == "closed":
+        raise Refused("card-closed", f"Card {command.card} is closed")
+    match command:
+        case Withdraw():
+            return _withdraw(card, command)
+        case Repay():
+            return _repay(card, command)
+        case ChangeLimit():
+            return _change_limit(card, command)
+        case BlockCard():
+            return [] if card.status == "blocked" else [CardBlocked(reason=command.reason)]
+        case UnblockCard():
+            return [] if card.status == "active" else [CardUnblocked()]
+        case CloseCard():
+            return _close(card, command)
+    raise TypeError(f"{type(command).__name__} is no command for a card")
+
+
+def _open(card: Card, command: OpenCard) -> Sequence[CardEvent]:
+    if card.status != "unopened":
+        raise Refused("card-exists", f"Card {command.card} exists already")
+    return [CardOpened(limit=_amount(command.limit, "limit", zero_allowed=True))]
+
+
+def _withdraw(card: Card, command: Withdraw) -> Sequence[CardEvent]:
+    amount = _amount(command.amount)
+    if card.status == "blocked":
+        raise Refused("card-blocked", f"Card {command.card} is blocked")
+    if amount > card.balance:
+        text = f"Card {command.card} not able to withdraw {_plain(amount)}. Balance is {_plain(card.balance)}"
+        raise Refused("insufficient-balance", text)
+    return [MoneyWithdrawn(amount=amount)]
+
+
+def _repay(card: Card, command: Repay) -> Sequence[CardEvent]:
+    amount = _amount(command.amount)
+    if amount > card.used:
+        text = f"Card {command.card} cannot be repaid {_plain(amount)}. Used is {_plain(card.used)}"
+        raise Refused("repayment-too-large", text)
+    return [MoneyRepaid(amount=amount)]
+
+
+def _change_limit(card: Card, command: ChangeLimit) -> Sequence[CardEvent]:
+    limit = _amount(command.limit, "limit", zero_allowed=True)
+    if limit < card.used:
+        text = f"Card {command.card} cannot have the limit {_plain(limit)}. Used is {_plain(card.used)}"
+        raise Refused("limit-below-used", text)
+    return [] if limit == card.limit else [LimitChanged(limit=limit)]
+
+
+def _close(card: Card, command: CloseCard) -> Sequence[CardEvent]:
+    if card.used:
+        raise Refused("card-in-use", f"Card {command.card} cannot be closed. Used is {_plain(card.used)}")
+    return [CardClosed()]
+
+
+def _amount(value: Money, name: str = "amount", *, zero_allowed: bool = False) -> Money:
+    """The amount with exactly two places. Raises Refused for what is no amount of money."""
+    lowest = ZERO if zero_allowed else Money("0.01")
+    if not (value.is_finite() and lowest <= value <= MAX_AMOUNT):
+        raise Refused("invalid-amount", f"The {name} must be from {lowest} to {MAX_AMOUNT}")
+    exact = value.quantize(ZERO)
+    if exact != value:
+        raise Refused("invalid-amount", f"The {name} must have at most two places after the point")
+    return exact
+
+
+def _plain(value: Money) -> str:
+    """As the seed's messages show money: 10000 rather than 10000.00, 10.50 as it is."""
+    return f"{value:.0f}" if value == value.to_integral_value() else f"{value:.2f}"
+
+
+class DebitCard(Struct, frozen=True):
+    """The state row, whose changes are captured: the seed's table, and what its readers need beside it."""
+
+    id: str
+    initial_limit: Money
+    used_limit: Money
+    status: str
+    version: int
+    occurred_at_ms: int
+
+
+DEBIT_CARD = Table("debit_card", DebitCard, key=("id",))
+
+
+def _row(card: Card, stamp: Stamp) -> DebitCard:
+    return DebitCard(stamp.aggregate_id, card.limit, card.used, card.status, stamp.version, stamp.occurred_at_ms)
+
+
+CARD: Decider[CardCommand, Event, Card] = Decider(
+    category="debit_card",
+    initial=Card(),
+    decide=decide,
+    evolve=evolve,
+    target=lambda command: command.card,
+    commands=(OpenCard, Withdraw, Repay, ChangeLimit, BlockCard, UnblockCard, CloseCard),
+    events=(CardOpened, MoneyWithdrawn, MoneyRepaid, LimitChanged, CardBlocked, CardUnblocked, CardClosed),
+    state_row=StateRow(DEBIT_CARD, _row),
+)

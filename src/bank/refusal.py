@@ -1,0 +1,48 @@
+"""Refused commands, to be looked at: a row for each that the command side kept."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from mainstem import REFUSAL_TOPIC, Binding, Change, Rows, Table, changes_of
+
+GROUP = "refusal"
+
+
+class _Kept(Struct, frozen=True):
+    """The columns of the command side's table that this view shows."""
+
+    stream: str
+    command: str
+    reason: str
+    text: str
+    refused_at_ms: int
+    actor: str
+
+
+class Refusal(Struct, frozen=True):
+    """A refused command with its reason, when, and who asked."""
+
+    id: str
+    card: str
+    command: str
+    reason: str
+    text: str
+    refused_at_ms: int
+    actor: str
+
+
+REFUSAL = Table("refusal", Refusal, key=("id",), indexes=(("card", "id"),))
+
+
+def rows(change: Change[_Kept]) -> Sequence[Refusal]:
+    """A row for each refused command."""
+    kept = change.after
+    if kept is None or change.before is not None:
+        return ()
+    card = kept.stream.partition("-")[2]
+    identity = change.source.identity
+    return (Refusal(identity, card, kept.command, kept.reason, kept.text, kept.refused_at_ms, kept.actor),)
+
+
+REFUSALS = Binding(group=GROUP, topic=REFUSAL_TOPIC, decoder=changes_of(_Kept), projection=Rows(REFUSAL, rows))

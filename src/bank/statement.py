@@ -1,0 +1,85 @@
+"""The mini statement: a line for each withdrawal, made of what a change of `debit_card` was before and after."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import msgspec
+from msgspec import Struct
+
+from bank.card import DebitCard
+from mainstem import Binding, Change, NewRecord, Position, Rows, Table, Topic, changes_of
+
+TOPIC = Topic("ministatement")
+GROUP = "mini-statement"
+
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+
+
+class MoneyWithdrawal(Struct, frozen=True):
+    """A line of the statement. Its id is the change's position in its source, so redelivery makes no second line."""
+
+    id: str
+    debit_card_id: str
+    amount: Decimal
+    transaction_date_ms: int
+
+
+MONEY_WITHDRAWAL = Table("money_withdrawal", MoneyWithdrawal, key=("id",), indexes=(("debit_card_id", "id"),))
+
+
+class MiniStatement(Struct, frozen=True, rename="camel"):
+    """The message on topic `ministatement`: the amount a number with two places, the date ISO 8601 in UTC."""
+
+    id: str
+    amount: Decimal
+    debit_card_id: str
+    transaction_date: str
+
+
+def lines(change: Change[DebitCard]) -> Sequence[MoneyWithdrawal]:
+    """The line of a change that raised the used limit; a repayment or another limit makes none.
+
+    The date is the event's time. Where somebody changed the row by hand, there was no event: then the change's.
+    """
+    before, after = change.before, change.after
+    if before is None or after is None or after.used_limit <= before.used_limit:
+        return ()
+    by_event = after.version != before.version
+    at_ms = after.occurred_at_ms if by_event else change.source.ts_ms
+    return (MoneyWithdrawal(change.source.identity, after.id, after.used_limit - before.used_limit, at_ms),)
+
+
+def messages(change: Change[DebitCard]) -> Sequence[NewRecord]:
+    """The same line as a message for the analytical store."""
+    return [_message(line) for line in lines(change)]
+
+
+def iso_time(at_ms: int) -> str:
+    """Milliseconds since the epoch as ISO 8601 in UTC: 2026-01-31T09:30:00.125Z."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _message(line: MoneyWithdrawal) -> NewRecord:
+    content = MiniStatement(line.id, line.amount, line.debit_card_id, iso_time(line.transaction_date_ms))
+    return NewRecord(
+        topic=TOPIC.name,
+        key=line.debit_card_id,
+        value=_ENCODER.encode(content),
+        timestamp_ms=line.transaction_date_ms,
+        identity=line.id,
+    )
+
+
+def _position(change: Change[DebitCard]) -> Position | None:
+    return None if change.after is None else Position(change.after.id, change.after.version)
+
+
+STATEMENT = Binding(
+    group=GROUP,
+    topic="debit_card",
+    decoder=changes_of(DebitCard),
+    projection=Rows(MONEY_WITHDRAWAL, lines),
+    emit=messages,
+    position=_position,
+)

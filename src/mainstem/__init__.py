@@ -1,0 +1,55 @@
+"""CQRS, event sourcing and change data capture feeding real-time analytics.
+
+These names are what an application is declared with. `mainstem.assembly` brings it to life, `mainstem.errors` has every
+error, `mainstem.query` what an HTTP application is made of, `mainstem.testing` what it is tested with.
+"""
+
+from mainstem.application import EVENT_TOPIC, REFUSAL_TOPIC, Application, Figures, Ledger, Sides
+from mainstem.cdc.port import Captured, Outbox
+from mainstem.codec import Decoder, changes_of, position_token, read_position_token, recorded_events
+from mainstem.decider import Decider, Stamp, StateRow
+from mainstem.errors import MainstemError, Refused, Transient
+from mainstem.listener.binding import Binding, RetryPolicy
+from mainstem.log.port import Topic
+from mainstem.messages import Change, Command, Event, NewRecord, Origin, Position, Record, Recorded
+from mainstem.olap.port import Datasource, Dimension
+from mainstem.table import Table
+from mainstem.view.projection import Fold, Rows
+
+__all__ = [
+    "EVENT_TOPIC",
+    "REFUSAL_TOPIC",
+    "Application",
+    "Binding",
+    "Captured",
+    "Change",
+    "Command",
+    "Datasource",
+    "Decider",
+    "Decoder",
+    "Dimension",
+    "Event",
+    "Figures",
+    "Fold",
+    "Ledger",
+    "MainstemError",
+    "NewRecord",
+    "Origin",
+    "Outbox",
+    "Position",
+    "Record",
+    "Recorded",
+    "Refused",
+    "RetryPolicy",
+    "Rows",
+    "Sides",
+    "Stamp",
+    "StateRow",
+    "Table",
+    "Topic",
+    "Transient",
+    "changes_of",
+    "position_token",
+    "read_position_token",
+    "recorded_events",
+]

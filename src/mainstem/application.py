@@ -1,0 +1,91 @@
+"""An application, declared once: what it decides, captures, listens to and asks. `assembly` brings it to life."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from mainstem.cdc.port import Captured, Outbox
+from mainstem.decider import Decider
+from mainstem.errors import ConfigurationError
+from mainstem.eventstore.port import EventStore
+from mainstem.listener.binding import Binding
+from mainstem.log.port import Topic
+from mainstem.olap.port import Datasource, Olap
+from mainstem.table import Table
+from mainstem.view.port import ViewStore
+
+EVENT_TOPIC = "event"
+REFUSAL_TOPIC = "refused_command"
+
+_EVENT_OUTBOX = Outbox(
+    key="stream",
+    payload="payload",
+    timestamp="occurred_at_ms",
+    columns=("stream", "version", "occurred_at_ms", "recorded_at_ms", "actor", "correlation_id"),
+)
+
+Figures = Mapping[str, Decimal | int | str]
+"""Named figures of one aggregate, as one side of a reconciliation holds them."""
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What a reconciliation reads: the command side's store, the views and the analytical store."""
+
+    events: EventStore
+    views: ViewStore
+    olap: Olap
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """One account of the facts: figures by aggregate. Ledgers that name the same figure must agree on it."""
+
+    name: str
+    figures: tuple[str, ...]
+    read: Callable[[Sides], Iterable[tuple[str, Figures]]]
+
+
+@dataclass(frozen=True)
+class Application:
+    """A whole application. Names are checked when it is declared: ConfigurationError says what does not fit."""
+
+    name: str
+    deciders: tuple[Decider[Any, Any, Any], ...]
+    listeners: tuple[Binding[Any], ...] = ()
+    datasources: tuple[Datasource, ...] = ()
+    topics: tuple[Topic, ...] = ()
+    ledgers: tuple[Ledger, ...] = ()
+    captured: tuple[Captured, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        _unique("listener", [binding.group for binding in self.listeners])
+        _unique("datasource", [datasource.name for datasource in self.datasources])
+        _unique("category", [decider.category for decider in self.deciders])
+        _unique("view", [b.projection.table.name for b in self.listeners if b.projection is not None])
+        known = {topic.name for topic in self.topics} | {captured.topic for captured in self.all_captured()}
+        for topic in (*(b.topic for b in self.listeners), *(d.topic for d in self.datasources)):
+            if topic not in known:
+                raise ConfigurationError(f"nobody makes the topic {topic!r}; known are {sorted(known)}")
+
+    def state_tables(self) -> tuple[Table[Any], ...]:
+        """The deciders' state tables."""
+        return tuple(decider.state_row.table for decider in self.deciders if decider.state_row is not None)
+
+    def all_captured(self) -> tuple[Captured, ...]:
+        """Everything captured: the events, the refused commands, the state tables, and what the application adds."""
+        own = (Captured("event", EVENT_TOPIC, _EVENT_OUTBOX), Captured("refused_command", REFUSAL_TOPIC))
+        return (*own, *(Captured(table.name) for table in self.state_tables()), *self.captured)
+
+    def all_topics(self, partitions: int) -> tuple[Topic, ...]:
+        """The declared topics, and those of captured tables with that number of partitions."""
+        declared = {topic.name: topic for topic in self.topics}
+        captured = {c.topic: Topic(c.topic, partitions) for c in self.all_captured()}
+        return tuple((captured | declared).values())
+
+
+def _unique(what: str, names: list[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigurationError(f"two of one name: {what} {', '.join(twice)}")

@@ -1,0 +1,1 @@
+"""Change data capture: row changes, taken where the database keeps their order."""

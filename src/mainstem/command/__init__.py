@@ -1,0 +1,1 @@
+"""Commands are decided, appended and answered, many in one transaction."""

@@ -1,0 +1,253 @@
+"""Group commit: commands that wait together are decided, appended and made durable in one transaction, by one writer.
+
+A batch is whatever came in while the one before was being committed, so nobody waits for company: alone, a command is
+committed at once; under load, one flush to the disk serves hundreds. What goes wrong for one command goes wrong for it
+alone: where a write of a batch fails, the batch is rolled back and each of its commands carried out by itself.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+
+import structlog
+from msgspec import Struct
+
+from mainstem.command.answer import Answer
+from mainstem.command.handler import Handler, Outcome, Request
+from mainstem.errors import (
+    AnswerTimeout,
+    CommandError,
+    MainstemError,
+    ShuttingDown,
+    StoreBusy,
+    StoreCorrupt,
+    StoreFull,
+    StoreUnavailable,
+    TryAgain,
+    VersionConflict,
+)
+from mainstem.eventstore.port import EventStore
+from mainstem.messages import SYSTEM, Command, Origin
+
+_log = structlog.get_logger(__name__)
+
+_OF_THE_STORE = (StoreBusy, StoreFull, StoreUnavailable, StoreCorrupt)
+"""Errors that would meet every command of the batch alike."""
+
+
+@dataclass(frozen=True)
+class BusLimits:
+    """The limits of one command bus."""
+
+    queue_max: int = 8_192
+    batch_max: int = 512
+    answer_timeout_s: float = 30.0
+    conflict_tries: int = 5
+    retry_after_s: int = 1
+
+
+@dataclass(frozen=True)
+class BusStatus:
+    """What the writer is about, and what it has done since the start."""
+
+    running: bool
+    waiting: int
+    accepted: int
+    refused: int
+    failed: int
+    batches: int
+    last_error: str | None
+
+
+class _Ticket(Struct, frozen=True):
+    request: Request
+    caller: "asyncio.Future[Answer] | Future[Answer]"
+    loop: asyncio.AbstractEventLoop | None
+
+
+class CommandBus:
+    """Takes commands from any thread or event loop and answers each. One writer thread, between `start` and `stop`."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        handler: Handler,
+        *,
+        limits: BusLimits | None = None,
+        on_commit: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._store = store
+        self._handler = handler
+        self._limits = limits or BusLimits()
+        self._on_commit = on_commit
+        self._queue: SimpleQueue[_Ticket | None] = SimpleQueue()
+        self._open = False
+        self._gate = threading.Lock()
+        self._writer: threading.Thread | None = None
+        self._counts = {"accepted": 0, "refused": 0, "failed": 0, "batches": 0}
+        self._last_error: str | None = None
+
+    def start(self) -> None:
+        """Start the writer."""
+        with self._gate:
+            self._open = True
+            self._writer = threading.Thread(target=self._run, name="command-writer", daemon=True)
+            self._writer.start()
+
+    def stop(self, timeout_s: float = 30.0) -> None:
+        """Take no more commands, carry out those that wait, end the writer."""
+        with self._gate:
+            writer, self._writer = self._writer, None
+            if not self._open or writer is None:
+                return
+            self._open = False
+            self._queue.put(None)
+        writer.join(timeout_s)
+
+    async def send(self, command: Command, *, key: str | None = None, origin: Origin = SYSTEM) -> Answer:
+        """Carry the command out, from an event loop. With an idempotency `key` it is carried out once.
+
+        Raises Refused, InvalidCommand, IdempotencyConflict, TryAgain, AnswerTimeout, ShuttingDown or a StoreError. A
+        caller that is cancelled leaves its command to its fate; with a key it can ask again.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
+        self._enqueue(_Ticket(Request(command, key, origin), future, loop))
+        try:
+            async with asyncio.timeout(self._limits.answer_timeout_s):
+                return await future
+        except TimeoutError:
+            raise AnswerTimeout("no answer in time; the command may still be carried out") from None
+
+    def execute(self, command: Command, *, key: str | None = None, origin: Origin = SYSTEM) -> Answer:
+        """The same as `send`, from a thread without an event loop."""
+        future: Future[Answer] = Future()
+        self._enqueue(_Ticket(Request(command, key, origin), future, None))
+        try:
+            return future.result(self._limits.answer_timeout_s)
+        except TimeoutError:
+            raise AnswerTimeout("no answer in time; the command may still be carried out") from None
+
+    def status(self) -> BusStatus:
+        """A picture of the moment."""
+        writer = self._writer
+        running = writer is not None and writer.is_alive()
+        return BusStatus(running=running, waiting=self._queue.qsize(), last_error=self._last_error, **self._counts)
+
+    def _enqueue(self, ticket: _Ticket) -> None:
+        if self._queue.qsize() >= self._limits.queue_max:
+            raise TryAgain("too many commands are waiting; nothing was done", self._limits.retry_after_s)
+        with self._gate:
+            if not self._open:
+                raise ShuttingDown("no commands are taken now")
+            self._queue.put(ticket)
+
+    def _run(self) -> None:
+        going_on = True
+        while going_on:
+            going_on, batch = self._next_batch()
+            if batch:
+                outcomes = self._carry_out(batch)
+                self._count(outcomes)
+                _deliver(batch, outcomes)
+
+    def _next_batch(self) -> tuple[bool, list[_Ticket]]:
+        batch: list[_Ticket] = []
+        ticket = self._queue.get()
+        try:
+            while ticket is not None:
+                if not _cancelled(ticket):
+                    batch.append(ticket)
+                if len(batch) >= self._limits.batch_max:
+                    return True, batch
+                ticket = self._queue.get_nowait()
+        except Empty:
+            return True, batch
+        return False, batch
+
+    def _carry_out(self, batch: Sequence[_Ticket]) -> list[Outcome | Exception]:
+        requests = [ticket.request for ticket in batch]
+        try:
+            outcomes: list[Outcome | Exception] = list(self._commit(requests))
+        except _OF_THE_STORE as error:
+            self._failed(error)
+            return [type(error)(*error.args) for _ in batch]
+        except Exception as error:
+            if len(requests) > 1:
+                _log.info("batch is carried out one by one", commands=len(requests), cause=repr(error))
+            return [self._alone(request) for request in requests]
+        return outcomes
+
+    def _alone(self, request: Request) -> Outcome | Exception:
+        """A command by itself; a conflict with another process's append is decided anew, a few times."""
+        for tries_left in reversed(range(self._limits.conflict_tries)):
+            try:
+                return self._commit([request])[0]
+            except Exception as error:
+                if isinstance(error, VersionConflict) and tries_left:
+                    continue
+                self._failed(error)
+                return error
+        raise AssertionError("a command is tried at least once")
+
+    def _commit(self, requests: Sequence[Request]) -> list[Outcome]:
+        handler = self._handler
+        handler.begin()
+        try:
+            with self._store.transaction() as transaction:
+                outcomes = [handler.handle(transaction, request) for request in requests]
+        except BaseException:
+            handler.forget()
+            raise
+        handler.committed()
+        self._on_commit()
+        return outcomes
+
+    def _failed(self, error: Exception) -> None:
+        self._last_error = f"{type(error).__name__}: {error}"
+        if isinstance(error, MainstemError):
+            _log.warning("commands failed", cause=self._last_error)
+        else:
+            _log.error("a command met a fault in the program", exc_info=error)
+
+    def _count(self, outcomes: Sequence[Outcome | Exception]) -> None:
+        accepted = sum(isinstance(outcome, Answer) for outcome in outcomes)
+        refused = sum(isinstance(outcome, CommandError) for outcome in outcomes)
+        self._counts["accepted"] += accepted
+        self._counts["refused"] += refused
+        self._counts["failed"] += len(outcomes) - accepted - refused
+        self._counts["batches"] += 1
+
+
+def _cancelled(ticket: _Ticket) -> bool:
+    if ticket.loop is None:
+        return not ticket.caller.set_running_or_notify_cancel()  # type: ignore[union-attr]
+    return ticket.caller.cancelled()
+
+
+def _deliver(batch: Sequence[_Ticket], outcomes: Sequence[Outcome | Exception]) -> None:
+    """Answer each caller: threads at once, each event loop with one call for all that are its own."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Ticket, Outcome | Exception]]] = {}
+    for ticket, outcome in zip(batch, outcomes, strict=True):
+        if ticket.loop is None:
+            _resolve([(ticket, outcome)])
+        else:
+            by_loop.setdefault(ticket.loop, []).append((ticket, outcome))
+    for loop, answered in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_resolve, answered)
+        except RuntimeError:  # the loop was closed under its callers: nobody is left to hear
+            _log.info("callers went away", commands=len(answered))
+
+
+def _resolve(answered: Sequence[tuple[_Ticket, Outcome | Exception]]) -> None:
+    for ticket, outcome in answered:
+        if ticket.caller.done():
+            continue
+        if isinstance(outcome, Answer):
+            ticket.caller.set_result(outcome)
+        else:
+            ticket.caller.set_exception(outcome)

@@ -1,0 +1,122 @@
+"""One command inside the writer's transaction: known key, load, decide, append, keep the answer."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from mainstem.codec import encode
+from mainstem.command.aggregate import Aggregates, Folded
+from mainstem.command.answer import Answer, digest_of, keep, replay
+from mainstem.decider import Decider
+from mainstem.errors import CommandError, ConfigurationError, IdempotencyConflict, InvalidCommand, Refused
+from mainstem.eventstore.port import Refusal, StoreTransaction
+from mainstem.messages import Command, Origin
+
+
+class Request(Struct, frozen=True):
+    """A command on its way, with its idempotency key (if any) and who asked."""
+
+    command: Command
+    key: str | None
+    origin: Origin
+
+
+Outcome = Answer | CommandError
+
+
+class Handler:
+    """Carries out commands. What it learns in a transaction is remembered only once that has committed."""
+
+    def __init__(
+        self,
+        deciders: Sequence[Decider[Any, Any, Any]],
+        *,
+        clock_ms: Callable[[], int],
+        remembered: int = 10_000,
+        snapshot_every: int = 1_000,
+    ) -> None:
+        self._clock_ms = clock_ms
+        self._by_command: dict[type[Command], Aggregates] = {}
+        self._pending: dict[str, tuple[Aggregates, Folded]] = {}
+        for decider in deciders:
+            aggregates = Aggregates(decider, remembered=remembered, snapshot_every=snapshot_every)
+            for command in decider.commands:
+                if command in self._by_command:
+                    raise ConfigurationError(f"two deciders take the command {command.__name__}")
+                self._by_command[command] = aggregates
+
+    def begin(self) -> None:
+        """A transaction begins: nothing has been learnt in it yet."""
+        self._pending.clear()
+
+    def committed(self) -> None:
+        """The transaction is durable: remember what it brought."""
+        for stream, (aggregates, folded) in self._pending.items():
+            if folded.version:  # names that nobody has opened are not worth remembering
+                aggregates.remember(stream, folded)
+        self._pending.clear()
+
+    def forget(self) -> None:
+        """The transaction failed: what it touched is loaded anew."""
+        for stream, (aggregates, _) in self._pending.items():
+            aggregates.forget(stream)
+        self._pending.clear()
+
+    def handle(self, transaction: StoreTransaction, request: Request) -> Outcome:
+        """Carry the command out. Store errors are raised; all that concerns this command alone is its outcome."""
+        aggregates = self._by_command.get(type(request.command))
+        if aggregates is None:
+            return InvalidCommand(f"no decider takes the command {type(request.command).__name__}")
+        if request.key is None:
+            return self._decide(transaction, aggregates, request)
+        return self._once(transaction, aggregates, request, request.key)
+
+    def _once(self, transaction: StoreTransaction, aggregates: Aggregates, request: Request, key: str) -> Outcome:
+        digest = digest_of(request.command)
+        kept = transaction.kept_answer(key)
+        if kept is not None:
+            if kept.digest != digest:
+                return IdempotencyConflict("this idempotency key was used for a request with other content")
+            row = aggregates.decider.state_row
+            return replay(kept, row.table.row if row else None)
+        outcome = self._decide(transaction, aggregates, request)
+        if isinstance(outcome, Answer | Refused):
+            transaction.keep_answer(key, keep(digest, outcome), self._clock_ms())
+        return outcome
+
+    def _decide(self, transaction: StoreTransaction, aggregates: Aggregates, request: Request) -> Outcome:
+        decider = aggregates.decider
+        aggregate_id = decider.target(request.command)
+        stream = decider.stream(aggregate_id)
+        pending = self._pending.get(stream)
+        folded = pending[1] if pending else aggregates.load(transaction, stream)
+        now_ms = self._clock_ms()
+        try:
+            events = list(decider.decide(folded.state, request.command))
+        except Refused as refused:
+            self._pending[stream] = (aggregates, folded)
+            transaction.keep_refusal(_refusal(stream, request, refused, now_ms))
+            return refused
+        if events:
+            folded = aggregates.append(transaction, stream, folded, events, now_ms=now_ms, origin=request.origin)
+        self._pending[stream] = (aggregates, folded)
+        return Answer(
+            aggregate_id=aggregate_id,
+            version=folded.version,
+            occurred_at_ms=folded.occurred_at_ms,
+            row=folded.row,
+        )
+
+
+def _refusal(stream: str, request: Request, refused: Refused, now_ms: int) -> Refusal:
+    return Refusal(
+        stream=stream,
+        command=type(request.command).__name__,
+        content=encode(request.command),
+        reason=refused.reason,
+        text=str(refused),
+        refused_at_ms=now_ms,
+        actor=request.origin.actor,
+        correlation_id=request.origin.correlation_id,
+    )

@@ -1,0 +1,184 @@
+"""Every error that mainstem raises on purpose.
+
+    MainstemError
+    ├── CommandError
+    │   ├── Refused                 the domain said no; kept with its reason
+    │   ├── InvalidCommand          not a command that can be decided at all
+    │   ├── IdempotencyConflict     a known key with other content
+    │   ├── TryAgain                the queue is full, nothing was done
+    │   ├── AnswerTimeout           no answer in time; the command may still be carried out
+    │   └── ShuttingDown            the writer has stopped taking commands
+    ├── StoreError                  of any file or server that holds data
+    │   ├── VersionConflict         the stream has another version than expected
+    │   ├── StateDrift              the state row is not what the events say
+    │   ├── StoreBusy               locked by another for longer than the limit
+    │   ├── StoreFull               no space left
+    │   ├── StoreCorrupt            damaged or foreign content
+    │   └── StoreUnavailable        cannot be opened, read or written
+    ├── CodecError                  bytes that are not the message they should be
+    ├── LogError
+    │   ├── UnknownTopic
+    │   ├── TopicMismatch           declared otherwise than it was made
+    │   ├── OffsetOutOfRange        retention has removed it, or it is not there yet
+    │   └── RecordTooLarge
+    ├── ListenerError
+    │   └── Transient               raised by a handler: worth another try
+    ├── QueryError
+    │   ├── InvalidQuery            parameters that make no sense
+    │   └── NotYetThere             the view did not reach the position in time
+    └── ConfigurationError          settings or declarations that cannot work
+
+None knows of HTTP: the HTTP application gives each its status.
+"""
+
+__all__ = [
+    "AnswerTimeout",
+    "CodecError",
+    "CommandError",
+    "ConfigurationError",
+    "IdempotencyConflict",
+    "InvalidCommand",
+    "InvalidQuery",
+    "ListenerError",
+    "LogError",
+    "MainstemError",
+    "NotYetThere",
+    "OffsetOutOfRange",
+    "QueryError",
+    "RecordTooLarge",
+    "Refused",
+    "ShuttingDown",
+    "StateDrift",
+    "StoreBusy",
+    "StoreCorrupt",
+    "StoreError",
+    "StoreFull",
+    "StoreUnavailable",
+    "TopicMismatch",
+    "Transient",
+    "TryAgain",
+    "UnknownTopic",
+    "VersionConflict",
+]
+
+
+class MainstemError(Exception):
+    """The root: catch it to catch all of them."""
+
+
+class CommandError(MainstemError):
+    """A command was not carried out."""
+
+
+class Refused(CommandError):
+    """The domain refuses the command. `reason` is a stable, kebab-case name; the text is for people."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+class InvalidCommand(CommandError):
+    """The command cannot be decided: no decider takes it, or its aggregate's name is not usable."""
+
+
+class IdempotencyConflict(CommandError):
+    """The idempotency key was used before, for a command with other content."""
+
+
+class TryAgain(CommandError):
+    """The queue of waiting commands is full. Nothing was done; try again after `retry_after_s` seconds."""
+
+    def __init__(self, text: str, retry_after_s: int) -> None:
+        super().__init__(text)
+        self.retry_after_s = retry_after_s
+
+
+class AnswerTimeout(CommandError):
+    """The answer did not come in time. Ask again with the same idempotency key to learn what became of it."""
+
+
+class ShuttingDown(CommandError):
+    """The process is stopping and takes no more commands; this one was not carried out."""
+
+
+class StoreError(MainstemError):
+    """A store could not do what it was asked for; its transaction changed nothing."""
+
+
+class VersionConflict(StoreError):
+    """The stream's version is not the expected one: somebody else has appended."""
+
+    def __init__(self, stream: str, expected: int, actual: int) -> None:
+        super().__init__(f"stream {stream} is at version {actual}, not at {expected}")
+        self.stream = stream
+        self.expected = expected
+        self.actual = actual
+
+
+class StateDrift(StoreError):
+    """A state row was changed by somebody else, so that it is not what the events say."""
+
+
+class StoreBusy(StoreError):
+    """The store is locked by another for longer than the busy limit."""
+
+
+class StoreFull(StoreError):
+    """The disk, or the store's size limit, is full."""
+
+
+class StoreCorrupt(StoreError):
+    """The content is damaged, truncated, or not this kind of file. It is not served."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be opened, read or written."""
+
+
+class CodecError(MainstemError):
+    """Bytes that do not decode to the message that they should be."""
+
+
+class LogError(MainstemError):
+    """The log could not do what it was asked for."""
+
+
+class UnknownTopic(LogError):
+    """No topic of that name."""
+
+
+class TopicMismatch(LogError):
+    """The topic stands with another number of partitions than declared."""
+
+
+class OffsetOutOfRange(LogError):
+    """The offset is before the first or after the next one of its partition."""
+
+
+class RecordTooLarge(LogError):
+    """The record is larger than its topic allows."""
+
+
+class ListenerError(MainstemError):
+    """A message could not be handled."""
+
+
+class Transient(ListenerError):
+    """A handler raises this (or any `StoreBusy`) where another try may succeed; anything else is final."""
+
+
+class QueryError(MainstemError):
+    """A query was not answered."""
+
+
+class InvalidQuery(QueryError):
+    """Parameters that make no sense: an unknown column, a cursor or position that nobody gave out."""
+
+
+class NotYetThere(QueryError):
+    """The view did not reach the position in the time allowed."""
+
+
+class ConfigurationError(MainstemError):
+    """Settings or declarations that cannot work; found at start."""

@@ -1,0 +1,1 @@
+"""Events by stream: the source of truth."""

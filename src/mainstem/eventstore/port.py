@@ -1,0 +1,114 @@
+"""What the write side asks of an event store."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from msgspec import Struct
+
+from mainstem.messages import Origin
+from mainstem.table import Table
+
+
+class NewEvent(Struct, frozen=True):
+    """An encoded event to append: `payload` is a JSON object that carries `type` as its tag."""
+
+    type: str
+    payload: bytes
+
+
+class StoredEvent(Struct, frozen=True):
+    """An event as it stands in the store."""
+
+    stream: str
+    version: int
+    type: str
+    payload: bytes
+    occurred_at_ms: int
+    recorded_at_ms: int
+    actor: str
+    correlation_id: str | None
+
+
+class Snapshot(Struct, frozen=True):
+    """An encoded state as of a version, made by the fold of that fingerprint."""
+
+    version: int
+    occurred_at_ms: int
+    fingerprint: str
+    state: bytes
+
+
+class Refusal(Struct, frozen=True, kw_only=True):
+    """A refused command with its reason, time and who: it is kept like an event, in a table that is captured too."""
+
+    stream: str
+    command: str
+    content: bytes
+    reason: str
+    text: str
+    refused_at_ms: int
+    actor: str
+    correlation_id: str | None = None
+
+
+class KeptAnswer(Struct, frozen=True):
+    """What a command with that idempotency key was answered; `digest` names the command's content."""
+
+    digest: bytes
+    answer: bytes
+
+
+class StoreTransaction(Protocol):
+    """One transaction of one writer. Everything in it becomes durable together or not at all."""
+
+    def load(self, stream: str, after: int) -> Sequence[StoredEvent] | None:
+        """Events with a version above `after`, in order; None where the stream has not even reached `after`."""
+
+    def append(
+        self, stream: str, expected: int, events: Sequence[NewEvent], *, occurred_at_ms: int, origin: Origin
+    ) -> None:
+        """Append events as versions expected+1 and on. Raises VersionConflict where the stream stands otherwise."""
+
+    def snapshot(self, stream: str, fingerprint: str) -> Snapshot | None:
+        """The newest snapshot of that fingerprint."""
+
+    def keep_snapshot(self, stream: str, snapshot: Snapshot) -> None:
+        """Keep it in the place of the stream's older one."""
+
+    def put_state(self, table: Table[Struct], before: Struct | None, after: Struct | None) -> None:
+        """Bring the state row from `before` to `after`. Raises StateDrift where it does not stand as in `before`."""
+
+    def kept_answer(self, key: str) -> KeptAnswer | None:
+        """What that idempotency key was answered."""
+
+    def keep_answer(self, key: str, kept: KeptAnswer, at_ms: int) -> None:
+        """Keep the answer of a key that has none."""
+
+    def keep_refusal(self, refusal: Refusal) -> None:
+        """Keep a refused command."""
+
+
+class EventStore(Protocol):
+    """Events by stream, with state rows, idempotency keys and refusals beside them."""
+
+    def transaction(self) -> AbstractContextManager[StoreTransaction]:
+        """The writer's transaction: commits durably where the block ends, changes nothing where it raises."""
+
+    def read(self, stream: str, after: int = 0, limit: int = 1000) -> Sequence[StoredEvent]:
+        """At most `limit` events of one stream with a version above `after`, in order."""
+
+    def read_all(self, batch: int = 1000) -> Iterator[Sequence[StoredEvent]]:
+        """All events in commit order, in batches, as one consistent picture of the moment of the call."""
+
+    def states(self, table: Table[Struct]) -> Iterator[Struct]:
+        """All rows of a state table."""
+
+    def refusals(self, stream: str, limit: int = 100) -> Sequence[Refusal]:
+        """The last refusals of one stream, newest first."""
+
+    def forget_answers(self, before_ms: int, limit: int = 1000) -> int:
+        """Drop at most `limit` kept answers from before that time; how many went."""
+
+    def close(self) -> None:
+        """Give everything back. Closing twice is allowed."""

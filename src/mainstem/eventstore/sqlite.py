@@ -1,0 +1,245 @@
+"""The event store in one SQLite file: events, snapshots, state rows, kept answers and refused commands."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+from msgspec import Struct
+
+from mainstem.errors import StateDrift, VersionConflict
+from mainstem.eventstore.port import KeptAnswer, NewEvent, Refusal, Snapshot, StoredEvent
+from mainstem.messages import Origin
+from mainstem.sqlite import connect, mapped_errors, prepare, table_definition, transaction
+from mainstem.table import Table
+
+_MIGRATIONS = (
+    """
+    CREATE TABLE event (
+        position INTEGER PRIMARY KEY,
+        stream TEXT NOT NULL,
+        version INTEGER NOT NULL CHECK (version > 0),
+        type TEXT NOT NULL,
+        payload TEXT NOT NULL,
+        occurred_at_ms INTEGER NOT NULL,
+        recorded_at_ms INTEGER NOT NULL,
+        actor TEXT NOT NULL,
+        correlation_id TEXT,
+        UNIQUE (stream, version)
+    ) STRICT;
+    CREATE TABLE snapshot (
+        stream TEXT PRIMARY KEY,
+        version INTEGER NOT NULL,
+        occurred_at_ms INTEGER NOT NULL,
+        fingerprint TEXT NOT NULL,
+        state BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE kept_answer (
+        key TEXT PRIMARY KEY,
+        digest BLOB NOT NULL,
+        answer BLOB NOT NULL,
+        at_ms INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX kept_answer_at ON kept_answer (at_ms);
+    CREATE TABLE refused_command (
+        id INTEGER PRIMARY KEY,
+        stream TEXT NOT NULL,
+        command TEXT NOT NULL,
+        content TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        text TEXT NOT NULL,
+        refused_at_ms INTEGER NOT NULL,
+        actor TEXT NOT NULL,
+        correlation_id TEXT
+    ) STRICT;
+    CREATE INDEX refused_command_stream ON refused_command (stream, id);
+    """,
+)
+
+_EVENT = "stream, version, type, payload, occurred_at_ms, recorded_at_ms, actor, correlation_id"
+_REFUSAL = "stream, command, content, reason, text, refused_at_ms, actor, correlation_id"
+_VERSION = "SELECT coalesce(max(version), 0) FROM event WHERE stream = ?"
+_APPEND = (
+    f"INSERT INTO event ({_EVENT}) SELECT ?1, ?2 + 1, ?3, ?4, ?5, ?6, ?7, ?8"
+    " WHERE (SELECT coalesce(max(version), 0) FROM event WHERE stream = ?1) = ?2"
+)
+
+
+class SqliteEventStore:
+    """Events in one file. `mark` is a statement run first and last in each transaction, for a capture to tell it."""
+
+    def __init__(
+        self, path: Path, states: Sequence[Table[Any]] = (), *, clock_ms: Callable[[], int], mark: str = ""
+    ) -> None:
+        prepare(path, "events", _MIGRATIONS)
+        self._path = path
+        self._clock_ms = clock_ms
+        self._mark = mark
+        self._writing = threading.Lock()
+        self._reading = threading.Lock()
+        self._writer = connect(path)
+        self._reader = connect(path, read_only=True)
+        with transaction(self._writer, path):
+            for table in states:
+                self._writer.execute(table_definition(table))
+
+    @contextmanager
+    def transaction(self) -> Iterator["_Transaction"]:
+        """The writer's transaction; a second thread waits for the first."""
+        with self._writing, transaction(self._writer, self._path):
+            if self._mark:
+                self._writer.execute(self._mark)
+            yield _Transaction(self._writer, self._clock_ms())
+            if self._mark:
+                self._writer.execute(self._mark)
+
+    def read(self, stream: str, after: int = 0, limit: int = 1000) -> Sequence[StoredEvent]:
+        """A page of one stream."""
+        sql = f"SELECT {_EVENT} FROM event WHERE stream = ? AND version > ? ORDER BY version LIMIT ?"
+        with self._reading, mapped_errors(self._path):
+            return [_stored(row) for row in self._reader.execute(sql, (stream, after, limit))]
+
+    def read_all(self, batch: int = 1000) -> Iterator[Sequence[StoredEvent]]:
+        """All events in commit order, on a connection of their own, so that nobody waits for a slow reader."""
+        connection = connect(self._path, read_only=True)
+        try:
+            with mapped_errors(self._path):
+                cursor = connection.execute(f"SELECT {_EVENT} FROM event ORDER BY position")
+                while rows := [_stored(row) for _, row in zip(range(batch), cursor, strict=False)]:
+                    yield rows
+        finally:
+            connection.close()
+
+    def states(self, table: Table[Any]) -> Iterator[Struct]:
+        """All rows of a state table, in key order."""
+        connection = connect(self._path, read_only=True)
+        names = ", ".join(column.name for column in table.columns)
+        try:
+            with mapped_errors(self._path):
+                for row in connection.execute(f"SELECT {names} FROM {table.name} ORDER BY {', '.join(table.key)}"):
+                    yield table.from_values(row)
+        finally:
+            connection.close()
+
+    def refusals(self, stream: str, limit: int = 100) -> Sequence[Refusal]:
+        """The last refusals of one stream, newest first."""
+        sql = f"SELECT {_REFUSAL} FROM refused_command WHERE stream = ? ORDER BY id DESC LIMIT ?"
+        with self._reading, mapped_errors(self._path):
+            return [_refusal(row) for row in self._reader.execute(sql, (stream, limit))]
+
+    def forget_answers(self, before_ms: int, limit: int = 1000) -> int:
+        """Drop the oldest kept answers."""
+        sql = "DELETE FROM kept_answer WHERE key IN (SELECT key FROM kept_answer WHERE at_ms < ? LIMIT ?)"
+        with self._writing, transaction(self._writer, self._path):
+            self._writer.execute(sql, (before_ms, limit))
+            return self._writer.changes()
+
+    def close(self) -> None:
+        """Close both connections; the last one to close brings the write-ahead log home."""
+        with self._writing, self._reading:
+            self._reader.close()
+            self._writer.close()
+
+
+class _Transaction:
+    """One writer's transaction, on the writer's connection."""
+
+    def __init__(self, connection: apsw.Connection, now_ms: int) -> None:
+        self._connection = connection
+        self._execute = connection.execute
+        self._now_ms = now_ms
+
+    def load(self, stream: str, after: int) -> Sequence[StoredEvent] | None:
+        """Reads from `after` itself on, so that a stream which never got there is not taken for one without news."""
+        sql = f"SELECT {_EVENT} FROM event WHERE stream = ? AND version >= ? ORDER BY version"
+        rows = self._execute(sql, (stream, after)).fetchall()
+        if after == 0:
+            return [_stored(row) for row in rows]
+        if not rows or rows[0][1] != after:
+            return None
+        return [_stored(row) for row in rows[1:]]
+
+    def append(
+        self, stream: str, expected: int, events: Sequence[NewEvent], *, occurred_at_ms: int, origin: Origin
+    ) -> None:
+        """The first insert holds only at the expected version; the unique key holds the rest."""
+        for version, event in enumerate(events, expected):
+            values = (stream, version, event.type, event.payload.decode(), occurred_at_ms, self._now_ms)
+            self._execute(_APPEND, (*values, origin.actor, origin.correlation_id))
+            if self._connection.changes() != 1:
+                raise VersionConflict(stream, expected, self._version(stream))
+
+    def _version(self, stream: str) -> int:
+        rows: list[Any] = self._execute(_VERSION, (stream,)).fetchall()
+        return int(rows[0][0])
+
+    def snapshot(self, stream: str, fingerprint: str) -> Snapshot | None:
+        """The stream's snapshot, if this fold made it."""
+        sql = "SELECT version, occurred_at_ms, fingerprint, state FROM snapshot WHERE stream = ? AND fingerprint = ?"
+        rows: list[Any] = self._execute(sql, (stream, fingerprint)).fetchall()
+        return Snapshot(*rows[0]) if rows else None
+
+    def keep_snapshot(self, stream: str, snapshot: Snapshot) -> None:
+        """One snapshot for each stream."""
+        values = (stream, snapshot.version, snapshot.occurred_at_ms, snapshot.fingerprint, snapshot.state)
+        self._execute("INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?, ?)", values)
+
+    def put_state(self, table: Table[Any], before: Struct | None, after: Struct | None) -> None:
+        """Insert, update or delete; an update or delete holds only where the row stands exactly as in `before`."""
+        names = [column.name for column in table.columns]
+        if before is None:
+            if after is not None:
+                self._insert_state(table, names, after)
+            return
+        unchanged = " AND ".join(f"{name} IS ?" for name in names)
+        if after is None:
+            self._execute(f"DELETE FROM {table.name} WHERE {unchanged}", table.values(before))
+        else:
+            changes = ", ".join(f"{name} = ?" for name in names)
+            sql = f"UPDATE {table.name} SET {changes} WHERE {unchanged}"
+            self._execute(sql, (*table.values(after), *table.values(before)))
+        if self._connection.changes() != 1:
+            raise StateDrift(f"the row {table.key_of(before)} of {table.name} was changed by somebody else")
+
+    def _insert_state(self, table: Table[Any], names: list[str], row: Struct) -> None:
+        places = ", ".join("?" * len(names))
+        sql = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({places}) ON CONFLICT DO NOTHING"
+        self._execute(sql, table.values(row))
+        if self._connection.changes() != 1:
+            raise StateDrift(f"a row {table.key_of(row)} of {table.name} stands already, made by somebody else")
+
+    def kept_answer(self, key: str) -> KeptAnswer | None:
+        """By primary key."""
+        rows: list[Any] = self._execute("SELECT digest, answer FROM kept_answer WHERE key = ?", (key,)).fetchall()
+        return KeptAnswer(*rows[0]) if rows else None
+
+    def keep_answer(self, key: str, kept: KeptAnswer, at_ms: int) -> None:
+        """A key that has an answer already is an error of the caller's."""
+        self._execute("INSERT INTO kept_answer VALUES (?, ?, ?, ?)", (key, kept.digest, kept.answer, at_ms))
+
+    def keep_refusal(self, refusal: Refusal) -> None:
+        """Kept in order of the refusals."""
+        values = (refusal.stream, refusal.command, refusal.content.decode(), refusal.reason, refusal.text)
+        more = (refusal.refused_at_ms, refusal.actor, refusal.correlation_id)
+        self._execute(f"INSERT INTO refused_command ({_REFUSAL}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*values, *more))
+
+
+def _stored(row: tuple[Any, ...]) -> StoredEvent:
+    stream, version, type_, payload, occurred_at_ms, recorded_at_ms, actor, correlation_id = row
+    return StoredEvent(stream, version, type_, payload.encode(), occurred_at_ms, recorded_at_ms, actor, correlation_id)
+
+
+def _refusal(row: tuple[Any, ...]) -> Refusal:
+    stream, command, content, reason, text, refused_at_ms, actor, correlation_id = row
+    return Refusal(
+        stream=stream,
+        command=command,
+        content=content.encode(),
+        reason=reason,
+        text=text,
+        refused_at_ms=refused_at_ms,
+        actor=actor,
+        correlation_id=correlation_id,
+    )

@@ -1,0 +1,1 @@
+"""Listeners: declared bindings that keep views and feed topics, exactly once."""

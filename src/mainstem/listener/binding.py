@@ -1,0 +1,54 @@
+"""What a listener is: a declaration of the topic it hears, the view it keeps and the topic it speaks on."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from mainstem.codec import Decoder
+from mainstem.errors import ConfigurationError
+from mainstem.messages import NewRecord, Position
+from mainstem.view.projection import Projection
+
+M = TypeVar("M")
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How often a transient failure is tried again, and how long to wait before each try (doubling, with a limit)."""
+
+    attempts: int = 5
+    first_wait_ms: int = 20
+    longest_wait_ms: int = 5_000
+
+    def wait_ms(self, attempt: int) -> int:
+        """The wait before try number `attempt` (the second try is number 2)."""
+        return min(self.longest_wait_ms, self.first_wait_ms << min(attempt - 2, 20))
+
+
+@dataclass(frozen=True)
+class Binding(Generic[M]):
+    """One listener: `group` reads `topic`, decodes each record, projects it into a view and emits records.
+
+    `projection` and `emit` are pure and may both be given; a record that `emit` returns carries an identity, so that
+    the log takes it once. `position` says which version of which aggregate a message brings the view to, if any.
+    """
+
+    group: str
+    topic: str
+    decoder: Decoder[M]
+    projection: Projection[M] | None = None
+    emit: Callable[[M], Sequence[NewRecord]] | None = None
+    position: Callable[[M], Position | None] = lambda _: None
+    batch_max: int = 1_000
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+    def __post_init__(self) -> None:
+        if self.projection is None and self.emit is None:
+            raise ConfigurationError(f"listener {self.group} neither keeps a view nor emits anything")
+        if not 1 <= self.batch_max <= 100_000:
+            raise ConfigurationError(f"listener {self.group}: batch_max is {self.batch_max}; 1 to 100000 are possible")
+
+    @property
+    def dead_letter_topic(self) -> str:
+        """The topic for what this group could not handle."""
+        return f"{self.topic}.{self.group}.dead"

@@ -1,0 +1,96 @@
+"""What the rest of the house asks of a log: topics of partitions, records by offset, groups with committed offsets."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from mainstem.errors import ConfigurationError
+from mainstem.messages import NewRecord, Record
+
+Place = tuple[str, int]
+"""A topic and a partition of it."""
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A declared topic. Retention removes the oldest records; None keeps them for ever."""
+
+    name: str
+    partitions: int = 4
+    retention_ms: int | None = None
+    retention_bytes: int | None = None
+    record_max_bytes: int = 1_048_576
+
+    def __post_init__(self) -> None:
+        if not self.name or not all(c.isalnum() or c in "._-" for c in self.name) or len(self.name) > 249:
+            raise ConfigurationError(f"{self.name!r} is no topic name: letters, digits, '.', '_' and '-', at most 249")
+        if not 1 <= self.partitions <= 1024:
+            raise ConfigurationError(f"topic {self.name} has {self.partitions} partitions; 1 to 1024 are possible")
+
+
+@dataclass(frozen=True)
+class Range:
+    """The offsets that a partition holds: from `begin` up to but not including `end`."""
+
+    begin: int
+    end: int
+
+
+class Consumer(Protocol):
+    """Reads its topics' partitions for one group, each in order of offsets. Not to be shared by threads."""
+
+    def poll(self, limit: int, timeout_s: float) -> Sequence[Record]:
+        """At most `limit` records beyond those polled before; waits up to `timeout_s` for the first, without spinning.
+
+        Raises OffsetOutOfRange where retention has removed what comes next.
+        """
+
+    def seek(self, offsets: Mapping[Place, int]) -> None:
+        """Go on from those offsets, for the places named."""
+
+    def commit(self, offsets: Mapping[Place, int]) -> None:
+        """Keep, for the group, that everything before those offsets is done."""
+
+    def close(self) -> None:
+        """Stop reading; wakes a poll that waits in another thread."""
+
+
+class Log(Protocol):
+    """An append-only log. Appending is durable when the call returns."""
+
+    def create(self, topic: Topic) -> None:
+        """Make the topic, or leave it as it stands. Raises TopicMismatch where the partitions differ."""
+
+    def topics(self) -> Mapping[str, Topic]:
+        """All topics by name."""
+
+    def append(self, records: Sequence[NewRecord], *, producer: str = "", sequence: int | None = None) -> int:
+        """Append in order, all or none; the number taken (a known identity is not taken again).
+
+        With a `sequence` the log remembers it for the `producer` in the same transaction: see `last_sequence`.
+        Raises UnknownTopic or RecordTooLarge.
+        """
+
+    def last_sequence(self, producer: str) -> int | None:
+        """The sequence that came with the producer's last append: where it goes on after a crash."""
+
+    def read(self, topic: str, partition: int, offset: int, limit: int) -> Sequence[Record]:
+        """At most `limit` records from `offset` on. Raises OffsetOutOfRange outside of the partition's range."""
+
+    def ranges(self, topic: str) -> Mapping[int, Range]:
+        """What each partition holds."""
+
+    def partition_of(self, topic: str, key: str) -> int:
+        """The partition that holds the records of this key."""
+
+    def consumer(self, group: str, topics: Sequence[str]) -> Consumer:
+        """A consumer that goes on from the group's committed offsets, or from each partition's begin."""
+
+    def committed(self, group: str) -> Mapping[Place, int]:
+        """The group's committed offsets."""
+
+    def apply_retention(self, now_ms: int) -> int:
+        """Remove what the topics' retention no longer keeps; the number of records removed."""
+
+    def close(self) -> None:
+        """Give everything back and wake whoever waits. Closing twice is allowed."""

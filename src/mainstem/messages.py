@@ -1,0 +1,128 @@
+"""What flows through the house: commands, events, row changes, log records and positions.
+
+Every message is a frozen `msgspec.Struct`. Times are integers in milliseconds since the Unix epoch, UTC;
+names that end in ``_ms`` say so.
+"""
+
+from typing import Generic, Literal, TypeVar
+
+from msgspec import Struct
+
+E = TypeVar("E")
+R = TypeVar("R")
+
+
+class Command(Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """A request to change something. It may be refused. Subclasses are the application's own commands."""
+
+
+class Event(Struct, frozen=True, kw_only=True, tag=True):
+    """A fact about one aggregate, in the past tense. Its tag (the class name unless given) is its stored name."""
+
+
+class Origin(Struct, frozen=True, kw_only=True):
+    """Who asked, and in which conversation: kept with every event and every refusal."""
+
+    actor: str = "system"
+    correlation_id: str | None = None
+
+
+SYSTEM = Origin()
+
+
+class Recorded(Struct, Generic[E], frozen=True, kw_only=True):
+    """An event with the place that the event store gave it. Also the value of a record on the event topic.
+
+    `stream` is ``category-id`` and `version` counts from 1 within it, without gaps. `occurred_at_ms` is the event
+    time, `recorded_at_ms` the time of its transaction.
+    """
+
+    stream: str
+    version: int
+    occurred_at_ms: int
+    recorded_at_ms: int
+    actor: str
+    correlation_id: str | None = None
+    payload: E
+
+    @property
+    def aggregate_id(self) -> str:
+        """The stream's name without its category."""
+        return self.stream.partition("-")[2]
+
+
+class Source(Struct, frozen=True, kw_only=True):
+    """Where a change came from, in Debezium's field names; `file`, `pos` and `row` together are its position."""
+
+    connector: str
+    name: str
+    ts_ms: int
+    db: str
+    table: str
+    file: str
+    pos: int
+    row: int = 0
+    snapshot: str = "false"
+    version: str = ""
+    gtid: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """A name for the change that is the same at every delivery; names of one file sort by position."""
+        return f"{self.file}:{self.pos:012d}:{self.row:03d}"
+
+
+class Transaction(Struct, frozen=True, kw_only=True):
+    """The transaction that a change was part of, and its place in it (both orders count from 1)."""
+
+    id: str
+    total_order: int
+    data_collection_order: int
+
+
+class Change(Struct, Generic[R], frozen=True, kw_only=True):
+    """One row change in Debezium's envelope: c(reate), u(pdate), d(elete), or r(ead) by an initial snapshot."""
+
+    op: Literal["c", "u", "d", "r"]
+    before: R | None
+    after: R | None
+    source: Source
+    ts_ms: int
+    transaction: Transaction | None = None
+
+
+class NewRecord(Struct, frozen=True, kw_only=True):
+    """A record to be appended to a topic. Its key chooses the partition; records of one key keep their order.
+
+    A record with an `identity` is taken once per topic, however often it is appended.
+    """
+
+    topic: str
+    key: str
+    value: bytes | None
+    timestamp_ms: int
+    identity: str | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class Record(Struct, frozen=True):
+    """A record as it stands in the log; offsets count from 0 within a partition."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: str
+    value: bytes | None
+    timestamp_ms: int
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+    def header(self, name: str) -> bytes | None:
+        """The last header of that name, as Kafka's clients read it; None where there is none."""
+        return next((value for key, value in reversed(self.headers) if key == name), None)
+
+
+class Position(Struct, frozen=True):
+    """How far an aggregate has come: what a command returns, what a view has reached, what a query can wait for."""
+
+    key: str
+    version: int

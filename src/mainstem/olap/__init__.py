@@ -1,0 +1,1 @@
+"""The analytical store, fed from topics."""

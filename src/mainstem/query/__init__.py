@@ -1,0 +1,1 @@
+"""Reading: typed reads, waiting for a position, the HTTP application."""

@@ -1,0 +1,117 @@
+"""Errors as RFC 9457 problem details: every error has a stable type, a status, and a text for people."""
+
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+from msgspec import Struct
+
+from mainstem import errors
+
+_log = structlog.get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+_URN = "urn:mainstem:problem:"
+
+_STATUS: dict[type[errors.MainstemError], tuple[int, str]] = {
+    errors.Refused: (409, "refused"),
+    errors.InvalidCommand: (422, "invalid-command"),
+    errors.IdempotencyConflict: (422, "idempotency-key-reused"),
+    errors.TryAgain: (503, "try-again"),
+    errors.AnswerTimeout: (504, "answer-timeout"),
+    errors.ShuttingDown: (503, "shutting-down"),
+    errors.VersionConflict: (409, "version-conflict"),
+    errors.StateDrift: (409, "state-drift"),
+    errors.StoreError: (503, "store-unavailable"),
+    errors.LogError: (503, "log-unavailable"),
+    errors.InvalidQuery: (400, "invalid-query"),
+    errors.NotYetThere: (503, "not-yet-there"),
+}
+
+_HTTP_TYPES = {
+    400: "malformed-request",
+    404: "not-found",
+    405: "method-not-allowed",
+    406: "not-acceptable",
+    413: "body-too-large",
+    414: "uri-too-long",
+    415: "unsupported-media-type",
+    422: "invalid-input",
+    431: "headers-too-large",
+}
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """Problem details. `type` never changes for one kind of problem; `field` names the input that was wrong."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    field: str | None = None
+
+
+class InvalidInput(errors.MainstemError):
+    """A field of a request cannot be used."""
+
+    def __init__(self, field: str, text: str, *, reason: str = "invalid-input", status: int = 422) -> None:
+        super().__init__(text)
+        self.field = field
+        self.reason = reason
+        self.status = status
+
+
+Handler = Callable[[Request[Any, Any, Any], Any], Response[bytes]]
+
+
+def exception_handlers(refusals: Mapping[str, int]) -> dict[Any, Handler]:
+    """Handlers for every exception; `refusals` gives a refusal's reason a status other than 409."""
+
+    def known(_: Request[Any, Any, Any], error: errors.MainstemError) -> Response[bytes]:
+        return response(problem_of(error, refusals), _retry_after(error))
+
+    def http(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+        name = _HTTP_TYPES.get(error.status_code, "http-error")
+        headers = {k: v for k, v in (error.headers or {}).items() if k.lower() in ("allow", "retry-after")}
+        return response(_problem(error.status_code, name, str(error.detail)), headers)
+
+    def unknown(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+        _log.error("a request met a fault in the program", path=request.url.path[:200], exc_info=error)
+        return response(_problem(500, "internal-error", "A fault in the program; it was logged."))
+
+    return {errors.MainstemError: known, HTTPException: http, Exception: unknown}
+
+
+def problem_of(error: errors.MainstemError, refusals: Mapping[str, int]) -> Problem:
+    """The problem details of an error."""
+    if isinstance(error, errors.Refused):
+        return _problem(refusals.get(error.reason, 409), error.reason, str(error))
+    if isinstance(error, InvalidInput):
+        return _problem(error.status, error.reason, str(error), error.field)
+    for kind in type(error).__mro__:
+        if kind in _STATUS:
+            status, name = _STATUS[kind]
+            return _problem(status, name, str(error))
+    return _problem(500, "internal-error", "A fault in the program; it was logged.")
+
+
+def response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response[bytes]:
+    """The problem as a response."""
+    content = msgspec.json.encode(problem)
+    return Response(content, status_code=problem.status, media_type=MEDIA_TYPE, headers=dict(headers or {}))
+
+
+def _problem(status: int, name: str, detail: str, field: str | None = None) -> Problem:
+    return Problem(type=_URN + name, title=HTTPStatus(status).phrase, status=status, detail=detail, field=field)
+
+
+def _retry_after(error: errors.MainstemError) -> dict[str, str]:
+    if isinstance(error, errors.TryAgain):
+        return {"Retry-After": str(error.retry_after_s)}
+    if isinstance(error, errors.StoreError | errors.ShuttingDown | errors.NotYetThere | errors.LogError):
+        return {"Retry-After": "1"}
+    return {}

@@ -1,0 +1,142 @@
+"""SQLite as every embedded adapter opens it: WAL, full durability, versioned schema, its errors in mainstem's names.
+
+APSW carries its own SQLite, so that a machine's older library (and the WAL-reset fault mended in SQLite 3.51.3) never
+matters.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from mainstem.errors import (
+    ConfigurationError,
+    StoreBusy,
+    StoreCorrupt,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+)
+from mainstem.table import Table
+
+_APPLICATION_ID = 0x6D_73_74_6D  # "mstm": what `file` and PRAGMA application_id show
+_BUSY_TIMEOUT_MS = 5_000
+_TYPES = {"text": "TEXT", "integer": "INTEGER", "boolean": "BOOLEAN", "real": "REAL", "bytes": "BLOB"}
+
+
+def connect(path: Path, *, durable: bool = True, read_only: bool = False) -> apsw.Connection:
+    """A connection to a file that `prepare` has made. One thread uses it at a time.
+
+    `durable`: a commit is on the disk when it returns (synchronous=FULL); otherwise a power cut may take the last
+    commits, never the file's consistency. Raises StoreUnavailable or StoreCorrupt.
+    """
+    flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+    with mapped_errors(path):
+        connection = apsw.Connection(str(path), flags=flags, statementcachesize=200)
+        try:
+            connection.set_busy_timeout(_BUSY_TIMEOUT_MS)
+            connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            connection.execute("PRAGMA foreign_keys = ON")
+        except apsw.Error:
+            connection.close()
+            raise
+    return connection
+
+
+def prepare(path: Path, kind: str, migrations: Sequence[str]) -> None:
+    """Make the file, or check it and bring it forward: `migrations[n]` leads from schema version n to n + 1.
+
+    Raises StoreCorrupt where the file is damaged or of another kind, ConfigurationError where a newer release made it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with mapped_errors(path):
+        connection = apsw.Connection(str(path))
+        try:
+            connection.set_busy_timeout(_BUSY_TIMEOUT_MS)
+            _check(connection, path)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("BEGIN IMMEDIATE")
+            _migrate(connection, path, kind, migrations)
+            connection.execute("COMMIT")
+        finally:
+            connection.close()
+
+
+@contextmanager
+def mapped_errors(path: Path) -> Iterator[None]:
+    """Turn the driver's errors into mainstem's, naming the file."""
+    try:
+        yield
+    except (apsw.BusyError, apsw.LockedError) as error:
+        raise StoreBusy(f"{path.name} is locked by another for too long: {error}") from error
+    except apsw.FullError as error:
+        raise StoreFull(f"no space left for {path.name}: {error}") from error
+    except (apsw.CorruptError, apsw.NotADBError, apsw.FormatError) as error:
+        raise StoreCorrupt(f"{path.name} is damaged and is not served: {error}") from error
+    except (
+        apsw.CantOpenError,
+        apsw.IOError,
+        apsw.PermissionsError,
+        apsw.ReadOnlyError,
+        apsw.AuthError,
+    ) as error:
+        raise StoreUnavailable(f"{path.name} cannot be used: {error}") from error
+    except apsw.Error as error:
+        raise StoreError(f"{path.name}: {error}") from error
+
+
+@contextmanager
+def transaction(connection: apsw.Connection, path: Path) -> Iterator[None]:
+    """BEGIN IMMEDIATE, then COMMIT where the block ends, ROLLBACK where it raises; errors are mapped."""
+    with mapped_errors(path):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def table_definition(table: Table[Any], name: str = "") -> str:
+    """The CREATE TABLE of a declared table, under its own name unless another is given.
+
+    DECIMAL_TEXT has text affinity: a decimal stays the exact text that was written.
+    """
+    columns = []
+    for column in table.columns:
+        kind = f"DECIMAL_TEXT(18,{column.places})" if column.kind == "decimal" else _TYPES[column.kind]
+        columns.append(f"{column.name} {kind}{'' if column.nullable else ' NOT NULL'}")
+    return (
+        f"CREATE TABLE IF NOT EXISTS {name or table.name} ({', '.join(columns)}, PRIMARY KEY ({', '.join(table.key)}))"
+    )
+
+
+def _check(connection: apsw.Connection, path: Path) -> None:
+    found = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if found is None or found[0] != "ok":
+        raise StoreCorrupt(f"{path.name} is damaged and is not served: {found[0] if found else 'no answer'}")
+    application_id = connection.pragma("application_id")
+    empty = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,)
+    if application_id not in (_APPLICATION_ID, 0) or (application_id == 0 and not empty):
+        raise StoreCorrupt(f"{path.name} is not a file of mainstem's and is left alone")
+
+
+def _migrate(connection: apsw.Connection, path: Path, kind: str, migrations: Sequence[str]) -> None:
+    version = connection.pragma("user_version")
+    if version > len(migrations):
+        raise ConfigurationError(f"{path.name} was made by a newer release (schema {version}, known {len(migrations)})")
+    if version == 0:
+        connection.execute("CREATE TABLE mainstem_file (kind TEXT NOT NULL) STRICT")
+        connection.execute("INSERT INTO mainstem_file VALUES (?)", (kind,))
+        connection.pragma("application_id", _APPLICATION_ID)
+    found = connection.execute("SELECT kind FROM mainstem_file").fetchone()
+    if found != (kind,):
+        raise StoreCorrupt(f"{path.name} holds {found[0] if found else 'nothing known'}, not {kind}, and is left alone")
+    for migration in migrations[version:]:
+        connection.execute(migration)
+    connection.pragma("user_version", len(migrations))

@@ -1,0 +1,125 @@
+"""Declared tables: a typed row, its key and its indexes, from which each engine makes its own table.
+
+State rows of the write side and rows of views are declared the same way.
+"""
+
+import re
+import typing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from types import NoneType, UnionType
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from mainstem.errors import CodecError, ConfigurationError
+
+R = TypeVar("R", bound=msgspec.Struct)
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_KINDS: dict[type, str] = {
+    str: "text",
+    int: "integer",
+    bool: "boolean",
+    float: "real",
+    bytes: "bytes",
+    Decimal: "decimal",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its kind is text, integer, boolean, real, bytes or decimal (then with `places` after the point)."""
+
+    name: str
+    kind: str
+    nullable: bool
+    places: int = 0
+
+
+@dataclass(frozen=True)
+class Table(Generic[R]):
+    """A table of rows of one frozen Struct type; its columns are the Struct's fields in their order.
+
+    `key` names the primary key's columns, `indexes` further indexes; `places` the digits after the point of Decimal
+    columns (2 unless named). Raises ConfigurationError for names and types that no engine could hold.
+    """
+
+    name: str
+    row: type[R]
+    key: tuple[str, ...]
+    indexes: tuple[tuple[str, ...], ...] = ()
+    places: dict[str, int] = field(default_factory=dict)
+    columns: tuple[Column, ...] = field(init=False)
+    _writers: tuple[Callable[[Any], Any] | None, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        columns = tuple(_columns(self.row, self.places))
+        names = {column.name for column in columns}
+        for name in (self.name, *names):
+            if not _NAME.fullmatch(name):
+                raise ConfigurationError(f"{name!r} of table {self.name!r} is not a lower-case identifier")
+        for name in (*self.key, *(c for index in self.indexes for c in index), *self.places):
+            if name not in names:
+                raise ConfigurationError(f"table {self.name} has no column {name!r}; it has {sorted(names)}")
+        if not self.key:
+            raise ConfigurationError(f"table {self.name} has no key")
+        object.__setattr__(self, "columns", columns)
+        object.__setattr__(self, "_writers", tuple(_writer(column) for column in columns))
+
+    def values(self, row: R) -> tuple[Any, ...]:
+        """The row as plain values in column order: decimals as exact text, booleans as 0 and 1."""
+        return tuple(
+            value if writer is None or value is None else writer(value)
+            for writer, value in zip(self._writers, msgspec.structs.astuple(row), strict=True)
+        )
+
+    def key_of(self, row: R) -> tuple[Any, ...]:
+        """The values of the row's key."""
+        return tuple(getattr(row, name) for name in self.key)
+
+    def from_values(self, values: Sequence[Any]) -> R:
+        """The typed row of stored values in column order. Raises CodecError where they do not fit the row's type."""
+        named = {column.name: value for column, value in zip(self.columns, values, strict=True)}
+        try:
+            return msgspec.convert(named, self.row, strict=False)
+        except msgspec.ValidationError as error:
+            raise CodecError(f"a row of {self.name} is not a {self.row.__name__}: {error}") from error
+
+
+def decimal_text(value: Decimal, places: int) -> str:
+    """Exact text with that many digits after the point. Raises CodecError where the value has more, or is no number."""
+    if not value.is_finite():
+        raise CodecError(f"{value} is not a finite decimal")
+    text = f"{value:.{places}f}"
+    if Decimal(text) != value:
+        raise CodecError(f"{value} has more than {places} digits after the point")
+    return text
+
+
+def _columns(row: type[msgspec.Struct], places: dict[str, int]) -> list[Column]:
+    hints = typing.get_type_hints(row)
+    columns = []
+    for name in row.__struct_fields__:
+        hint, nullable = hints[name], False
+        arguments = typing.get_args(hint)
+        if isinstance(hint, UnionType) or typing.get_origin(hint) is typing.Union:
+            nullable = NoneType in arguments
+            hint = next((a for a in arguments if a is not NoneType), NoneType)
+        kind = _KINDS.get(hint)
+        if kind is None or len(arguments) > 2:
+            raise ConfigurationError(
+                f"{row.__name__}.{name} is {hints[name]}; a column is one of {sorted(_KINDS.values())}"
+            )
+        columns.append(Column(name, kind, nullable, places.get(name, 2) if kind == "decimal" else 0))
+    return columns
+
+
+def _writer(column: Column) -> Callable[[Any], Any] | None:
+    if column.kind == "decimal":
+        places = column.places
+        return lambda value: decimal_text(value, places)
+    if column.kind == "boolean":
+        return int
+    return None

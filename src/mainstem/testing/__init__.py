@@ -1,0 +1,1 @@
+"""What applications and adapters are tested with."""

@@ -1,0 +1,238 @@
+"""What every event store keeps to. Bind an adapter by subclassing `EventStoreContract` and implementing `open`."""
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from msgspec import Struct
+from msgspec.structs import replace
+
+from mainstem.errors import StateDrift, VersionConflict
+from mainstem.eventstore.port import EventStore, KeptAnswer, NewEvent, Refusal, Snapshot
+from mainstem.messages import Origin
+from mainstem.table import Table
+
+ORIGIN = Origin(actor="teller", correlation_id="c-1")
+
+
+class Account(Struct, frozen=True):
+    """The state row of this suite."""
+
+    id: str
+    holder: str
+    version: int
+    note: str | None = None
+
+
+ACCOUNT = Table("account", Account, key=("id",))
+
+
+def event(number: int) -> NewEvent:
+    """An event that can be told from others."""
+    return NewEvent("Counted", b'{"type":"Counted","n":%d}' % number)
+
+
+class EventStoreContract(ABC):
+    """The suite."""
+
+    @abstractmethod
+    def open(self, folder: Path) -> EventStore:
+        """The store of that folder, with the state table ACCOUNT, its clock standing at 1000."""
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[EventStore]:
+        """An empty store."""
+        store = self.open(tmp_path)
+        yield store
+        store.close()
+
+    def append(self, store: EventStore, stream: str, expected: int, *numbers: int) -> None:
+        """Append in a transaction of its own."""
+        with store.transaction() as transaction:
+            transaction.append(stream, expected, [event(n) for n in numbers], occurred_at_ms=500, origin=ORIGIN)
+
+    def test_events_come_back_as_they_were_appended(self, store: EventStore) -> None:
+        """With their versions, times and origin."""
+        self.append(store, "a-1", 0, 1, 2)
+        first, second = store.read("a-1")
+        assert (first.stream, first.version, first.type, first.payload) == ("a-1", 1, *self._parts(1))
+        assert (first.occurred_at_ms, first.recorded_at_ms) == (500, 1000)
+        assert (first.actor, first.correlation_id) == ("teller", "c-1")
+        assert (second.version, second.payload) == (2, event(2).payload)
+
+    def _parts(self, number: int) -> tuple[str, bytes]:
+        return event(number).type, event(number).payload
+
+    def test_a_page_begins_behind_a_version_and_ends_at_the_limit(self, store: EventStore) -> None:
+        """Pages of one stream."""
+        self.append(store, "a-1", 0, *range(1, 8))
+        assert [stored.version for stored in store.read("a-1", after=2, limit=3)] == [3, 4, 5]
+        assert list(store.read("a-1", after=7)) == []
+        assert list(store.read("nobody")) == []
+
+    @pytest.mark.parametrize("expected", [0, 1, 3, 100])
+    def test_another_expected_version_is_a_conflict(self, store: EventStore, expected: int) -> None:
+        """Below and above the stream's version alike, and nothing is changed."""
+        self.append(store, "a-1", 0, 1, 2)
+        with pytest.raises(VersionConflict) as caught:
+            self.append(store, "a-1", expected, 9)
+        assert (caught.value.stream, caught.value.expected, caught.value.actual) == ("a-1", expected, 2)
+        assert len(store.read("a-1")) == 2
+
+    def test_a_transaction_that_raises_changes_nothing(self, store: EventStore) -> None:
+        """Events, state, answers, refusals and snapshots go back together."""
+
+        def fail() -> None:
+            with store.transaction() as transaction:
+                transaction.append("a-1", 0, [event(1)], occurred_at_ms=1, origin=ORIGIN)
+                transaction.put_state(ACCOUNT, None, Account("1", "Ada", 1))
+                transaction.keep_answer("k", KeptAnswer(b"d", b"a"), 1)
+                transaction.keep_refusal(_refusal("no"))
+                transaction.keep_snapshot("a-1", Snapshot(1, 1, "f", b"{}"))
+                raise KeyError("stop")
+
+        with pytest.raises(KeyError):
+            fail()
+        with store.transaction() as transaction:
+            assert transaction.load("a-1", 0) == []
+            assert transaction.kept_answer("k") is None
+            assert transaction.snapshot("a-1", "f") is None
+        assert list(store.states(ACCOUNT)) == []
+        assert list(store.refusals("a-1")) == []
+
+    def test_loading_goes_on_from_a_version(self, store: EventStore) -> None:
+        """And says so where the stream never reached that version."""
+        self.append(store, "a-1", 0, 1, 2, 3)
+        with store.transaction() as transaction:
+            after_one = transaction.load("a-1", 1)
+            assert after_one is not None
+            assert [stored.version for stored in after_one] == [2, 3]
+            assert transaction.load("a-1", 3) == []
+            assert transaction.load("a-1", 4) is None
+            assert transaction.load("nobody", 0) == []
+            assert transaction.load("nobody", 1) is None
+
+    def test_a_transaction_sees_its_own_events(self, store: EventStore) -> None:
+        """A second command of a batch decides on what the first has appended."""
+        with store.transaction() as transaction:
+            transaction.append("a-1", 0, [event(1)], occurred_at_ms=1, origin=ORIGIN)
+            assert len(transaction.load("a-1", 0) or ()) == 1
+            transaction.append("a-1", 1, [event(2)], occurred_at_ms=1, origin=ORIGIN)
+        assert len(store.read("a-1")) == 2
+
+    def test_everything_is_read_in_commit_order(self, store: EventStore) -> None:
+        """Streams mixed, in batches of the size asked for."""
+        for number in range(1, 6):
+            self.append(store, f"a-{number % 2}", (number - 1) // 2, number)
+        batches = list(store.read_all(batch=2))
+        assert [len(batch) for batch in batches] == [2, 2, 1]
+        assert [stored.payload for batch in batches for stored in batch] == [event(n).payload for n in range(1, 6)]
+
+    def test_reading_everything_is_a_picture_of_one_moment(self, store: EventStore) -> None:
+        """What is appended while somebody reads is not in it."""
+        self.append(store, "a-1", 0, 1, 2, 3)
+        reading = store.read_all(batch=1)
+        seen = [next(reading)]
+        self.append(store, "a-1", 3, 4)
+        seen.extend(reading)
+        assert sum(len(batch) for batch in seen) == 3
+
+    def test_the_state_row_follows(self, store: EventStore) -> None:
+        """Inserted, changed and removed, NULL included."""
+        one, two = Account("1", "Ada", 1), Account("1", "Ada", 2, "moved")
+        for before, after in ((None, one), (one, two), (two, one)):
+            with store.transaction() as transaction:
+                transaction.put_state(ACCOUNT, before, after)
+            assert list(store.states(ACCOUNT)) == [after]
+        with store.transaction() as transaction:
+            transaction.put_state(ACCOUNT, one, None)
+        assert list(store.states(ACCOUNT)) == []
+
+    def test_a_state_row_that_was_changed_by_somebody_else_is_a_drift(self, store: EventStore) -> None:
+        """Changed, gone, or there before it was made."""
+        stands = Account("1", "Ada", 1)
+        with store.transaction() as transaction:
+            transaction.put_state(ACCOUNT, None, stands)
+        other = replace(stands, holder="Eve")
+        for before, after in ((other, stands), (other, None), (None, stands), (replace(stands, id="2"), stands)):
+            with pytest.raises(StateDrift), store.transaction() as transaction:
+                transaction.put_state(ACCOUNT, before, after)
+        assert list(store.states(ACCOUNT)) == [stands]
+
+    def test_an_answer_is_kept_by_its_key(self, store: EventStore) -> None:
+        """Until it is forgotten by age."""
+        with store.transaction() as transaction:
+            transaction.keep_answer("old", KeptAnswer(b"1", b"x"), 10)
+            transaction.keep_answer("new", KeptAnswer(b"2", b"y"), 20)
+        assert store.forget_answers(before_ms=20) == 1
+        with store.transaction() as transaction:
+            assert transaction.kept_answer("old") is None
+            assert transaction.kept_answer("new") == KeptAnswer(b"2", b"y")
+
+    def test_answers_are_forgotten_within_the_limit(self, store: EventStore) -> None:
+        """So that no single call takes long."""
+        with store.transaction() as transaction:
+            for number in range(5):
+                transaction.keep_answer(str(number), KeptAnswer(b"1", b"x"), number)
+        assert store.forget_answers(before_ms=100, limit=3) == 3
+        assert store.forget_answers(before_ms=100, limit=3) == 2
+
+    def test_a_snapshot_is_read_by_its_fingerprint_only(self, store: EventStore) -> None:
+        """A newer one takes the older one's place."""
+        older, newer = Snapshot(1, 1, "f1", b"{}"), Snapshot(9, 2, "f2", b"[]")
+        with store.transaction() as transaction:
+            transaction.keep_snapshot("a-1", older)
+            assert transaction.snapshot("a-1", "f1") == older
+            transaction.keep_snapshot("a-1", newer)
+            assert transaction.snapshot("a-1", "f2") == newer
+            assert transaction.snapshot("a-1", "f1") is None
+
+    def test_refusals_are_kept_newest_first(self, store: EventStore) -> None:
+        """By stream, within the limit."""
+        for text in ("one", "two", "three"):
+            with store.transaction() as transaction:
+                transaction.keep_refusal(_refusal(text))
+        assert [refusal.text for refusal in store.refusals("a-1", limit=2)] == ["three", "two"]
+        assert store.refusals("a-1")[0] == _refusal("three")
+        assert list(store.refusals("a-2")) == []
+
+    def test_writers_of_one_stream_take_turns(self, store: EventStore) -> None:
+        """Eight threads append to one stream; each version is taken once and none is lost."""
+
+        def work() -> None:
+            for number in range(25):
+                with store.transaction() as transaction:
+                    stands = len(transaction.load("a-1", 0) or ())
+                    transaction.append("a-1", stands, [event(number)], occurred_at_ms=1, origin=ORIGIN)
+
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert [stored.version for stored in store.read("a-1")] == list(range(1, 201))
+
+    def test_what_was_committed_is_there_after_opening_again(self, store: EventStore, tmp_path: Path) -> None:
+        """And closing twice is allowed."""
+        self.append(store, "a-1", 0, 1)
+        store.close()
+        store.close()
+        again = self.open(tmp_path)
+        try:
+            assert [stored.version for stored in again.read("a-1")] == [1]
+        finally:
+            again.close()
+
+
+def _refusal(text: str) -> Refusal:
+    return Refusal(
+        stream="a-1",
+        command="Count",
+        content=b'{"type":"Count"}',
+        reason="not-now",
+        text=text,
+        refused_at_ms=7,
+        actor="teller",
+    )

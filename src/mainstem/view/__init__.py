@@ -1,0 +1,1 @@
+"""Materialized views: rows shaped for a query, with the offsets that made them."""

@@ -1,0 +1,90 @@
+"""What listeners and queries ask of a view store: rows, and beside them the offsets and positions that made them."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, TypeVar
+
+from msgspec import Struct
+
+from mainstem.messages import Position
+from mainstem.table import Table
+
+R = TypeVar("R", bound=Struct)
+Place = tuple[str, int]
+
+
+class ViewTransaction(Protocol):
+    """Rows, offsets and positions that become visible together or not at all."""
+
+    def get(self, table: Table[R], keys: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], R]:
+        """The rows that stand under those keys."""
+
+    def add(self, table: Table[R], rows: Sequence[R]) -> int:
+        """Insert rows; one whose key stands already is left out. The number inserted."""
+
+    def put(self, table: Table[R], rows: Sequence[R]) -> None:
+        """Insert rows, or replace those under the same keys; of rows with one key the last wins."""
+
+    def remove(self, table: Table[R], keys: Sequence[tuple[Any, ...]]) -> None:
+        """Delete the rows under those keys."""
+
+    def save(self, group: str, offsets: Mapping[Place, int], positions: Sequence[Position] = ()) -> None:
+        """Keep the offsets up to which the group is done, and the versions its view has reached (never lowered)."""
+
+    def park(self, group: str, keys: Mapping[str, str]) -> None:
+        """Mark keys as parked behind a dead letter, each with the reason."""
+
+    def release(self, group: str, key: str) -> None:
+        """Take the mark away."""
+
+
+class ViewStore(Protocol):
+    """Materialized views of declared tables. Reading never waits for a writer."""
+
+    def create(self, table: Table[R]) -> None:
+        """Make the table and its indexes, or leave them. Raises ConfigurationError where other columns stand there."""
+
+    def transaction(self) -> AbstractContextManager[ViewTransaction]:
+        """A writer's transaction: commits where the block ends, changes nothing where it raises."""
+
+    def find(
+        self,
+        table: Table[R],
+        where: Mapping[str, Any],
+        *,
+        order: Sequence[str] = (),
+        descending: bool = False,
+        after: Sequence[Any] | None = None,
+        limit: int = 100,
+    ) -> list[R]:
+        """Rows whose columns equal `where`, ordered by columns, beginning behind the values `after` of these columns.
+
+        Raises InvalidQuery for a column that the table does not have.
+        """
+
+    def scan(self, table: Table[R]) -> Iterator[R]:
+        """All rows in key order, as one consistent picture."""
+
+    def count(self, table: Table[R]) -> int:
+        """The number of rows."""
+
+    def offsets(self, group: str) -> Mapping[Place, int]:
+        """Up to where the group is done."""
+
+    def reached(self, group: str, key: str) -> int:
+        """The highest version of that key in the group's view; 0 where it has seen none."""
+
+    def parked(self, group: str) -> Mapping[str, str]:
+        """The group's parked keys, each with the reason."""
+
+    def on_commit(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call `listener` after every commit of this process; returns what ends it."""
+
+    def swap(self, live: Table[R], built: Table[R], group: str, offsets: Mapping[Place, int]) -> None:
+        """Put the table `built` in the place of `live`, with the group's offsets, in one transaction."""
+
+    def drop(self, table: Table[R], group: str | None = None) -> None:
+        """Remove the table, and the group's offsets, positions and parked keys where a group is named."""
+
+    def close(self) -> None:
+        """Give everything back. Closing twice is allowed."""

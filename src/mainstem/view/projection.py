@@ -1,0 +1,32 @@
+"""Views as pure folds: what a message adds, or what one row per key becomes. Nothing here does I/O."""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
+
+from mainstem.table import Table
+
+M = TypeVar("M")
+R = TypeVar("R", bound=Struct)
+
+
+@dataclass(frozen=True)
+class Rows(Generic[M, R]):
+    """Each message adds rows of its own; a row's key comes from the message's identity, so redelivery adds nothing."""
+
+    table: Table[R]
+    make: Callable[[M], Sequence[R]]
+
+
+@dataclass(frozen=True)
+class Fold(Generic[M, R]):
+    """One row per key: `fold(row, message)` is the row after the message; None means that no row stands."""
+
+    table: Table[R]
+    key: Callable[[M], tuple[Hashable, ...]]
+    fold: Callable[[R | None, M], R | None]
+
+
+Projection = Rows[M, Any] | Fold[M, Any]
