@@ -24,6 +24,8 @@ class Request(Struct, frozen=True):
 
 Outcome = Answer | CommandError
 
+_NAME_MAX = 200
+
 
 class Handler:
     """Carries out commands. What it learns in a transaction is remembered only once that has committed."""
@@ -88,6 +90,8 @@ class Handler:
     def _decide(self, transaction: StoreTransaction, aggregates: Aggregates, request: Request) -> Outcome:
         decider = aggregates.decider
         aggregate_id = decider.target(request.command)
+        if not _usable(aggregate_id):
+            return InvalidCommand("the aggregate's name must be 1 to 200 printable characters")
         stream = decider.stream(aggregate_id)
         pending = self._pending.get(stream)
         folded = pending[1] if pending else aggregates.load(transaction, stream)
@@ -107,6 +111,10 @@ class Handler:
             occurred_at_ms=folded.occurred_at_ms,
             row=folded.row,
         )
+
+
+def _usable(aggregate_id: str) -> bool:
+    return 0 < len(aggregate_id) <= _NAME_MAX and aggregate_id.isprintable()
 
 
 def _refusal(stream: str, request: Request, refused: Refused, now_ms: int) -> Refusal:

@@ -1,0 +1,52 @@
+# `make run` and `make test` do everything, set-up included. Python 3.11 or later is all they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format lock clean
+
+help: ## Show what there is to make.
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+run: $(VENV)/run.stamp ## Run the bank, embedded, on 127.0.0.1:8080.
+	$(BIN)/mainstem run
+
+test: $(VENV)/dev.stamp ## Run all tests.
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/dev.stamp ## Check style, types and the import arrows.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/dev.stamp ## Bring all code into its form.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(VENV)/dev.stamp ## Pin the current versions of everything, without download addresses.
+	$(BIN)/uv pip compile $(LOCK) --upgrade --extra build -o requirements/run.lock pyproject.toml
+	$(BIN)/uv pip compile $(LOCK) --upgrade --extra build --extra dev -c requirements/run.lock -o requirements/dev.lock pyproject.toml
+
+clean: ## Remove what was built; data stays.
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+
+$(VENV)/python.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/run.stamp: requirements/run.lock pyproject.toml | $(VENV)/python.stamp
+	@echo "Installing what the application needs; this takes about half a minute."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: requirements/dev.lock pyproject.toml | $(VENV)/python.stamp
+	@echo "Installing what the tests need; this takes about a minute."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
