@@ -1,5 +1,6 @@
 """One debit card: its events and state, how the state evolves, and what each command decides."""
 
+import re
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Literal
@@ -16,6 +17,9 @@ MAX_AMOUNT = Money("9999999999999999.99")
 """What decimal(18,2) holds."""
 
 ZERO = Money("0.00")
+
+CARD_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,35}")
+"""What a card may be called."""
 
 
 class CardOpened(Event, frozen=True):
@@ -141,6 +145,10 @@ def decide(card: Card, command: CardCommand) -> Sequence[CardEvent]:
 def _open(card: Card, command: OpenCard) -> Sequence[CardEvent]:
     if card.status != "unopened":
         raise Refused("card-exists", f"Card {command.card} exists already")
+    if not CARD_ID.fullmatch(command.card):
+        raise Refused(
+            "invalid-card", "A card's id is 1 to 36 letters, digits, '.', '_' or '-', a letter or digit first"
+        )
     return [CardOpened(limit=_amount(command.limit, "limit", zero_allowed=True))]
 
 

@@ -6,13 +6,13 @@ error, `mainstem.query` what an HTTP application is made of, `mainstem.testing` 
 
 from mainstem.application import EVENT_TOPIC, REFUSAL_TOPIC, Application, Figures, Ledger, Sides
 from mainstem.cdc.port import Captured, Outbox
-from mainstem.codec import Decoder, changes_of, position_token, read_position_token, recorded_events
+from mainstem.codec import Decoder, changes_of, event_payloads, position_token, read_position_token, recorded_events
 from mainstem.decider import Decider, Stamp, StateRow
 from mainstem.errors import MainstemError, Refused, Transient
 from mainstem.listener.binding import Binding, RetryPolicy
 from mainstem.log.port import Topic
 from mainstem.messages import Change, Command, Event, NewRecord, Origin, Position, Record, Recorded
-from mainstem.olap.port import Datasource, Dimension
+from mainstem.olap.port import Datasource, Dimension, Olap
 from mainstem.table import Table
 from mainstem.view.projection import Fold, Rows
 
@@ -34,6 +34,7 @@ __all__ = [
     "Ledger",
     "MainstemError",
     "NewRecord",
+    "Olap",
     "Origin",
     "Outbox",
     "Position",
@@ -49,6 +50,7 @@ __all__ = [
     "Topic",
     "Transient",
     "changes_of",
+    "event_payloads",
     "position_token",
     "read_position_token",
     "recorded_events",

@@ -1,20 +1,24 @@
-"""The one place where adapters are put together: the embedded form of an application, in one process and one folder."""
+"""The one place where adapters are put together: the embedded form of an application, in one process and one folder.
+
+The write side, the log, the views and the analytical store are files of their own, so that none waits for another's
+lock. Threads run from `start` to `stop`: the writer, the relay, one for each listener and datasource, and housekeeping.
+"""
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from types import TracebackType
 
 import structlog
+from msgspec import Struct
 
 from mainstem.application import Application, Sides
 from mainstem.cdc.relay import Relay
 from mainstem.cdc.sqlite import MARK_TRANSACTION, SqliteCapture
-from mainstem.command.bus import BusLimits, CommandBus
+from mainstem.command.bus import BusLimits, BusStatus, CommandBus
 from mainstem.command.handler import Handler
-from mainstem.errors import ConfigurationError, MainstemError, StoreBusy
+from mainstem.errors import MainstemError
 from mainstem.eventstore.sqlite import SqliteEventStore
 from mainstem.folder import Folder
 from mainstem.listener.runner import Runner
@@ -29,6 +33,8 @@ _log = structlog.get_logger(__name__)
 
 _HOUSEKEEPING_S = 60.0
 _STOP_S = 15.0
+_SETTLE_S = 10.0
+_SETTLE_LOOK_S = 0.02
 _RECONCILE_ROUNDS = 5
 
 
@@ -37,11 +43,180 @@ def wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-@dataclass(frozen=True)
-class Hop:
-    """One stage behind the command side: how many messages it is behind, and what is wrong with it, if anything."""
+class Hop(Struct, frozen=True, rename="camel"):
+    """One stage behind the command side: by how many messages it is behind, and its trouble, if it has any."""
 
     name: str
-    lag: int
     state: str
-    trouble: str | None
+    lag: int
+    trouble: str | None = None
+
+
+class Status(Struct, frozen=True):
+    """A picture of the running application."""
+
+    commands: BusStatus
+    hops: tuple[Hop, ...]
+
+
+class Embedded:
+    """A running application. Use it as a context manager, or `start` it and `stop` it."""
+
+    def __init__(self, application: Application, settings: Settings) -> None:
+        self.application = application
+        self.settings = settings
+        self._stack = ExitStack()
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self.folder = Folder(settings.data_dir)
+        self.folder.acquire()
+        self._stack.callback(self.folder.release)
+        try:
+            self._open()
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def _open(self) -> None:
+        application, settings, folder = self.application, self.settings, self.settings.data_dir
+        _log.info("opening and checking the files", folder=str(folder))
+        tables = application.state_tables()
+        self.events = SqliteEventStore(folder / "events.db", tables, clock_ms=wall_clock_ms, mark=MARK_TRANSACTION)
+        self._stack.callback(self.events.close)
+        self.capture = SqliteCapture(folder / "events.db", application.name, application.all_captured())
+        self._stack.callback(self.capture.close)
+        self.capture.install()
+        self.log = SqliteLog(folder / "log.db")
+        self._stack.callback(self.log.close)
+        for topic in application.all_topics(settings.topic_partitions):
+            self.log.create(topic)
+        self.views = SqliteViews(folder / "views.db")
+        self._stack.callback(self.views.close)
+        for binding in application.listeners:
+            if binding.projection is not None:
+                self.views.create(binding.projection.table)
+        self.olap = DuckdbOlap(folder / "analytics.duckdb")
+        self._stack.callback(self.olap.close)
+        for datasource in application.datasources:
+            self.olap.create(datasource)
+        self._roles()
+
+    def _roles(self) -> None:
+        application, settings = self.application, self.settings
+        handler = Handler(
+            application.deciders,
+            clock_ms=wall_clock_ms,
+            remembered=settings.aggregates_remembered,
+            snapshot_every=settings.snapshot_every,
+        )
+        limits = BusLimits(
+            queue_max=settings.command_queue_max,
+            batch_max=settings.command_batch_max,
+            answer_timeout_s=settings.command_timeout_ms / 1000,
+        )
+        self.commands = CommandBus(self.events, handler, limits=limits, on_commit=self.capture.wake)
+        self.relay = Relay(self.capture, self.log, application.name)
+        self.listeners = {b.group: Runner(b, self.log, self.views) for b in application.listeners}
+        self.ingestions = {
+            d.name: Ingestion(self.olap, self.log, d, linger_ms=settings.olap_linger_ms)
+            for d in application.datasources
+        }
+
+    def start(self) -> None:
+        """Start all threads."""
+        self._thread("relay", self.relay.run)
+        for group, runner in self.listeners.items():
+            self._thread(f"listener-{group}", runner.run)
+        for name, ingestion in self.ingestions.items():
+            self._thread(f"olap-{name}", ingestion.run)
+        self._thread("housekeeping", self._keep_house)
+        self.commands.start()
+
+    def stop(self) -> None:
+        """Carry out the waiting commands, end the threads, close the files. Stopping twice is allowed."""
+        self.commands.stop(_STOP_S)
+        self._stop.set()
+        self.capture.wake()
+        for thread in self._threads:
+            thread.join(_STOP_S)
+        self._threads.clear()
+        self._stack.close()
+
+    def __enter__(self) -> "Embedded":
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def hops(self) -> tuple[Hop, ...]:
+        """Every stage from the capture to the analytical store, in the order of the flow."""
+        relay = self.relay.status()
+        found = [Hop("relay", relay.state, relay.lag, relay.reason)]
+        for group, runner in self.listeners.items():
+            listener = runner.status()
+            found.append(Hop(group, listener.state, sum(listener.lag.values()), listener.reason))
+        for name, ingestion in self.ingestions.items():
+            olap = ingestion.status()
+            found.append(Hop(f"olap-{name}", olap.state, olap.lag, olap.reason))
+        return tuple(found)
+
+    def troubles(self) -> Mapping[str, str]:
+        """What does not work at the moment, by name; empty where everything does."""
+        found = {hop.name: hop.trouble or hop.state for hop in self.hops() if hop.state not in ("running", "paused")}
+        if not self.commands.status().running:
+            found["commands"] = "stopped"
+        return found
+
+    def status(self) -> Status:
+        """The command side's figures and every stage."""
+        return Status(self.commands.status(), self.hops())
+
+    def settle(self, timeout_s: float = _SETTLE_S) -> bool:
+        """Wait until no stage is behind; False where the time was over first."""
+        deadline = time.monotonic() + timeout_s
+        while any(hop.lag for hop in self.hops()):
+            if time.monotonic() > deadline:
+                return False
+            self._stop.wait(_SETTLE_LOOK_S)
+        return True
+
+    def reconcile(self) -> Reconciliation:
+        """Hold all accounts against each other. While commands come in, only what differs in every round counts."""
+        sides = Sides(self.events, self.views, self.olap)
+        found = self._settled_account(sides)
+        for _ in range(_RECONCILE_ROUNDS - 1):
+            if found.clean:
+                break
+            found = self._settled_account(sides)
+        return found
+
+    def _settled_account(self, sides: Sides) -> Reconciliation:
+        self.settle()
+        return reconcile(self.application.ledgers, sides)
+
+    def _thread(self, name: str, run: Callable[[threading.Event], None]) -> None:
+        thread = threading.Thread(target=run, args=(self._stop,), name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _keep_house(self, stop: threading.Event) -> None:
+        while not stop.wait(_HOUSEKEEPING_S):
+            try:
+                now_ms = wall_clock_ms()
+                self.log.apply_retention(now_ms)
+                while self.events.forget_answers(now_ms - self.settings.answers_kept_ms) and not stop.is_set():
+                    continue
+            except MainstemError as error:
+                _log.warning("housekeeping is put off", cause=str(error))
+
+
+def embedded(application: Application, settings: Settings) -> Embedded:
+    """The application in one process, its files checked and open, its threads not yet started.
+
+    Raises StoreBusy where another process has the folder, StoreCorrupt for a damaged file, ConfigurationError for
+    declarations that do not fit the files.
+    """
+    return Embedded(application, settings)

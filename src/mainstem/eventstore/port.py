@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 
 from mainstem.messages import Origin
 from mainstem.table import Table
+
+R = TypeVar("R", bound=Struct)
 
 
 class NewEvent(Struct, frozen=True):
@@ -76,7 +78,7 @@ class StoreTransaction(Protocol):
     def keep_snapshot(self, stream: str, snapshot: Snapshot) -> None:
         """Keep it in the place of the stream's older one."""
 
-    def put_state(self, table: Table[Struct], before: Struct | None, after: Struct | None) -> None:
+    def put_state(self, table: Table[Any], before: Struct | None, after: Struct | None) -> None:
         """Bring the state row from `before` to `after`. Raises StateDrift where it does not stand as in `before`."""
 
     def kept_answer(self, key: str) -> KeptAnswer | None:
@@ -101,7 +103,7 @@ class EventStore(Protocol):
     def read_all(self, batch: int = 1000) -> Iterator[Sequence[StoredEvent]]:
         """All events in commit order, in batches, as one consistent picture of the moment of the call."""
 
-    def states(self, table: Table[Struct]) -> Iterator[Struct]:
+    def states(self, table: Table[R]) -> Iterator[R]:
         """All rows of a state table."""
 
     def refusals(self, stream: str, limit: int = 100) -> Sequence[Refusal]:

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import apsw
 from msgspec import Struct
@@ -14,6 +14,8 @@ from mainstem.eventstore.port import KeptAnswer, NewEvent, Refusal, Snapshot, St
 from mainstem.messages import Origin
 from mainstem.sqlite import connect, mapped_errors, prepare, table_definition, transaction
 from mainstem.table import Table
+
+R = TypeVar("R", bound=Struct)
 
 _MIGRATIONS = (
     """
@@ -112,7 +114,7 @@ class SqliteEventStore:
         finally:
             connection.close()
 
-    def states(self, table: Table[Any]) -> Iterator[Struct]:
+    def states(self, table: Table[R]) -> Iterator[R]:
         """All rows of a state table, in key order."""
         connection = connect(self._path, read_only=True)
         names = ", ".join(column.name for column in table.columns)

@@ -1,0 +1,395 @@
+"""The bank over HTTP: the seed's two URLs, the cards, and analytical queries."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from typing import Annotated, Any, TypeVar
+from urllib.parse import urlencode
+
+import msgspec
+from litestar import Request, Response, get, post, put
+from litestar.handlers import BaseRouteHandler
+from litestar.params import Parameter
+from msgspec import Struct
+
+from bank import analytics
+from bank.balance import CARD_BALANCE, CardBalance
+from bank.balance import GROUP as BALANCE_GROUP
+from bank.card import (
+    CARD_ID,
+    BlockCard,
+    CardCommand,
+    ChangeLimit,
+    CloseCard,
+    DebitCard,
+    OpenCard,
+    Repay,
+    UnblockCard,
+    Withdraw,
+)
+from bank.refusal import GROUP as REFUSAL_GROUP
+from bank.refusal import REFUSAL
+from bank.statement import GROUP as STATEMENT_GROUP
+from bank.statement import MONEY_WITHDRAWAL, iso_time
+from mainstem import Olap, Origin, Refused, position_token, read_position_token
+from mainstem.assembly import Embedded
+from mainstem.query.cursor import cursor_token, read_cursor
+from mainstem.query.freshness import Freshness
+from mainstem.query.input import Body, decimal_of, idempotency_key
+from mainstem.query.openapi import command_operation, money_schema, text_schema
+from mainstem.query.problems import InvalidInput
+from mainstem.query.web import POSITION_HEADER, json_response, problem_responses
+
+R = TypeVar("R")
+_Request = Request[Any, Any, Any]
+
+REFUSALS = {"card-unknown": 404, "invalid-amount": 422, "invalid-card": 422}
+"""The HTTP status of refusals by their reason; any other is 409."""
+
+_TEXT_MAX = 200
+_PAGE_MAX = 1_000
+_READERS = 4
+
+
+class CardView(Struct, frozen=True, rename="camel"):
+    """A card: `balance` is what can still be withdrawn."""
+
+    id: str
+    limit: Decimal
+    used: Decimal
+    balance: Decimal
+    status: str
+    version: int
+
+
+class StatementLine(Struct, frozen=True, rename="camel"):
+    """A line of the mini statement."""
+
+    id: str
+    debit_card_id: str
+    amount: Decimal
+    transaction_date: str
+
+
+class RefusalView(Struct, frozen=True, rename="camel"):
+    """A refused command: why, when, and who asked."""
+
+    id: str
+    card: str
+    command: str
+    reason: str
+    detail: str
+    refused_at: str
+    actor: str
+
+
+class _Withdrawal(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    debit_card: str
+    amount: msgspec.Raw
+
+
+class _Opening(Struct, frozen=True, forbid_unknown_fields=True):
+    id: str
+    limit: msgspec.Raw
+
+
+class _Amount(Struct, frozen=True, forbid_unknown_fields=True):
+    amount: msgspec.Raw
+
+
+class _Limit(Struct, frozen=True, forbid_unknown_fields=True):
+    limit: msgspec.Raw
+
+
+class _Reason(Struct, frozen=True, forbid_unknown_fields=True):
+    reason: str
+
+
+class _Nothing(Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+_CARD_SCHEMA = text_schema(rf"^{CARD_ID.pattern}$", "The card's id", "123456789")
+_AMOUNT_SCHEMA = money_schema(0.01, "An amount of money")
+_LIMIT_SCHEMA = money_schema(0, "How much may be used in all")
+_REASON_SCHEMA = text_schema(rf"^[^\x00-\x1f]{{1,{_TEXT_MAX}}}$", "Why", "lost")
+
+CardId = Annotated[str, Parameter(description="The card's id", pattern=rf"^{CARD_ID.pattern}$")]
+PositionQuery = Annotated[str | None, Parameter(query="position", description="Wait until the view has this position")]
+PositionHeader = Annotated[str | None, Parameter(header=POSITION_HEADER, description="The same, as a header")]
+Limit = Annotated[int, Parameter(ge=1, le=_PAGE_MAX, description="The most rows to return")]
+Cursor = Annotated[str | None, Parameter(description="From the Link header of the page before")]
+
+_REFUSING = problem_responses(400, 404, 409, 413, 415, 422, 503, 504)
+_READING = problem_responses(400, 503)
+
+
+class Bank:
+    """The bank's questions and commands, asked of the running application."""
+
+    def __init__(self, running: Embedded) -> None:
+        self._running = running
+        self._wait_s = running.settings.query_wait_max_ms / 1000
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="query")
+        self._freshness: Freshness | None = None
+
+    @property
+    def olap(self) -> Olap:
+        """The analytical store."""
+        olap: Olap = self._running.olap
+        return olap
+
+    async def begin(self) -> None:
+        """Called by the server, in its event loop, before the first request."""
+        self._freshness = Freshness(self._running.views, asyncio.get_running_loop())
+
+    async def end(self) -> None:
+        """Called by the server after the last request."""
+        if self._freshness is not None:
+            self._freshness.close()
+        self._readers.shutdown(wait=False)
+
+    async def command(self, request: _Request, command: CardCommand, status: int, location: str) -> Response[Any]:
+        """Send the command; the answer is the card as it stands after it, with the position to wait for."""
+        host = request.client.host if request.client else "unknown"
+        answer = await self._running.commands.send(
+            command, key=idempotency_key(request), origin=Origin(actor=f"anonymous@{host}")
+        )
+        headers = {POSITION_HEADER: position_token(answer.position), "Location": location}
+        if answer.replayed:
+            headers["Idempotency-Replayed"] = "true"
+        return json_response(_view_of_state(answer.row), status, headers)
+
+    async def read(self, question: Callable[[], R], group: str = "", *tokens: str | None) -> R:
+        """Ask a store, off the event loop, once the group's view has the position that was named (if any)."""
+        token = next((token for token in tokens if token is not None), None)
+        if token is not None and self._freshness is not None:
+            await self._freshness.reached(group, read_position_token(token), self._wait_s)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, question)
+
+    def card(self, card_id: str) -> CardView:
+        """The card in the balance view. Raises Refused for an unknown one."""
+        rows = self._running.views.find(CARD_BALANCE, {"id": card_id}, limit=1)
+        if not rows:
+            raise Refused("card-unknown", f"Card {card_id} does not exist")
+        return _view_of_balance(rows[0])
+
+    def lines(self, card_id: str, limit: int, cursor: str | None) -> list[StatementLine]:
+        """A page of the mini statement, newest first."""
+        after = None if cursor is None else read_cursor(cursor, (str,))
+        rows = self._running.views.find(
+            MONEY_WITHDRAWAL,
+            {"debit_card_id": card_id},
+            order=("id",),
+            descending=True,
+            after=after,
+            limit=limit,
+        )
+        return [StatementLine(r.id, r.debit_card_id, r.amount, iso_time(r.transaction_date_ms)) for r in rows]
+
+    def refusals(self, card_id: str, limit: int, cursor: str | None) -> list[RefusalView]:
+        """A page of refused commands, newest first."""
+        after = None if cursor is None else read_cursor(cursor, (str,))
+        rows = self._running.views.find(
+            REFUSAL, {"card": card_id}, order=("id",), descending=True, after=after, limit=limit
+        )
+        return [
+            RefusalView(r.id, r.card, r.command, r.reason, r.text, iso_time(r.refused_at_ms), r.actor) for r in rows
+        ]
+
+
+def routes(bank: Bank) -> list[BaseRouteHandler]:
+    """All of the bank's routes."""
+    return [*_withdrawal_routes(bank), *_card_routes(bank), *_state_routes(bank), *_analytics_routes(bank)]
+
+
+def _withdrawal_routes(bank: Bank) -> list[BaseRouteHandler]:
+    body = Body(_Withdrawal)
+
+    @post(
+        "/moneywithdrawals",
+        tags=["withdrawals"],
+        operation_id="withdraw",
+        operation_class=command_operation(debitCard=_CARD_SCHEMA, amount=_AMOUNT_SCHEMA),
+        responses=_REFUSING,
+    )
+    async def withdraw(request: _Request) -> Response[CardView]:
+        """Withdraw money. The answer's position lets a query of the statement wait for the new line."""
+        content = await body.read(request)
+        card = _card_id(content.debit_card, "debitCard")
+        command = Withdraw(card=card, amount=decimal_of(content.amount, "amount"))
+        return await bank.command(request, command, 201, f"/moneywithdrawals?{urlencode({'debitCardId': card})}")
+
+    @get("/moneywithdrawals", tags=["withdrawals"], operation_id="statement", responses=_READING)
+    async def statement(
+        card: Annotated[
+            str, Parameter(query="debitCardId", pattern=rf"^{CARD_ID.pattern}$", description="The card's id")
+        ],
+        position: PositionQuery = None,
+        at: PositionHeader = None,
+        limit: Limit = 100,
+        cursor: Cursor = None,
+    ) -> Response[list[StatementLine]]:
+        """The mini statement, newest first; the Link header leads to the next page."""
+        rows = await bank.read(lambda: bank.lines(card, limit, cursor), STATEMENT_GROUP, position, at)
+        return _page("/moneywithdrawals", {"debitCardId": card}, rows, limit)
+
+    return [withdraw, statement]
+
+
+def _card_routes(bank: Bank) -> list[BaseRouteHandler]:
+    opening, amount, limit_body = Body(_Opening), Body(_Amount), Body(_Limit)
+
+    @post(
+        "/cards",
+        tags=["cards"],
+        operation_id="openCard",
+        operation_class=command_operation(id=_CARD_SCHEMA, limit=_LIMIT_SCHEMA),
+        responses=_REFUSING,
+    )
+    async def open_card(request: _Request) -> Response[CardView]:
+        """Open a card."""
+        content = await opening.read(request)
+        card = _card_id(content.id, "id")
+        return await bank.command(
+            request, OpenCard(card=card, limit=decimal_of(content.limit, "limit")), 201, f"/cards/{card}"
+        )
+
+    @get("/cards/{card_id:str}", tags=["cards"], operation_id="getCard", responses=problem_responses(400, 404, 503))
+    async def get_card(
+        card_id: CardId, position: PositionQuery = None, at: PositionHeader = None
+    ) -> Response[CardView]:
+        """A card as the balance view has it."""
+        return json_response(await bank.read(lambda: bank.card(card_id), BALANCE_GROUP, position, at))
+
+    @post(
+        "/cards/{card_id:str}/repayments",
+        tags=["cards"],
+        operation_id="repay",
+        operation_class=command_operation(amount=_AMOUNT_SCHEMA),
+        responses=_REFUSING,
+    )
+    async def repay(request: _Request, card_id: CardId) -> Response[CardView]:
+        """Repay some of what is used."""
+        content = await amount.read(request)
+        command = Repay(card=card_id, amount=decimal_of(content.amount, "amount"))
+        return await bank.command(request, command, 201, f"/cards/{card_id}")
+
+    @put(
+        "/cards/{card_id:str}/limit",
+        tags=["cards"],
+        operation_id="changeLimit",
+        operation_class=command_operation(limit=_LIMIT_SCHEMA),
+        responses=_REFUSING,
+    )
+    async def change_limit(request: _Request, card_id: CardId) -> Response[CardView]:
+        """Set another limit, not below what is used."""
+        content = await limit_body.read(request)
+        command = ChangeLimit(card=card_id, limit=decimal_of(content.limit, "limit"))
+        return await bank.command(request, command, 200, f"/cards/{card_id}")
+
+    return [open_card, get_card, repay, change_limit]
+
+
+def _state_routes(bank: Bank) -> list[BaseRouteHandler]:
+    reason, nothing = Body(_Reason), Body(_Nothing)
+
+    @post(
+        "/cards/{card_id:str}/block",
+        tags=["cards"],
+        operation_id="blockCard",
+        status_code=200,
+        operation_class=command_operation(reason=_REASON_SCHEMA),
+        responses=_REFUSING,
+    )
+    async def block(request: _Request, card_id: CardId) -> Response[CardView]:
+        """Block the card: no withdrawals until it is unblocked."""
+        content = await reason.read(request)
+        if not (0 < len(content.reason) <= _TEXT_MAX and content.reason.isprintable()):
+            raise InvalidInput("reason", f"reason must be 1 to {_TEXT_MAX} printable characters")
+        return await bank.command(request, BlockCard(card=card_id, reason=content.reason), 200, f"/cards/{card_id}")
+
+    @post(
+        "/cards/{card_id:str}/unblock",
+        tags=["cards"],
+        operation_id="unblockCard",
+        status_code=200,
+        operation_class=command_operation(),
+        responses=_REFUSING,
+    )
+    async def unblock(request: _Request, card_id: CardId) -> Response[CardView]:
+        """Unblock the card. The body is an empty object."""
+        await nothing.read(request)
+        return await bank.command(request, UnblockCard(card=card_id), 200, f"/cards/{card_id}")
+
+    @post(
+        "/cards/{card_id:str}/close",
+        tags=["cards"],
+        operation_id="closeCard",
+        status_code=200,
+        operation_class=command_operation(),
+        responses=_REFUSING,
+    )
+    async def close(request: _Request, card_id: CardId) -> Response[CardView]:
+        """Close a card of which nothing is used. The body is an empty object."""
+        await nothing.read(request)
+        return await bank.command(request, CloseCard(card=card_id), 200, f"/cards/{card_id}")
+
+    @get("/cards/{card_id:str}/refusals", tags=["cards"], operation_id="refusals", responses=_READING)
+    async def refusals(card_id: CardId, limit: Limit = 100, cursor: Cursor = None) -> Response[list[RefusalView]]:
+        """The card's refused commands, newest first."""
+        rows = await bank.read(lambda: bank.refusals(card_id, limit, cursor), REFUSAL_GROUP)
+        return _page(f"/cards/{card_id}/refusals", {}, rows, limit)
+
+    return [block, unblock, close, refusals]
+
+
+def _analytics_routes(bank: Bank) -> list[BaseRouteHandler]:
+    only_card = Parameter(query="debitCardId", pattern=rf"^{CARD_ID.pattern}$", description="Of this card only")
+
+    @get("/analytics/cards", tags=["analytics"], operation_id="spendingPerCard", responses=_READING)
+    async def per_card(
+        card: Annotated[str | None, only_card] = None, limit: Limit = 100
+    ) -> Response[list[analytics.CardSpending]]:
+        """What was withdrawn from each card, from the analytical store."""
+        return json_response(await bank.read(lambda: analytics.spending_per_card(bank.olap, card, limit)))
+
+    @get("/analytics/top-cards", tags=["analytics"], operation_id="topCards", responses=_READING)
+    async def top(limit: Limit = 10) -> Response[list[analytics.CardSpending]]:
+        """The cards from which most was withdrawn."""
+        return json_response(await bank.read(lambda: analytics.top_cards(bank.olap, limit)))
+
+    @get("/analytics/spending", tags=["analytics"], operation_id="spendingOverTime", responses=_READING)
+    async def over_time(
+        grain: analytics.Grain = "day", card: Annotated[str | None, only_card] = None, limit: Limit = 100
+    ) -> Response[list[analytics.PeriodSpending]]:
+        """What was withdrawn in each hour or day, the newest first."""
+        return json_response(await bank.read(lambda: analytics.spending_over_time(bank.olap, grain, card, limit)))
+
+    return [per_card, top, over_time]
+
+
+def _card_id(text: str, field: str) -> str:
+    if not CARD_ID.fullmatch(text):
+        raise InvalidInput(field, f"{field} must be 1 to 36 letters, digits, '.', '_' or '-', a letter or digit first")
+    return text
+
+
+def _page(path: str, query: dict[str, str], rows: Sequence[StatementLine | RefusalView], limit: int) -> Response[Any]:
+    headers = {}
+    if len(rows) == limit:
+        following = urlencode({**query, "limit": limit, "cursor": cursor_token([rows[-1].id])})
+        headers["Link"] = f'<{path}?{following}>; rel="next"'
+    return json_response(rows, headers=headers)
+
+
+def _view_of_state(row: Any) -> CardView:
+    if not isinstance(row, DebitCard):
+        raise TypeError("a command for a card is answered with its state row")
+    balance = row.initial_limit - row.used_limit
+    return CardView(row.id, row.initial_limit, row.used_limit, balance, row.status, row.version)
+
+
+def _view_of_balance(row: CardBalance) -> CardView:
+    return CardView(row.id, row.card_limit, row.used, row.card_limit - row.used, row.status, row.version)

@@ -1,0 +1,71 @@
+"""The bank's accounts of the same facts, which a reconciliation holds against each other to the cent."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from bank.analytics import totals
+from bank.balance import CARD_BALANCE
+from bank.card import CARD, DEBIT_CARD, Card, MoneyWithdrawn
+from bank.statement import MONEY_WITHDRAWAL
+from mainstem import Event, Figures, Ledger, Sides, event_payloads
+
+_Account = Iterable[tuple[str, Figures]]
+
+
+def _events(sides: Sides) -> _Account:
+    """Command side: every event folded anew."""
+    decoder = event_payloads(CARD.events)
+    cards: dict[str, tuple[Card, Decimal, int]] = {}
+    for batch in sides.events.read_all():
+        for stored, event in zip(batch, decoder.many([stored.payload for stored in batch]), strict=True):
+            card_id = stored.stream.partition("-")[2]
+            cards[card_id] = _after(*cards.get(card_id, (Card(), Decimal("0.00"), 0)), event)
+    for card_id, (card, withdrawn, count) in cards.items():
+        yield card_id, {"limit": card.limit, "used": card.used, "withdrawn": withdrawn, "withdrawals": count}
+
+
+def _after(card: Card, withdrawn: Decimal, count: int, event: Event) -> tuple[Card, Decimal, int]:
+    if isinstance(event, MoneyWithdrawn):
+        withdrawn, count = withdrawn + event.amount, count + 1
+    return CARD.evolve(card, event), withdrawn, count
+
+
+def _state(sides: Sides) -> _Account:
+    """Command side: the state rows."""
+    for row in sides.events.states(DEBIT_CARD):
+        yield row.id, {"limit": row.initial_limit, "used": row.used_limit}
+
+
+def _statement(sides: Sides) -> _Account:
+    """The mini statement, made from changes of the state rows."""
+    sums: dict[str, tuple[Decimal, int]] = {}
+    for line in sides.views.scan(MONEY_WITHDRAWAL):
+        withdrawn, count = sums.get(line.debit_card_id, (Decimal("0.00"), 0))
+        sums[line.debit_card_id] = (withdrawn + line.amount, count + 1)
+    for card_id, (withdrawn, count) in sums.items():
+        yield card_id, {"withdrawn": withdrawn, "withdrawals": count}
+
+
+def _balances(sides: Sides) -> _Account:
+    """The balances, made from the events."""
+    for row in sides.views.scan(CARD_BALANCE):
+        figures = {"limit": row.card_limit, "used": row.used}
+        yield row.id, {**figures, "withdrawn": row.withdrawn, "withdrawals": row.withdrawals}
+
+
+def _analytics(sides: Sides) -> _Account:
+    """The analytical store, fed from the statement's topic."""
+    for card_id, (count, withdrawn) in totals(sides.olap).items():
+        yield card_id, {"withdrawn": withdrawn, "withdrawals": count}
+
+
+_WITHDRAWN = ("withdrawn", "withdrawals")
+_USED = ("limit", "used")
+
+LEDGERS = (
+    Ledger("events", (*_USED, *_WITHDRAWN), _events),
+    Ledger("debit_card", _USED, _state),
+    Ledger("card_balance", (*_USED, *_WITHDRAWN), _balances),
+    Ledger("money_withdrawal", _WITHDRAWN, _statement),
+    Ledger("bankapp", _WITHDRAWN, _analytics),
+)

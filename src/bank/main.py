@@ -1,0 +1,95 @@
+"""The bank, declared and served."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from importlib.metadata import version
+
+from rich.console import Console
+
+from bank.analytics import BANKAPP
+from bank.balance import BALANCE
+from bank.card import CARD, OpenCard
+from bank.http import REFUSALS as REFUSAL_STATUS
+from bank.http import Bank, routes
+from bank.ledgers import LEDGERS
+from bank.refusal import REFUSALS
+from bank.statement import STATEMENT, TOPIC
+from mainstem import Application
+from mainstem.assembly import Embedded, embedded
+from mainstem.query.metrics import Metrics, Sample, observed
+from mainstem.query.server import check_address, serve_http
+from mainstem.query.web import About, Operations, web_application
+from mainstem.settings import Settings
+
+application = Application(
+    name="bank",
+    deciders=(CARD,),
+    listeners=(STATEMENT, BALANCE, REFUSALS),
+    datasources=(BANKAPP,),
+    topics=(TOPIC,),
+    ledgers=LEDGERS,
+)
+
+FIRST_CARD = OpenCard(card="123456789", limit=Decimal(10_000))
+"""The card that the bank starts with."""
+
+_WELCOME = """
+The bank listens on [bold]{url}[/] (OpenAPI: {url}/openapi). Try, in another terminal:
+
+  curl -X POST {url}/moneywithdrawals -H 'Content-Type: application/json' \\
+       -d '{{"debitCard":"123456789","amount":10.00}}'
+  curl '{url}/moneywithdrawals?debitCardId=123456789'
+  curl '{url}/analytics/cards?debitCardId=123456789'
+  mainstem status; mainstem reconcile       (in .venv/bin)
+
+Ctrl-C stops it; everything stays in the folder {folder}.
+"""
+
+
+def serve(declared: Application, settings: Settings) -> None:
+    """Run the bank until SIGINT or SIGTERM."""
+    port = check_address(settings.http_host, settings.http_port)
+    host = f"[{settings.http_host}]" if ":" in settings.http_host else settings.http_host
+    url = f"http://{host}:{port}"
+    with embedded(declared, settings) as running:
+        running.commands.execute(FIRST_CARD, key="bank-first-card")
+
+        def listening() -> None:
+            running.folder.announce(url)
+            text = _WELCOME.format(url=url, folder=settings.data_dir)
+            Console().print(text, highlight=False, soft_wrap=True)
+
+        serve_http(web(running), settings.http_host, port, listening=listening)
+
+
+def web(running: Embedded) -> "object":
+    """The bank's HTTP application, as ASGI."""
+    bank = Bank(running)
+    metrics = Metrics(lambda: _samples(running))
+    app = web_application(
+        about=About(
+            "Bank",
+            version("mainstem"),
+            "Withdrawals as commands, statements as views, analytics within a second of the fact.",
+        ),
+        routes=routes(bank),
+        operations=Operations(running.troubles, running.status, running.reconcile, metrics),
+        refusals=REFUSAL_STATUS,
+        body_max_bytes=running.settings.http_body_max_bytes,
+        on_startup=(bank.begin,),
+        on_shutdown=(bank.end,),
+    )
+    return observed(app, metrics)
+
+
+def _samples(running: Embedded) -> Iterator[Sample]:
+    commands = running.commands.status()
+    for outcome in ("accepted", "refused", "failed"):
+        count = getattr(commands, outcome)
+        yield Sample("mainstem_commands_total", "Commands by outcome", count, (("outcome", outcome),))
+    yield Sample("mainstem_command_batches_total", "Transactions of the command writer", commands.batches)
+    yield Sample("mainstem_commands_waiting", "Commands that wait for the writer", commands.waiting)
+    for hop in running.hops():
+        labels = (("stage", hop.name),)
+        yield Sample("mainstem_lag_messages", "Messages that a stage is behind", hop.lag, labels)
+        yield Sample("mainstem_stage_up", "1 while a stage works", hop.state in ("running", "paused"), labels)

@@ -1,0 +1,120 @@
+"""The command line: run an application, look at it, hold its accounts against each other, handle its dead letters."""
+
+import importlib
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table as Grid
+
+from mainstem import log_lines
+from mainstem.application import Application
+from mainstem.errors import ConfigurationError, MainstemError
+from mainstem.settings import Settings, read_settings
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
+_out = Console()
+_err = Console(stderr=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def main() -> None:
+    """The console script: errors of mainstem's are one clear line and exit code 2."""
+    try:
+        app()
+    except MainstemError as error:
+        _err.print(f"[bold red]error:[/] {type(error).__name__}: {error}", highlight=False)
+        sys.exit(2)
+
+
+@app.command()
+def run() -> None:
+    """Run the application: HTTP, the flow behind it, all in this process."""
+    settings, declared = _begin()
+    with _errors_of_start():
+        module = importlib.import_module(settings.app.partition(":")[0])
+        serve = getattr(module, "serve", None)
+    if serve is None:
+        raise ConfigurationError(f"{module.__name__} has no function `serve(application, settings)` to run")
+    serve(declared, settings)
+
+
+@app.command()
+def reconcile(*, as_json: Json = False) -> None:
+    """Hold events, state, views and analytics against each other; exit 1 where they differ."""
+    from mainstem.operations import reconciliation
+
+    settings, declared = _begin()
+    found = reconciliation(declared, settings)
+    if as_json:
+        _out.print_json(msgspec.json.encode(found).decode())
+    else:
+        _print_reconciliation(found)
+    raise typer.Exit(0 if found.clean else 1)
+
+
+@app.command()
+def status(*, as_json: Json = False) -> None:
+    """Show every stage of the running application and by how many messages it is behind."""
+    from mainstem.operations import status as status_of
+
+    settings, _ = _begin()
+    found = status_of(settings)
+    if as_json:
+        _out.print_json(msgspec.json.encode(found).decode())
+        return
+    grid = Grid("stage", "state", "lag", "trouble")
+    for hop in found["hops"]:
+        grid.add_row(hop["name"], hop["state"], str(hop["lag"]), hop["trouble"] or "")
+    _out.print(grid)
+
+
+@app.command(name="settings")
+def show_settings() -> None:
+    """Show every setting with its value and the variable that sets it."""
+    settings = read_settings(os.environ)
+    grid = Grid("variable", "value")
+    for name in Settings.__struct_fields__:
+        grid.add_row(f"MAINSTEM_{name.upper()}", str(getattr(settings, name)))
+    _out.print(grid)
+
+
+def _begin() -> tuple[Settings, Application]:
+    settings = read_settings(os.environ)
+    log_lines.configure(settings.log_level, json=settings.log_json)
+    return settings, _application(settings.app)
+
+
+def _application(name: str) -> Application:
+    module, _, attribute = name.partition(":")
+    with _errors_of_start():
+        found = getattr(importlib.import_module(module), attribute or "application", None)
+    if not isinstance(found, Application):
+        raise ConfigurationError(f"{name} is no application; name one as module:name in MAINSTEM_APP")
+    return found
+
+
+@contextmanager
+def _errors_of_start() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise ConfigurationError(f"the application cannot be imported: {error}") from error
+
+
+def _print_reconciliation(found: Any) -> None:
+    if found.clean:
+        text = f"All agree: {', '.join(found.ledgers)} ({found.aggregates} aggregates, {found.figures} figures)"
+        _out.print(text, highlight=False, soft_wrap=True)
+        return
+    grid = Grid("aggregate", "figure", *found.ledgers, title=f"{len(found.differences)} differences")
+    for difference in found.differences[:100]:
+        values = [difference.values.get(ledger, "-") or "none" for ledger in found.ledgers]
+        grid.add_row(difference.key, difference.figure, *values)
+    _out.print(grid)

@@ -1,0 +1,144 @@
+"""From a batch of JSON messages to the columns of a datasource, and the messages that do not fit set aside.
+
+A message's object is decoded by msgspec into one Struct of the declared fields, and each field's values become one Arrow
+array. One bad message fails the whole batch; the batch is then halved until the bad ones stand alone, so that there is
+only one meaning of "fits", and a batch without bad ones pays nothing for it.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Context, Decimal, Inexact, InvalidOperation
+from itertools import repeat
+from operator import attrgetter
+from typing import Annotated, Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mainstem.errors import ConfigurationError
+from mainstem.messages import Record
+from mainstem.olap.port import Datasource
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+_RESERVED = "mainstem_"
+_REASON_MAX = 200
+_BIGINT = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+_JSON_TYPES: dict[str, Any] = {"text": str, "integer": _BIGINT, "decimal": Decimal, "timestamp": str}
+_SQL_TYPES = {"text": "VARCHAR", "integer": "BIGINT", "decimal": "DECIMAL(18,2)", "timestamp": "TIMESTAMP"}
+_CENT = Decimal("0.01")
+_EXACTLY = Context(prec=18, traps=[Inexact, InvalidOperation])
+_MISFITS = (msgspec.MsgspecError, pa.ArrowException, ValueError, OverflowError, RecursionError)
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """A record that does not fit, and why, in at most 200 characters."""
+
+    record: Record
+    reason: str
+
+
+class Columns:
+    """The columns of one datasource. Raises ConfigurationError for names that no engine could hold."""
+
+    def __init__(self, datasource: Datasource) -> None:
+        _check_names(datasource)
+        self.definition = ", ".join(f'"{d.name}" {_SQL_TYPES[d.kind]} NOT NULL' for d in datasource.dimensions)
+        fields = [f"field_{number}" for number in range(len(datasource.dimensions))]
+        types = [_JSON_TYPES[dimension.kind] for dimension in datasource.dimensions]
+        row = msgspec.defstruct(
+            "Row",
+            list(zip(fields, types, strict=True)),
+            rename=dict(zip(fields, (d.source for d in datasource.dimensions), strict=True)),
+            frozen=True,
+            gc=False,
+        )
+        self._decode = msgspec.json.Decoder(row).decode
+        self._names = [dimension.name for dimension in datasource.dimensions]
+        self._makers = [(attrgetter(f), _ARRAYS[d.kind]) for f, d in zip(fields, datasource.dimensions, strict=True)]
+
+    def sort_out(self, records: Sequence[Record]) -> tuple[Any, list[Misfit]]:
+        """An Arrow table of the records that fit, in their order, and the others."""
+        tables: list[Any] = []
+        misfits: list[Misfit] = []
+        waiting = [records]
+        while waiting:
+            part = waiting.pop()
+            try:
+                tables.append(self._table(part))
+            except _MISFITS as error:
+                if len(part) == 1:
+                    misfits.append(Misfit(part[0], _reason(part[0], error)))
+                else:
+                    half = len(part) // 2
+                    waiting += (part[half:], part[:half])
+        return pa.concat_tables(tables) if tables else self._table([]), misfits
+
+    def _table(self, records: Sequence[Record]) -> Any:
+        decode = self._decode
+        rows = [decode(record.value or b"") for record in records]
+        return pa.table([make(list(map(get, rows))) for get, make in self._makers], names=self._names)
+
+
+def misfit_table(name: str, misfits: Sequence[Misfit]) -> Any:
+    """An Arrow table of the misfits: datasource, topic, partition, offset, reason."""
+    return pa.table(
+        {
+            "datasource": pa.array([name] * len(misfits), pa.string()),
+            "topic": pa.array([m.record.topic for m in misfits], pa.string()),
+            "partition": pa.array([m.record.partition for m in misfits], pa.int32()),
+            "offset": pa.array([m.record.offset for m in misfits], pa.int64()),
+            "reason": pa.array([m.reason for m in misfits], pa.string()),
+        }
+    )
+
+
+def _decimals(values: list[Any]) -> Any:
+    # Arrow reads beyond its table of powers for exponents below -76: 1E-77 becomes 0.00, 1E-999999999 ends the process.
+    try:
+        exact = list(map(_EXACTLY.quantize, values, repeat(_CENT)))
+    except Inexact:
+        raise ValueError("a decimal has more than two digits after the point") from None
+    except InvalidOperation:
+        raise ValueError("a decimal is out of range: 16 digits before the point are possible") from None
+    return pa.array(exact, pa.decimal128(18, 2))
+
+
+def _times(values: list[Any]) -> Any:
+    texts = pa.array(values, pa.string())
+    try:
+        zoned = texts.cast(pa.timestamp("us", "UTC"))
+    except pa.ArrowInvalid:
+        # Druid takes a time without a zone for UTC, and one declaration has one meaning.
+        zoned = texts.cast(pa.timestamp("us"))
+    return pc.floor_temporal(zoned.cast(pa.timestamp("us")), unit="millisecond")
+
+
+_ARRAYS: dict[str, Callable[[list[Any]], Any]] = {
+    "text": lambda values: pa.array(values, pa.string()),
+    "integer": lambda values: pa.array(values, pa.int64()),
+    "decimal": _decimals,
+    "timestamp": _times,
+}
+
+
+def _reason(record: Record, error: Exception) -> str:
+    if not record.value:
+        return "no value"
+    text = " ".join(str(error).split()).encode(errors="replace").decode()
+    return (text or type(error).__name__)[:_REASON_MAX]
+
+
+def _check_names(datasource: Datasource) -> None:
+    names = [dimension.name for dimension in datasource.dimensions]
+    for name in (datasource.name, *names):
+        if not _NAME.fullmatch(name):
+            raise ConfigurationError(f"{name!r} of datasource {datasource.name!r} is no identifier")
+    if datasource.name.lower().startswith(_RESERVED):
+        raise ConfigurationError(f"datasource {datasource.name}: names that begin with {_RESERVED} are kept back")
+    if len({name.lower() for name in names}) != len(names):
+        raise ConfigurationError(f"datasource {datasource.name} has two dimensions of one name")
+    if len({dimension.source for dimension in datasource.dimensions}) != len(names):
+        raise ConfigurationError(f"datasource {datasource.name} makes two dimensions of one field")

@@ -1,0 +1,333 @@
+"""The analytical store in one DuckDB file: a table for each datasource, and beside them the offsets that made them.
+
+A batch is one transaction: its rows, the rejected records and the offsets become durable together, and the offsets move
+only from where this owner believes them to be. So a record is in the table exactly once, whatever is delivered twice,
+and whoever dies. The file can always be deleted: it is filled again from the log.
+"""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import msgspec
+
+from mainstem.errors import ConfigurationError, InvalidQuery, StoreBusy, StoreCorrupt, StoreUnavailable
+from mainstem.messages import Record
+from mainstem.olap.columns import Columns, Misfit, misfit_table
+from mainstem.olap.duckdb_errors import is_fatal, mapped_errors, query_error
+from mainstem.olap.port import Answer, Datasource, Place
+from mainstem.olap.statement import check_select
+
+_SCHEMA_VERSION = 1
+_SCHEMA = """
+    CREATE TABLE mainstem_file (schema_version INTEGER NOT NULL);
+    CREATE TABLE mainstem_datasource (name VARCHAR PRIMARY KEY, declaration VARCHAR NOT NULL);
+    CREATE TABLE mainstem_offset (
+        datasource VARCHAR, topic VARCHAR, "partition" INTEGER, next BIGINT NOT NULL,
+        PRIMARY KEY (datasource, topic, "partition")
+    );
+    CREATE TABLE mainstem_rejected (
+        datasource VARCHAR NOT NULL, topic VARCHAR NOT NULL, "partition" INTEGER NOT NULL,
+        "offset" BIGINT NOT NULL, reason VARCHAR NOT NULL
+    );
+"""
+_ADVANCE = """
+    UPDATE mainstem_offset SET next = ahead.next FROM (VALUES {places}) AS ahead ("partition", before, next)
+    WHERE datasource = ? AND topic = ? AND mainstem_offset."partition" = ahead."partition"
+    AND mainstem_offset.next = ahead.before
+"""
+_WAL_MAX_BYTES = 24 * 1024 * 1024  # above DuckDB's own limit of 16 MB, which it passes by while anybody reads
+_SPILL_MAX = "1GB"
+_CLOSE_S = 10.0
+_INTERRUPT_AGAIN_S = 0.05
+_CHECKED_MAX = 256
+
+
+@dataclass
+class _Feed:
+    """A datasource as this process knows it; `next` is None while the store has to be asked."""
+
+    columns: Columns
+    next: dict[int, int] | None = field(default=None)
+
+
+class DuckdbOlap:
+    """Datasources in one file that this process owns. `threads` and `memory_limit_mb` bound what DuckDB takes.
+
+    Timestamps come back as naive `datetime`s in UTC, decimals as `Decimal`. Raises StoreBusy where another process has
+    the file, StoreCorrupt where it is damaged or foreign, StoreUnavailable, or ConfigurationError.
+    """
+
+    def __init__(self, path: Path, *, threads: int = 1, memory_limit_mb: int = 512) -> None:
+        if threads < 1 or memory_limit_mb < 64:
+            raise ConfigurationError(f"{threads} threads and {memory_limit_mb} MB: at least 1 and 64 are needed")
+        self._path = path
+        self._settings: dict[str, str | bool | int | float | list[str]] = {
+            "threads": threads,
+            "memory_limit": f"{memory_limit_mb}MB",
+            "max_temp_directory_size": _SPILL_MAX,
+            "enable_external_access": False,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "python_enable_replacements": False,
+            "lock_configuration": True,
+        }
+        self._writing = threading.Lock()
+        self._guard = threading.Condition()
+        self._cursors: set[duckdb.DuckDBPyConnection] = set()
+        self._feeds: dict[str, _Feed] = {}
+        self._checked: set[str] = set()
+        self._broken = False
+        self._closed = False
+        self._connection = self._open()
+
+    def create(self, datasource: Datasource) -> None:
+        """The declaration is kept beside the table, so that another one is noticed."""
+        columns = Columns(datasource)
+        declaration = msgspec.json.encode(datasource).decode()
+        with self._writing, self._writer() as cursor:
+            sql = "SELECT declaration FROM mainstem_datasource WHERE lower(name) = lower(?)"
+            stands = cursor.execute(sql, [datasource.name]).fetchone()
+            if stands is None:
+                cursor.execute("INSERT INTO mainstem_datasource VALUES (?, ?)", [datasource.name, declaration])
+                cursor.execute(f'CREATE TABLE "{datasource.name}" ({columns.definition})')
+            elif stands[0] != declaration:
+                raise ConfigurationError(
+                    f"datasource {datasource.name} stands as {stands[0]}, declared is {declaration}; give it another"
+                    f" name, or delete {self._path.name} to have it filled again from the log"
+                )
+        self._feeds.setdefault(datasource.name, _Feed(columns))
+
+    def ingest(self, datasource: Datasource, records: Sequence[Record]) -> int:
+        """How many rows were added: neither records that were there nor rejected ones. Raises StoreError.
+
+        In one transaction: 1. the rows, 2. the rejected records, 3. the offsets.
+        """
+        with self._writing:
+            feed = self._feed(datasource)
+            try:
+                return self._ingest(datasource, feed, records)
+            except BaseException:
+                feed.next = None
+                raise
+
+    def _ingest(self, datasource: Datasource, feed: _Feed, records: Sequence[Record]) -> int:
+        if feed.next is None:
+            feed.next = {place[1]: offset for place, offset in self.offsets(datasource).items()}
+        fresh, ahead = _beyond(datasource, feed.next, records)
+        if not fresh:
+            return 0
+        rows, misfits = feed.columns.sort_out(fresh)
+        with self._writer() as cursor:
+            if rows.num_rows:
+                _insert(cursor, datasource.name, rows)
+            if misfits:
+                _insert(cursor, "mainstem_rejected", misfit_table(datasource.name, misfits))
+            self._advance(cursor, datasource, feed.next, ahead)
+        feed.next.update(ahead)
+        self._bound_wal()
+        return int(rows.num_rows)
+
+    def _advance(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        datasource: Datasource,
+        before: Mapping[int, int],
+        ahead: dict[int, int],
+    ) -> None:
+        for partition in ahead.keys() - before.keys():
+            sql = "INSERT INTO mainstem_offset VALUES (?, ?, ?, 0) ON CONFLICT DO NOTHING"
+            cursor.execute(sql, [datasource.name, datasource.topic, partition])
+        sql = _ADVANCE.format(places=", ".join(["(?::INTEGER, ?::BIGINT, ?::BIGINT)"] * len(ahead)))
+        values = [value for p, offset in ahead.items() for value in (p, before.get(p, 0), offset)]
+        moved = cursor.execute(sql, [*values, datasource.name, datasource.topic]).fetchone()
+        if moved != (len(ahead),):
+            raise StoreBusy(f"another owner has filled datasource {datasource.name} of {self._path.name} meanwhile")
+
+    def offsets(self, datasource: Datasource) -> Mapping[Place, int]:
+        """By topic and partition, the first offset that is not in the datasource."""
+        self._feed(datasource)
+        sql = 'SELECT topic, "partition", next FROM mainstem_offset WHERE datasource = ?'
+        with self._session() as cursor, self._mapped():
+            rows = cursor.execute(sql, [datasource.name]).fetchall()
+        return {(topic, partition): offset for topic, partition, offset in rows}
+
+    def rejected(self, datasource: Datasource) -> int:
+        """The rows of `mainstem_rejected`, which has topic, partition, offset and reason of each."""
+        self._feed(datasource)
+        sql = "SELECT count(*) FROM mainstem_rejected WHERE datasource = ?"
+        with self._session() as cursor, self._mapped():
+            row = cursor.execute(sql, [datasource.name]).fetchone()
+        return int(row[0]) if row else 0
+
+    def ask(
+        self, sql: str, parameters: Sequence[Any] = (), *, row_limit: int = 10_000, timeout_s: float = 10.0
+    ) -> Answer:
+        """On a cursor of its own in a read-only transaction, from any thread; no SQL reaches files or the network."""
+        if row_limit < 1 or timeout_s <= 0:
+            raise InvalidQuery(f"a limit of {row_limit} rows and {timeout_s} s leaves nothing to answer")
+        with self._session() as cursor, _time_limit(cursor, timeout_s) as expired:
+            try:
+                answer = self._answer(cursor, sql, parameters, row_limit)
+            except (duckdb.Error, TypeError, ValueError, OverflowError, RuntimeError) as error:
+                self._note(error)
+                if expired.is_set():
+                    raise InvalidQuery(f"the question took longer than {timeout_s} s") from error
+                raise query_error(self._path, error) from error
+        if len(answer.rows) > row_limit:
+            raise InvalidQuery(f"the answer has more than {row_limit} rows")
+        return answer
+
+    def _answer(self, cursor: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any], row_limit: int) -> Answer:
+        if sql not in self._checked:
+            check_select(cursor, sql)
+            if len(self._checked) >= _CHECKED_MAX:
+                self._checked.clear()
+            self._checked.add(sql)
+        cursor.execute("BEGIN TRANSACTION READ ONLY")
+        cursor.execute(sql, list(parameters))
+        columns = cursor.description or []
+        for name, kind, *_ in columns:
+            if "TIME ZONE" in str(kind):
+                raise InvalidQuery(f"column {name} is a time with a zone: cast it to TIMESTAMP")
+        return Answer(tuple(column[0] for column in columns), cursor.fetchmany(row_limit + 1))
+
+    def close(self) -> None:
+        """Let a batch finish, interrupt the questions, bring the write-ahead log home. Closing twice is allowed."""
+        with self._writing, self._guard:
+            if self._closed:
+                return
+            self._closed = True
+            for cursor in self._cursors:
+                cursor.interrupt()
+            self._guard.wait_for(lambda: not self._cursors, _CLOSE_S)
+            self._connection.close()
+
+    def _feed(self, datasource: Datasource) -> _Feed:
+        feed = self._feeds.get(datasource.name)
+        if feed is None:
+            raise ConfigurationError(f"datasource {datasource.name} has not been created")
+        return feed
+
+    @contextmanager
+    def _session(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with self._guard:
+            if self._closed:
+                raise StoreUnavailable(f"{self._path.name} is closed")
+            if self._broken:
+                self._connection.close()
+                self._connection = self._open()
+                self._broken = False
+            cursor = self._connection.cursor()
+            self._cursors.add(cursor)
+        try:
+            yield cursor
+        finally:
+            cursor.close()
+            with self._guard:
+                self._cursors.discard(cursor)
+                self._guard.notify_all()
+
+    @contextmanager
+    def _writer(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with self._session() as cursor, self._mapped():
+            cursor.begin()
+            yield cursor  # where the block raises, closing the cursor rolls back
+            cursor.commit()
+
+    @contextmanager
+    def _mapped(self) -> Iterator[None]:
+        with mapped_errors(self._path):
+            try:
+                yield
+            except duckdb.Error as error:
+                self._note(error)
+                raise
+
+    def _note(self, error: BaseException) -> None:
+        if is_fatal(error):
+            with self._guard:
+                self._broken = True
+
+    def _bound_wal(self) -> None:
+        try:
+            size = self._path.with_name(self._path.name + ".wal").stat().st_size
+        except FileNotFoundError:
+            return
+        if size > _WAL_MAX_BYTES:
+            with self._session() as cursor, self._mapped():
+                cursor.execute("CHECKPOINT")
+
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        with mapped_errors(self._path, opening=True):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            connection = duckdb.connect(str(self._path), config=self._settings)
+            try:
+                self._prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
+        return connection
+
+    def _prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
+        tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+        if not tables:
+            connection.begin()
+            connection.execute(_SCHEMA)
+            connection.execute("INSERT INTO mainstem_file VALUES (?)", [_SCHEMA_VERSION])
+            connection.commit()
+        elif "mainstem_file" not in tables:
+            raise StoreCorrupt(f"{self._path.name} is not a file of mainstem's and is left alone")
+        found = connection.execute("SELECT max(schema_version) FROM mainstem_file").fetchone()
+        if found != (_SCHEMA_VERSION,):
+            raise ConfigurationError(
+                f"{self._path.name} was made by another release; delete it to have it filled again from the log"
+            )
+
+
+def _beyond(
+    datasource: Datasource, stands: Mapping[int, int], records: Sequence[Record]
+) -> tuple[list[Record], dict[int, int]]:
+    ahead: dict[int, int] = {}
+    fresh = []
+    for record in records:
+        partition = record.partition
+        if record.topic != datasource.topic:
+            raise ConfigurationError(f"a record of topic {record.topic} for datasource {datasource.name}")
+        if record.offset >= (ahead[partition] if partition in ahead else stands.get(partition, 0)):
+            fresh.append(record)
+            ahead[partition] = record.offset + 1
+    return fresh, ahead
+
+
+def _insert(cursor: duckdb.DuckDBPyConnection, name: str, rows: Any) -> None:
+    cursor.register("mainstem_incoming", rows)
+    try:
+        cursor.execute(f'INSERT INTO "{name}" SELECT * FROM mainstem_incoming')
+    finally:
+        cursor.unregister("mainstem_incoming")
+
+
+@contextmanager
+def _time_limit(cursor: duckdb.DuckDBPyConnection, timeout_s: float) -> Iterator[threading.Event]:
+    done, expired = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        if done.wait(timeout_s):
+            return
+        expired.set()
+        # An interrupt that comes between two statements is forgotten by the engine, so it is given until it is heard.
+        while not done.wait(_INTERRUPT_AGAIN_S):
+            cursor.interrupt()
+
+    watcher = threading.Thread(target=watch, name="olap-time-limit", daemon=True)
+    watcher.start()
+    try:
+        yield expired
+    finally:
+        done.set()
+        watcher.join()

@@ -1,0 +1,45 @@
+"""What operators ask of an application: of its running process where there is one, of its files otherwise."""
+
+import urllib.error
+import urllib.request
+from typing import Any
+
+import msgspec
+
+from mainstem.application import Application
+from mainstem.assembly import embedded
+from mainstem.errors import StoreUnavailable
+from mainstem.folder import owner_of
+from mainstem.reconciliation import Reconciliation
+from mainstem.settings import Settings
+
+_ASK_S = 600.0
+
+
+def reconciliation(application: Application, settings: Settings) -> Reconciliation:
+    """Hold the accounts against each other, by the process that has the files open, or by this one."""
+    if _running_at(settings) is not None:
+        return msgspec.json.decode(_ask(settings, "/reconciliation"), type=Reconciliation)
+    with embedded(application, settings) as running:
+        return running.reconcile()
+
+
+def status(settings: Settings) -> dict[str, Any]:
+    """The running application's stages. Raises StoreUnavailable where none runs."""
+    return msgspec.json.decode(_ask(settings, "/status"), type=dict[str, Any])
+
+
+def _running_at(settings: Settings) -> str | None:
+    owner = owner_of(settings.data_dir)
+    return owner.url if owner is not None and owner.url else None
+
+
+def _ask(settings: Settings, path: str) -> bytes:
+    url = _running_at(settings)
+    if url is None:
+        raise StoreUnavailable(f"no application runs on the folder {settings.data_dir}")
+    try:
+        with urllib.request.urlopen(url + path, timeout=_ASK_S) as response:  # noqa: S310 - the owner's own loopback address
+            return bytes(response.read())
+    except (urllib.error.URLError, OSError) as error:
+        raise StoreUnavailable(f"the application at {url} does not answer: {error}") from error

@@ -1,0 +1,75 @@
+"""Serving the HTTP application from this process."""
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import uvloop
+from granian.constants import Interfaces
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+
+from mainstem.errors import ConfigurationError
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_LISTENING_S = 10.0
+
+
+def check_address(host: str, port: int) -> int:
+    """The port to listen on (a free one for 0). Raises ConfigurationError where the address cannot be had."""
+    if host not in _LOOPBACK:
+        raise ConfigurationError(f"{host} is not a loopback address; this form has no authentication and stays local")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            text = f"{host}:{port} cannot be listened on: {error.strerror}; choose another with MAINSTEM_HTTP_PORT"
+            raise ConfigurationError(text) from error
+        return int(probe.getsockname()[1])
+
+
+def serve_http(app: Any, host: str, port: int, *, listening: Callable[[], None]) -> None:
+    """Serve until SIGINT or SIGTERM; `listening` is called once connections are taken."""
+    logging.getLogger("_granian").setLevel(logging.ERROR)
+    uvloop.run(_serve(app, host, port, listening))
+
+
+async def _serve(app: Any, host: str, port: int, listening: Callable[[], None]) -> None:
+    server = Server(
+        app,
+        address=host,
+        port=port,
+        interface=Interfaces.ASGI,
+        log_enabled=False,
+        log_access=False,
+        http1_settings=HTTP1Settings(header_read_timeout=30_000),
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, server.stop)
+    serving = asyncio.ensure_future(server.serve())
+    announcing = asyncio.ensure_future(_announce(host, port, listening))
+    try:
+        await serving
+    finally:
+        announcing.cancel()
+        sys.stdout.flush()
+
+
+async def _announce(host: str, port: int, listening: Callable[[], None]) -> None:
+    deadline = asyncio.get_running_loop().time() + _LISTENING_S
+    while asyncio.get_running_loop().time() < deadline:
+        try:
+            _, writer = await asyncio.open_connection(host, port)
+        except OSError:
+            await asyncio.sleep(0.02)
+            continue
+        writer.close()
+        listening()
+        return

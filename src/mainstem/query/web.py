@@ -1,0 +1,149 @@
+"""The HTTP application: an application's own routes, with health, metrics, reconciliation, OpenAPI and problems."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from litestar import Litestar, MediaType, Response, Router, get
+from litestar.config.app import AppConfig
+from litestar.openapi import OpenAPIConfig, ResponseSpec
+from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
+from litestar.openapi.spec import License
+from litestar.types import ControllerRouterHandler
+from msgspec import Struct
+
+from mainstem.query import metrics as metrics_
+from mainstem.query.metrics import Metrics
+from mainstem.query.problems import MEDIA_TYPE, Problem, exception_handlers
+
+_JSON = msgspec.json.Encoder(decimal_format="number")
+
+POSITION_HEADER = "Mainstem-Position"
+"""On the answer of a command: the position that a query can wait for. On a query: the position to wait for."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What the OpenAPI document says of the application."""
+
+    title: str
+    version: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Operations:
+    """What the HTTP application asks of the running process beside the application's own questions."""
+
+    troubles: Callable[[], Mapping[str, str]]
+    status: Callable[[], Any]
+    reconcile: Callable[[], Any]
+    metrics: Metrics
+
+
+def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response[Any]:
+    """A JSON response; decimals are numbers written exactly."""
+    body = _JSON.encode(content)
+    return Response(body, status_code=status, media_type=MediaType.JSON, headers=dict(headers or {}))
+
+
+def problem_responses(*statuses: int) -> dict[int, ResponseSpec]:
+    """The OpenAPI description of problems with these statuses."""
+    return {
+        status: ResponseSpec(Problem, media_type=MEDIA_TYPE, description=_PROBLEMS[status], generate_examples=False)
+        for status in statuses
+    }
+
+
+_PROBLEMS = {
+    400: "The request is malformed: no JSON, an unknown cursor, position or parameter",
+    404: "Not found",
+    409: "Refused: the state does not allow it",
+    413: "The body is too large",
+    415: "The body is not application/json",
+    422: "An input cannot be used, or the idempotency key was used for another request",
+    503: "Not now: try again after the seconds that Retry-After names",
+    504: "No answer in time; ask again with the same idempotency key",
+}
+
+
+class Health(Struct, frozen=True):
+    """Whether the process works, and what does not."""
+
+    status: str
+    troubles: dict[str, str]
+
+
+def web_application(
+    *,
+    about: About,
+    routes: Sequence[ControllerRouterHandler],
+    operations: Operations,
+    refusals: Mapping[str, int],
+    body_max_bytes: int,
+    on_startup: Sequence[Callable[[], Any]] = (),
+    on_shutdown: Sequence[Callable[[], Any]] = (),
+) -> Litestar:
+    """The whole application. `refusals` gives the HTTP status of refusals by their reason (409 unless named)."""
+
+    def limits(config: AppConfig) -> AppConfig:
+        config.request_max_body_size = body_max_bytes
+        return config
+
+    openapi = OpenAPIConfig(
+        title=about.title,
+        version=about.version,
+        description=about.description,
+        license=License(name="Apache-2.0", identifier="Apache-2.0"),
+        path="/openapi",
+        render_plugins=[SwaggerRenderPlugin(), JsonRenderPlugin(path="/openapi.json")],
+        use_handler_docstrings=True,
+    )
+    return Litestar(
+        [*routes, _operations(operations)],
+        exception_handlers=exception_handlers(refusals),
+        openapi_config=openapi,
+        on_app_init=[limits],
+        on_startup=list(on_startup),
+        on_shutdown=list(on_shutdown),
+        logging_config=None,
+    )
+
+
+def _operations(operations: Operations) -> Router:
+    @get("/health/live", tags=["operations"], operation_id="live")
+    async def live() -> Health:
+        """The process answers."""
+        return Health("up", {})
+
+    @get(
+        "/health/ready",
+        tags=["operations"],
+        operation_id="ready",
+        responses={503: ResponseSpec(Health, description="Something does not work", generate_examples=False)},
+    )
+    async def ready() -> Response[Health]:
+        """All stages of the flow work; 503 says which do not."""
+        troubles = dict(operations.troubles())
+        status = 503 if troubles else 200
+        return Response(Health("troubled" if troubles else "up", troubles), status_code=status)
+
+    @get("/metrics", tags=["operations"], operation_id="metrics", media_type=MediaType.TEXT)
+    async def metrics() -> Response[str]:
+        """Metrics in Prometheus' text format."""
+        content = await asyncio.to_thread(operations.metrics.render)
+        return Response(content.decode(), media_type=metrics_.MEDIA_TYPE)
+
+    @get("/status", tags=["operations"], operation_id="status")
+    async def status() -> Response[dict[str, Any]]:
+        """Every stage with its state and by how many messages it is behind."""
+        return json_response(await asyncio.to_thread(operations.status))
+
+    @get("/reconciliation", tags=["operations"], operation_id="reconciliation")
+    async def reconciliation() -> Response[dict[str, Any]]:
+        """Hold the events, the state, the views and the analytical store against each other."""
+        return json_response(await asyncio.to_thread(operations.reconcile))
+
+    return Router("/", route_handlers=[live, ready, metrics, status, reconciliation])
