@@ -1,8 +1,8 @@
 """From a batch of JSON messages to the columns of a datasource, and the messages that do not fit set aside.
 
-A message's object is decoded by msgspec into one Struct of the declared fields, and each field's values become one Arrow
-array. One bad message fails the whole batch; the batch is then halved until the bad ones stand alone, so that there is
-only one meaning of "fits", and a batch without bad ones pays nothing for it.
+A message's object is decoded by msgspec into one Struct of the declared fields, and each field's values become one
+Arrow array. One bad message fails the whole batch; the batch is then halved until the bad ones stand alone, so that
+there is only one meaning of "fits", and a batch without bad ones pays nothing for it.
 """
 
 import re

@@ -17,7 +17,7 @@ import msgspec
 
 from mainstem.errors import ConfigurationError, InvalidQuery, StoreBusy, StoreCorrupt, StoreUnavailable
 from mainstem.messages import Record
-from mainstem.olap.columns import Columns, Misfit, misfit_table
+from mainstem.olap.columns import Columns, misfit_table
 from mainstem.olap.duckdb_errors import is_fatal, mapped_errors, query_error
 from mainstem.olap.port import Answer, Datasource, Place
 from mainstem.olap.statement import check_select
@@ -35,15 +35,10 @@ _SCHEMA = """
         "offset" BIGINT NOT NULL, reason VARCHAR NOT NULL
     );
 """
-_ADVANCE = """
-    UPDATE mainstem_offset SET next = ahead.next FROM (VALUES {places}) AS ahead ("partition", before, next)
-    WHERE datasource = ? AND topic = ? AND mainstem_offset."partition" = ahead."partition"
-    AND mainstem_offset.next = ahead.before
-"""
 _WAL_MAX_BYTES = 24 * 1024 * 1024  # above DuckDB's own limit of 16 MB, which it passes by while anybody reads
 _SPILL_MAX = "1GB"
-_CLOSE_S = 10.0
 _INTERRUPT_AGAIN_S = 0.05
+_CLOSE_ROUNDS = 100
 _CHECKED_MAX = 256
 
 
@@ -142,9 +137,16 @@ class DuckdbOlap:
         for partition in ahead.keys() - before.keys():
             sql = "INSERT INTO mainstem_offset VALUES (?, ?, ?, 0) ON CONFLICT DO NOTHING"
             cursor.execute(sql, [datasource.name, datasource.topic, partition])
-        sql = _ADVANCE.format(places=", ".join(["(?::INTEGER, ?::BIGINT, ?::BIGINT)"] * len(ahead)))
-        values = [value for p, offset in ahead.items() for value in (p, before.get(p, 0), offset)]
-        moved = cursor.execute(sql, [*values, datasource.name, datasource.topic]).fetchone()
+        # One UPDATE with CASE takes DuckDB half the time of one that joins the new offsets.
+        case = " ".join(["WHEN ? THEN ?"] * len(ahead))
+        stands = " OR ".join(['("partition" = ? AND next = ?)'] * len(ahead))
+        sql = (
+            f'UPDATE mainstem_offset SET next = CASE "partition" {case} END'
+            f" WHERE datasource = ? AND topic = ? AND ({stands})"
+        )
+        values = [value for place in ahead.items() for value in place]
+        unmoved = [value for partition in ahead for value in (partition, before.get(partition, 0))]
+        moved = cursor.execute(sql, [*values, datasource.name, datasource.topic, *unmoved]).fetchone()
         if moved != (len(ahead),):
             raise StoreBusy(f"another owner has filled datasource {datasource.name} of {self._path.name} meanwhile")
 
@@ -202,9 +204,12 @@ class DuckdbOlap:
             if self._closed:
                 return
             self._closed = True
-            for cursor in self._cursors:
-                cursor.interrupt()
-            self._guard.wait_for(lambda: not self._cursors, _CLOSE_S)
+            for _ in range(_CLOSE_ROUNDS):
+                if not self._cursors:
+                    break
+                for cursor in self._cursors:
+                    cursor.interrupt()
+                self._guard.wait(_INTERRUPT_AGAIN_S)
             self._connection.close()
 
     def _feed(self, datasource: Datasource) -> _Feed:
@@ -227,8 +232,8 @@ class DuckdbOlap:
         try:
             yield cursor
         finally:
-            cursor.close()
             with self._guard:
+                cursor.close()
                 self._cursors.discard(cursor)
                 self._guard.notify_all()
 
@@ -282,8 +287,9 @@ class DuckdbOlap:
             connection.commit()
         elif "mainstem_file" not in tables:
             raise StoreCorrupt(f"{self._path.name} is not a file of mainstem's and is left alone")
-        found = connection.execute("SELECT max(schema_version) FROM mainstem_file").fetchone()
-        if found != (_SCHEMA_VERSION,):
+        # Fetched to the end: a result that is not keeps its transaction open, and no checkpoint can be made behind it.
+        found = connection.execute("SELECT schema_version FROM mainstem_file").fetchall()
+        if found != [(_SCHEMA_VERSION,)]:
             raise ConfigurationError(
                 f"{self._path.name} was made by another release; delete it to have it filled again from the log"
             )

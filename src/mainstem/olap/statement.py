@@ -1,7 +1,7 @@
 """What DuckDB is asked, checked before it runs: one SELECT that only reads.
 
 The engine's own parser is the judge. Its statement type alone is not enough: an INSERT in a WITH clause is a SELECT to
-it, and some table functions take raw memory addresses or run SQL of their own. So the parsed tree is looked through too.
+it, and some table functions take raw memory addresses or run SQL of their own. So the parsed tree is searched too.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ _TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest"})
 
 
 def check_select(cursor: duckdb.DuckDBPyConnection, sql: str) -> None:
-    """Raises InvalidQuery where the text is anything but one SELECT, and DuckDB's own errors where it does not parse."""
+    """Raises InvalidQuery where the text is anything but one SELECT, and DuckDB's errors where it does not parse."""
     if len(sql) > _SQL_MAX:
         raise InvalidQuery(f"the statement is longer than {_SQL_MAX} characters")
     statements = cursor.extract_statements(sql)

@@ -47,6 +47,9 @@ class ViewStore(Protocol):
     def transaction(self) -> AbstractContextManager[ViewTransaction]:
         """A writer's transaction: commits where the block ends, changes nothing where it raises."""
 
+    def get(self, table: Table[R], keys: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], R]:
+        """The rows that stand under those keys, without waiting for a writer."""
+
     def find(
         self,
         table: Table[R],

@@ -1,0 +1,182 @@
+"""Running one listener: poll, handle, send, commit, and again.
+
+The steps of a batch, and why its effect is exactly once under a crash between any two of them:
+
+1. Poll records from the offsets that the view store keeps for the group, not from the log's own.
+2. Handle them in memory. Nothing has been written.
+3. Append to the log what they lead to (messages, dead letters). After a crash the same batch, or another cut of it, is
+   handled again and appends records of the same identities, which the log does not take twice.
+4. One view transaction: rows, parked keys, positions, and the offsets behind the batch. From here on it is done.
+5. Tell the log the group's offsets. They serve lag and retention only; a crash before this costs nothing.
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import structlog
+from msgspec import Struct
+
+from mainstem.errors import CodecError, LogError, MainstemError
+from mainstem.listener.batch import Batches, Interrupted, Outcome
+from mainstem.listener.binding import Binding
+from mainstem.log.port import Consumer, Log, Place, Topic
+from mainstem.messages import Record
+from mainstem.view.port import ViewStore
+
+_log = structlog.get_logger(__name__)
+
+_POLL_S = 0.5
+_STALLED_FIRST_S = 0.05
+_STALLED_LONGEST_S = 5.0
+
+
+class ListenerStatus(Struct, frozen=True):
+    """A picture of one listener: running, paused, stalled or stopped; why; and by how many records it is behind."""
+
+    state: str
+    reason: str | None
+    handled: int
+    dead: int
+    parked: int
+    lag: Mapping[int, int]
+
+
+@dataclass(frozen=True)
+class _Figures:
+    state: str = "stopped"
+    reason: str | None = None
+    handled: int = 0
+    dead: int = 0
+
+
+class Runner:
+    """Runs one binding in the thread that calls `run`."""
+
+    def __init__(self, binding: Binding[Any], log: Log, views: ViewStore) -> None:
+        self.binding = binding
+        self._log = log
+        self._views = views
+        self._batches = Batches(binding, views)
+        self._consumer: Consumer | None = None
+        self._offsets: dict[Place, int] = {}
+        self._parked: set[str] = set()
+        self._figures = _Figures()
+        self._resumed = threading.Event()
+        self._resumed.set()
+        self._stop = threading.Event()
+
+    def run(self, stop: threading.Event) -> None:
+        """Run until `stop`. A store that fails stalls the listener; it goes on by itself when that is over."""
+        self._stop = stop
+        wait_s = _STALLED_FIRST_S
+        self._figures = replace(self._figures, state="running", reason=None)
+        try:
+            while not stop.is_set():
+                if not self._resumed.wait(_POLL_S):
+                    continue
+                try:
+                    self.step(_POLL_S)
+                except Interrupted:
+                    return
+                except Exception as error:
+                    self._stalled(error)
+                    stop.wait(wait_s)
+                    wait_s = min(wait_s * 2, _STALLED_LONGEST_S)
+                else:
+                    wait_s = _STALLED_FIRST_S
+                    self._going()
+        finally:
+            self._leave()
+            self._figures = replace(self._figures, state="stopped")
+
+    def step(self, timeout_s: float = 0.0) -> int:
+        """One batch: the number of records that were done. Waits up to `timeout_s` for the first."""
+        if self._consumer is None:
+            self._consumer = self._join()
+        try:
+            records = self._consumer.poll(self.binding.batch_max, timeout_s)
+            if records:
+                self._do(self._consumer, records)
+        except BaseException:
+            self._leave()  # what was polled is polled again, from the offsets that the views keep
+            raise
+        return len(records)
+
+    def pause(self) -> None:
+        """Begin no further batch."""
+        self._resumed.clear()
+        self._figures = replace(self._figures, state="paused")
+
+    def resume(self) -> None:
+        """Go on."""
+        self._figures = replace(self._figures, state="running")
+        self._resumed.set()
+
+    def status(self) -> ListenerStatus:
+        """A picture of the moment."""
+        figures = self._figures
+        done = self._offsets or self._views.offsets(self.binding.group)
+        ranges = self._log.ranges(self.binding.topic)
+        lag = {n: held.end - done.get((self.binding.topic, n), held.begin) for n, held in ranges.items()}
+        parked = len(self._parked)
+        return ListenerStatus(figures.state, figures.reason, figures.handled, figures.dead, parked, lag)
+
+    def _join(self) -> Consumer:
+        binding = self.binding
+        partitions = len(self._log.ranges(binding.topic))
+        self._log.create(Topic(binding.dead_letter_topic, partitions))
+        consumer = self._log.consumer(binding.group, [binding.topic])
+        kept = {
+            place: offset for place, offset in self._views.offsets(binding.group).items() if place[0] == binding.topic
+        }
+        ranges = self._log.ranges(binding.topic)
+        self._offsets = {(binding.topic, n): kept.get((binding.topic, n), held.begin) for n, held in ranges.items()}
+        consumer.seek(self._offsets)
+        self._parked = set(self._views.parked(binding.group))
+        return consumer
+
+    def _do(self, consumer: Consumer, records: Sequence[Record]) -> None:
+        offsets = {(record.topic, record.partition): record.offset + 1 for record in records}
+        outcome = self._batches.handle(records, self._parked, self._stop.wait)
+        try:
+            self._commit(outcome, offsets)
+        except CodecError:  # a row that no table can hold, found when it was written
+            outcome = self._batches.carefully(records, self._parked, self._stop.wait)
+            self._commit(outcome, offsets)
+        self._offsets.update(offsets)
+        self._parked.update(outcome.parked)
+        figures = self._figures
+        self._figures = replace(figures, handled=figures.handled + len(records), dead=figures.dead + outcome.dead)
+        try:
+            consumer.commit(offsets)
+        except LogError as error:
+            _log.warning("offsets were not told to the log", group=self.binding.group, cause=str(error))
+
+    def _commit(self, outcome: Outcome, offsets: Mapping[Place, int]) -> None:
+        if outcome.outgoing:
+            self._log.append(outcome.outgoing)
+        with self._views.transaction() as transaction:
+            if outcome.working is not None:
+                outcome.working.write(transaction)
+            if outcome.parked:
+                transaction.park(self.binding.group, outcome.parked)
+            transaction.save(self.binding.group, offsets, outcome.positions)
+
+    def _leave(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            consumer.close()
+
+    def _stalled(self, error: Exception) -> None:
+        reason = f"{type(error).__name__}: {error}"
+        if self._figures.reason != reason:
+            known = isinstance(error, MainstemError)
+            _log.error("listener is stalled", group=self.binding.group, cause=reason, exc_info=None if known else error)
+        self._figures = replace(self._figures, state="stalled", reason=reason)
+
+    def _going(self) -> None:
+        if self._figures.state == "stalled":
+            _log.info("listener goes on", group=self.binding.group)
+            self._figures = replace(self._figures, state="running", reason=None)

@@ -1,0 +1,361 @@
+"""The log in one SQLite file: what Kafka is to the distributed form."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mainstem.errors import LogError, OffsetOutOfRange, RecordTooLarge, TopicMismatch, UnknownTopic
+from mainstem.log.partitioner import partition_for
+from mainstem.log.port import Place, Range, Topic
+from mainstem.messages import NewRecord, Record
+from mainstem.sqlite import connect, mapped_errors, prepare, transaction
+
+_PARTITIONS_MAX = 1024
+_DAY_MS = 86_400_000
+_RETENTION_CHUNK = 1_000
+_OTHER_PROCESS_S = 0.05
+"""How long a waiting reader trusts this process's wake-ups before it looks for appends of another."""
+
+_MIGRATIONS = (
+    """
+    CREATE TABLE topic (
+        id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, partitions INTEGER NOT NULL,
+        retention_ms INTEGER, retention_bytes INTEGER, record_max_bytes INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE place (
+        id INTEGER PRIMARY KEY, begin_offset INTEGER NOT NULL, end_offset INTEGER NOT NULL, bytes INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE record (
+        place INTEGER NOT NULL, offset INTEGER NOT NULL, key TEXT NOT NULL, value BLOB,
+        timestamp_ms INTEGER NOT NULL, headers BLOB,
+        PRIMARY KEY (place, offset)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE identity (
+        topic INTEGER NOT NULL, identity TEXT NOT NULL, timestamp_ms INTEGER NOT NULL,
+        PRIMARY KEY (topic, identity)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE producer (name TEXT PRIMARY KEY, sequence INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE group_offset (
+        name TEXT NOT NULL, place INTEGER NOT NULL, offset INTEGER NOT NULL, PRIMARY KEY (name, place)
+    ) STRICT, WITHOUT ROWID;
+    """,
+)
+
+_INSERT = "INSERT INTO record (place, offset, key, value, timestamp_ms, headers) VALUES (?, ?, ?, ?, ?, ?)"
+_READ = (
+    "SELECT offset, key, value, timestamp_ms, headers FROM record"
+    " WHERE place = ? AND offset >= ? ORDER BY offset LIMIT ?"
+)
+_IDENTITY = "INSERT INTO identity VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+_PLACE = "SELECT begin_offset, end_offset, bytes FROM place WHERE id = ?"
+_TOPIC = "SELECT id, partitions FROM topic WHERE name = ?"
+_HEADERS = msgspec.msgpack.Decoder(tuple[tuple[str, bytes], ...])
+
+
+class SqliteLog:
+    """Topics, records, producers' sequences and groups' offsets. Safe to be used by many threads and processes."""
+
+    def __init__(self, path: Path) -> None:
+        prepare(path, "log", _MIGRATIONS)
+        self._path = path
+        self._writing = threading.Lock()
+        self._reading = threading.Lock()
+        self._writer = connect(path)
+        self._reader = connect(path, read_only=True)
+        self._appended = threading.Condition()
+        self._count = 0
+        self._closed = False
+        self._topics: dict[str, tuple[int, Topic]] = {}
+        self._load_topics()
+
+    def create(self, topic: Topic) -> None:
+        """Make the topic; limits that are declared otherwise than before are taken over."""
+        limits = (topic.retention_ms, topic.retention_bytes, topic.record_max_bytes)
+        with self._writing, transaction(self._writer, self._path):
+            found: Any = self._writer.execute(_TOPIC, (topic.name,)).fetchall()
+            if found and found[0][1] != topic.partitions:
+                text = f"topic {topic.name} has {found[0][1]} partitions, not {topic.partitions}"
+                raise TopicMismatch(f"{text}; keys would change their place, so this needs a new topic")
+            if found:
+                sql = "UPDATE topic SET retention_ms = ?, retention_bytes = ?, record_max_bytes = ? WHERE name = ?"
+                self._writer.execute(sql, (*limits, topic.name))
+            else:
+                sql = "INSERT INTO topic VALUES (NULL, ?, ?, ?, ?, ?)"
+                self._writer.execute(sql, (topic.name, topic.partitions, *limits))
+                first = self._writer.last_insert_rowid() * _PARTITIONS_MAX
+                places = [(first + partition,) for partition in range(topic.partitions)]
+                self._writer.executemany("INSERT INTO place VALUES (?, 0, 0, 0)", places)
+        self._load_topics()
+
+    def topics(self) -> Mapping[str, Topic]:
+        """All topics by name."""
+        self._load_topics()
+        return {name: topic for name, (_, topic) in self._topics.items()}
+
+    def append(self, records: Sequence[NewRecord], *, producer: str = "", sequence: int | None = None) -> int:
+        """Append in one durable transaction."""
+        for record in records:
+            self._check(record)
+        with self._writing, transaction(self._writer, self._path):
+            if sequence is not None and not self._next_sequence(producer, sequence):
+                return 0
+            taken = self._insert(records)
+        if taken:
+            self._wake()
+        return taken
+
+    def _check(self, record: NewRecord) -> None:
+        _, topic = self._topic(record.topic)
+        size = len(record.key) + len(record.value or b"") + sum(len(n) + len(v) for n, v in record.headers)
+        if size > topic.record_max_bytes:
+            raise RecordTooLarge(f"a record of {size} bytes for {topic.name}, which takes {topic.record_max_bytes}")
+
+    def _next_sequence(self, producer: str, sequence: int) -> bool:
+        found: Any = self._writer.execute("SELECT sequence FROM producer WHERE name = ?", (producer,)).fetchall()
+        if found and sequence <= found[0][0]:
+            return False
+        self._writer.execute("INSERT OR REPLACE INTO producer VALUES (?, ?)", (producer, sequence))
+        return True
+
+    def _insert(self, records: Sequence[NewRecord]) -> int:
+        ends: dict[int, list[int]] = {}
+        rows = []
+        for record in records:
+            topic_id, topic = self._topics[record.topic]
+            if record.identity is not None:
+                self._writer.execute(_IDENTITY, (topic_id, record.identity, record.timestamp_ms))
+                if not self._writer.changes():
+                    continue
+            place = topic_id * _PARTITIONS_MAX + partition_for(record.key, topic.partitions)
+            end = ends.get(place)
+            if end is None:
+                found: Any = self._writer.execute(_PLACE, (place,)).fetchall()
+                end = ends[place] = [found[0][1], 0]
+            headers = msgspec.msgpack.encode(record.headers) if record.headers else None
+            rows.append((place, end[0], record.key, record.value, record.timestamp_ms, headers))
+            end[0] += 1
+            end[1] += len(record.key) + len(record.value or b"")
+        self._writer.executemany(_INSERT, rows)
+        changes = [(end, size, place) for place, (end, size) in ends.items()]
+        self._writer.executemany("UPDATE place SET end_offset = ?, bytes = bytes + ? WHERE id = ?", changes)
+        return len(rows)
+
+    def last_sequence(self, producer: str) -> int | None:
+        """By the producer's name."""
+        rows = self._ask("SELECT sequence FROM producer WHERE name = ?", (producer,))
+        return rows[0][0] if rows else None
+
+    def read(self, topic: str, partition: int, offset: int, limit: int) -> Sequence[Record]:
+        """Records of one partition."""
+        place = self._place(topic, partition)
+        with self._reading, mapped_errors(self._path):
+            return _read(self._reader, topic, partition, place, offset, limit)
+
+    def ranges(self, topic: str) -> Mapping[int, Range]:
+        """By partition."""
+        topic_id, declared = self._topic(topic)
+        first = topic_id * _PARTITIONS_MAX
+        sql = "SELECT id, begin_offset, end_offset FROM place WHERE id >= ? AND id < ?"
+        rows = self._ask(sql, (first, first + declared.partitions))
+        return {place - first: Range(begin, end) for place, begin, end in rows}
+
+    def partition_of(self, topic: str, key: str) -> int:
+        """Kafka's default partitioner."""
+        return partition_for(key, self._topic(topic)[1].partitions)
+
+    def consumer(self, group: str, topics: Sequence[str]) -> "SqliteConsumer":
+        """A consumer of all partitions of these topics."""
+        committed = self.committed(group)
+        offsets = {}
+        for topic in topics:
+            for partition, held in self.ranges(topic).items():
+                offsets[topic, partition] = committed.get((topic, partition), held.begin)
+        return SqliteConsumer(self, self._path, group, offsets)
+
+    def committed(self, group: str) -> Mapping[Place, int]:
+        """By topic and partition."""
+        names = {topic_id: name for name, (topic_id, _) in self._topics.items()}
+        rows = self._ask("SELECT place, offset FROM group_offset WHERE name = ?", (group,))
+        return {(names[place // _PARTITIONS_MAX], place % _PARTITIONS_MAX): offset for place, offset in rows}
+
+    def commit(self, group: str, offsets: Mapping[Place, int]) -> None:
+        """Keep the group's offsets. Raises LogError for one beyond the end."""
+        with self._writing, transaction(self._writer, self._path):
+            for (topic, partition), offset in offsets.items():
+                place = self._place(topic, partition)
+                found: Any = self._writer.execute(_PLACE, (place,)).fetchall()
+                if not 0 <= offset <= found[0][1]:
+                    raise LogError(
+                        f"offset {offset} of {topic}/{partition} cannot be committed; it ends at {found[0][1]}"
+                    )
+                self._writer.execute("INSERT OR REPLACE INTO group_offset VALUES (?, ?, ?)", (group, place, offset))
+
+    def apply_retention(self, now_ms: int) -> int:
+        """Chunk by chunk, so that nobody waits for long."""
+        removed = 0
+        for topic_id, topic in list(self._topics.values()):
+            if topic.retention_ms is not None:
+                self._forget_identities(topic_id, now_ms - topic.retention_ms - _DAY_MS)
+            for partition in range(topic.partitions):
+                place = topic_id * _PARTITIONS_MAX + partition
+                while chunk := self._retain(place, topic, now_ms):
+                    removed += chunk
+        return removed
+
+    def _retain(self, place: int, topic: Topic, now_ms: int) -> int:
+        """Remove the oldest records that are too old or too many bytes; at most a chunk."""
+        with self._writing, transaction(self._writer, self._path):
+            found: Any = self._writer.execute(_PLACE, (place,)).fetchall()
+            begin, _, size = found[0]
+            oldest: Any = self._writer.execute(_READ, (place, begin, _RETENTION_CHUNK)).fetchall()
+            gone = 0
+            for _, key, value, timestamp_ms, _ in oldest:
+                too_old = topic.retention_ms is not None and timestamp_ms < now_ms - topic.retention_ms
+                too_large = topic.retention_bytes is not None and size > topic.retention_bytes
+                if not (too_old or too_large):
+                    break
+                gone += 1
+                size -= len(key) + len(value or b"")
+            self._writer.execute("DELETE FROM record WHERE place = ? AND offset < ?", (place, begin + gone))
+            sql = "UPDATE place SET begin_offset = ?, bytes = ? WHERE id = ?"
+            self._writer.execute(sql, (begin + gone, size, place))
+        return gone
+
+    def _forget_identities(self, topic_id: int, before_ms: int) -> None:
+        with self._writing, transaction(self._writer, self._path):
+            sql = "DELETE FROM identity WHERE topic = ? AND timestamp_ms < ?"
+            self._writer.execute(sql, (topic_id, before_ms))
+
+    def close(self) -> None:
+        """Wake waiting consumers, then close."""
+        self._closed = True
+        self._wake()
+        with self._writing, self._reading:
+            self._reader.close()
+            self._writer.close()
+
+    def wait(self, seen: int, timeout_s: float, stopped: Callable[[], bool]) -> int:
+        """Wait until somebody in this process has appended since `seen`; the new count of appends."""
+        with self._appended:
+            if self._count == seen and not self._closed and not stopped():
+                self._appended.wait(min(timeout_s, _OTHER_PROCESS_S))
+            return self._count
+
+    @property
+    def closed(self) -> bool:
+        """Whether the log was closed."""
+        return self._closed
+
+    def _wake(self) -> None:
+        with self._appended:
+            self._count += 1
+            self._appended.notify_all()
+
+    def _ask(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
+        with self._reading, mapped_errors(self._path):
+            return self._reader.execute(sql, values).fetchall()
+
+    def _load_topics(self) -> None:
+        sql = "SELECT id, name, partitions, retention_ms, retention_bytes, record_max_bytes FROM topic"
+        self._topics = {row[1]: (row[0], Topic(*row[1:])) for row in self._ask(sql, ())}
+
+    def _topic(self, name: str) -> tuple[int, Topic]:
+        found = self._topics.get(name)
+        if found is None:
+            self._load_topics()
+            found = self._topics.get(name)
+        if found is None:
+            raise UnknownTopic(f"no topic is named {name!r}; known are {sorted(self._topics)}")
+        return found
+
+    def _place(self, topic: str, partition: int) -> int:
+        topic_id, declared = self._topic(topic)
+        if not 0 <= partition < declared.partitions:
+            raise UnknownTopic(f"topic {topic} has no partition {partition}")
+        return topic_id * _PARTITIONS_MAX + partition
+
+    def place_number(self, topic: str, partition: int) -> int:
+        """The number under which a partition is stored."""
+        return self._place(topic, partition)
+
+
+class SqliteConsumer:
+    """Reads places on a connection of its own; each poll begins with another place, so that none starves."""
+
+    def __init__(self, log: SqliteLog, path: Path, group: str, offsets: dict[Place, int]) -> None:
+        self._log = log
+        self._path = path
+        self._group = group
+        self._offsets = offsets
+        self._order = list(offsets)
+        self._connection = connect(path, read_only=True)
+        self._polling = threading.Lock()
+        self._closed = False
+
+    def poll(self, limit: int, timeout_s: float) -> Sequence[Record]:
+        """Reads at once where there is something; otherwise waits for an append."""
+        deadline = time.monotonic() + timeout_s
+        seen = -1
+        with self._polling:
+            while not self._stopped():
+                found = self._read(limit)
+                left = deadline - time.monotonic()
+                if found or left <= 0:
+                    return found
+                seen = self._log.wait(seen, left, self._stopped)
+        return []
+
+    def _stopped(self) -> bool:
+        return self._closed or self._log.closed
+
+    def _read(self, limit: int) -> list[Record]:
+        self._order.append(self._order.pop(0))
+        found: list[Record] = []
+        share = -(-limit // len(self._order))
+        with mapped_errors(self._path):
+            for most in (share, limit):
+                for place in self._order:
+                    room = min(most, limit - len(found))
+                    if room <= 0:
+                        return found
+                    number = self._log.place_number(*place)
+                    records = _read(self._connection, *place, number, self._offsets[place], room)
+                    if records:
+                        self._offsets[place] = records[-1].offset + 1
+                        found.extend(records)
+                if not found or share >= limit:
+                    return found
+        return found
+
+    def seek(self, offsets: Mapping[Place, int]) -> None:
+        """Raises UnknownTopic for a place that this consumer does not read."""
+        for place, offset in offsets.items():
+            if place not in self._offsets:
+                raise UnknownTopic(f"the consumer of {self._group} does not read {place[0]}/{place[1]}")
+            self._offsets[place] = offset
+
+    def commit(self, offsets: Mapping[Place, int]) -> None:
+        """In the log's file."""
+        self._log.commit(self._group, offsets)
+
+    def close(self) -> None:
+        """Ends a poll that waits in another thread, then closes the connection."""
+        self._closed = True
+        with self._polling:
+            self._connection.close()
+
+
+def _read(connection: Any, topic: str, partition: int, place: int, offset: int, limit: int) -> list[Record]:
+    rows = connection.execute(_READ, (place, offset, limit)).fetchall()
+    if not rows or rows[0][0] != offset:
+        begin, end, _ = connection.execute(_PLACE, (place,)).fetchall()[0]
+        if not begin <= offset <= end:
+            raise OffsetOutOfRange(f"{topic}/{partition} holds the offsets from {begin} to {end}, not {offset}")
+    return [
+        Record(topic, partition, at, key, value, timestamp_ms, _HEADERS.decode(headers) if headers else ())
+        for at, key, value, timestamp_ms, headers in rows
+    ]

@@ -1,0 +1,95 @@
+"""Applying a projection to a batch: computed in memory first, written in one go, so that a failure leaves no trace."""
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Generic, Protocol, TypeVar
+
+from msgspec import Struct
+
+from mainstem.table import Table
+from mainstem.view.port import ViewTransaction
+from mainstem.view.projection import Fold, Projection, Rows
+
+M = TypeVar("M")
+M_contra = TypeVar("M_contra", contravariant=True)
+_Key = tuple[Hashable, ...]
+_Get = Callable[[Table[Any], Sequence[_Key]], dict[Any, Any]]
+
+
+class Working(Protocol[M_contra]):
+    """What one batch makes of a view."""
+
+    def handle_all(self, messages: Sequence[M_contra]) -> None:
+        """Take a whole batch. Raises what the projection raises; then nothing of it was taken."""
+
+    def handle(self, message: M_contra) -> None:
+        """Take one message. Raises what the projection raises, or CodecError for a row that no table could hold."""
+
+    def write(self, transaction: ViewTransaction) -> None:
+        """Write what was taken."""
+
+
+def working(projection: Projection[M], get: _Get) -> Working[M]:
+    """A new one, for one batch. `get` reads the rows that stand."""
+    if isinstance(projection, Rows):
+        return _WorkingRows(projection)
+    return _WorkingFold(projection, get)
+
+
+class _WorkingRows(Generic[M]):
+    def __init__(self, projection: Rows[M, Any]) -> None:
+        self._projection = projection
+        self._rows: list[Struct] = []
+
+    def handle_all(self, messages: Sequence[M]) -> None:
+        make = self._projection.make
+        self._rows.extend([row for message in messages for row in make(message)])
+
+    def handle(self, message: M) -> None:
+        rows = list(self._projection.make(message))
+        for row in rows:
+            self._projection.table.values(row)
+        self._rows.extend(rows)
+
+    def write(self, transaction: ViewTransaction) -> None:
+        if self._rows:
+            transaction.add(self._projection.table, self._rows)
+
+
+class _WorkingFold(Generic[M]):
+    def __init__(self, projection: Fold[M, Any], get: _Get) -> None:
+        self._projection = projection
+        self._get = get
+        self._known: dict[_Key, Struct | None] = {}
+        self._changed: dict[_Key, Struct | None] = {}
+
+    def handle_all(self, messages: Sequence[M]) -> None:
+        keys = [self._projection.key(message) for message in messages]
+        self._load([key for key in dict.fromkeys(keys) if key not in self._known])
+        fold = self._projection.fold
+        known, changed = self._known.copy(), self._changed.copy()
+        for key, message in zip(keys, messages, strict=True):
+            changed[key] = known[key] = fold(known[key], message)
+        self._known, self._changed = known, changed
+
+    def handle(self, message: M) -> None:
+        key = self._projection.key(message)
+        if key not in self._known:
+            self._load([key])
+        row = self._projection.fold(self._known[key], message)
+        if row is not None:
+            self._projection.table.values(row)
+        self._changed[key] = self._known[key] = row
+
+    def write(self, transaction: ViewTransaction) -> None:
+        table = self._projection.table
+        rows = [row for row in self._changed.values() if row is not None]
+        gone = [key for key, row in self._changed.items() if row is None]
+        if rows:
+            transaction.put(table, rows)
+        if gone:
+            transaction.remove(table, gone)
+
+    def _load(self, keys: Sequence[_Key]) -> None:
+        found = self._get(self._projection.table, keys)
+        for key in keys:
+            self._known[key] = found.get(key)

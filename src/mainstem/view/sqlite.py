@@ -1,0 +1,284 @@
+"""Views in one SQLite file.
+
+A commit is not flushed to the disk by itself (synchronous=NORMAL): rows and the offsets that made them are in one file,
+so a power cut takes the last of both together, and the listener reads again from there.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from queue import LifoQueue
+from typing import Any, TypeVar
+
+import apsw
+import structlog
+from msgspec import Struct
+
+from mainstem.errors import ConfigurationError, InvalidQuery
+from mainstem.messages import Position
+from mainstem.sqlite import connect, mapped_errors, prepare, table_definition, transaction
+from mainstem.table import Table
+from mainstem.view.port import Place
+
+R = TypeVar("R", bound=Struct)
+
+_log = structlog.get_logger(__name__)
+_READERS = 4
+_KEYS_MAX = 500
+_MIGRATIONS = (
+    """
+    CREATE TABLE mainstem_offset (
+        name TEXT NOT NULL, topic TEXT NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL,
+        PRIMARY KEY (name, topic, partition)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE mainstem_position (
+        name TEXT NOT NULL, key TEXT NOT NULL, version INTEGER NOT NULL, PRIMARY KEY (name, key)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE mainstem_parked (
+        name TEXT NOT NULL, key TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (name, key)
+    ) STRICT, WITHOUT ROWID;
+    """,
+)
+_SAVE_OFFSET = "INSERT OR REPLACE INTO mainstem_offset VALUES (?, ?, ?, ?)"
+_SAVE_POSITION = (
+    "INSERT INTO mainstem_position VALUES (?, ?, ?)"
+    " ON CONFLICT DO UPDATE SET version = excluded.version WHERE excluded.version > version"
+)
+
+
+class SqliteViews:
+    """One writer at a time, a few readers beside it."""
+
+    def __init__(self, path: Path) -> None:
+        prepare(path, "views", _MIGRATIONS)
+        self._path = path
+        self._writing = threading.Lock()
+        self._writer = connect(path, durable=False)
+        self._readers: LifoQueue[apsw.Connection] = LifoQueue()
+        for _ in range(_READERS):
+            self._readers.put(connect(path, read_only=True))
+        self._listeners: list[Callable[[], None]] = []
+        self._closed = False
+
+    def create(self, table: Table[R]) -> None:
+        """With its indexes; those no longer declared are dropped."""
+        with self._writing, transaction(self._writer, self._path):
+            self._writer.execute(table_definition(table))
+            stands: Any = self._writer.execute(f"PRAGMA table_info({table.name})").fetchall()
+            if [row[1] for row in stands] != [column.name for column in table.columns]:
+                text = f"the view {table.name} stands with the columns {[row[1] for row in stands]}"
+                raise ConfigurationError(f"{text}, declared are {[c.name for c in table.columns]}; rebuild it")
+            self._index(table)
+
+    def _index(self, table: Table[Any]) -> None:
+        wanted = {f"{table.name}__{'__'.join(columns)}": columns for columns in table.indexes}
+        sql = "SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL"
+        standing: Any = self._writer.execute(sql, (table.name,)).fetchall()
+        for (name,) in standing:
+            if name not in wanted:
+                self._writer.execute(f'DROP INDEX "{name}"')
+        for name, columns in wanted.items():
+            self._writer.execute(f"CREATE INDEX IF NOT EXISTS {name} ON {table.name} ({', '.join(columns)})")
+
+    @contextmanager
+    def transaction(self) -> Iterator["_Transaction"]:
+        """The writer's; readers see all of it or nothing."""
+        with self._writing, transaction(self._writer, self._path):
+            yield _Transaction(self._writer)
+        for listener in tuple(self._listeners):
+            try:
+                listener()
+            except Exception:
+                _log.exception("a listener of commits failed")
+
+    def get(self, table: Table[R], keys: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], R]:
+        """By primary key."""
+        with self._reader() as reader:
+            return _get(reader, table, keys)
+
+    def find(
+        self,
+        table: Table[R],
+        where: Mapping[str, Any],
+        *,
+        order: Sequence[str] = (),
+        descending: bool = False,
+        after: Sequence[Any] | None = None,
+        limit: int = 100,
+    ) -> list[R]:
+        """By columns, in pages."""
+        order = tuple(order) or table.key
+        known = {column.name for column in table.columns}
+        for name in (*where, *order):
+            if name not in known:
+                raise InvalidQuery(f"{table.name} has no column {name!r}")
+        conditions = [f"{name} = ?" for name in where]
+        values = list(where.values())
+        if after is not None:
+            if len(after) != len(order):
+                raise InvalidQuery(f"a page of {table.name} begins behind values of {', '.join(order)}")
+            conditions.append(f"({', '.join(order)}) {'<' if descending else '>'} ({', '.join('?' * len(order))})")
+            values.extend(after)
+        direction = " DESC" if descending else ""
+        sql = f"SELECT {_names(table)} FROM {table.name}"
+        if conditions:
+            sql += f" WHERE {' AND '.join(conditions)}"
+        sql += f" ORDER BY {', '.join(name + direction for name in order)} LIMIT ?"
+        with self._reader() as reader:
+            return [table.from_values(row) for row in reader.execute(sql, (*values, limit))]
+
+    def scan(self, table: Table[R]) -> Iterator[R]:
+        """On a connection of its own."""
+        connection = connect(self._path, read_only=True)
+        try:
+            with mapped_errors(self._path):
+                for row in connection.execute(
+                    f"SELECT {_names(table)} FROM {table.name} ORDER BY {', '.join(table.key)}"
+                ):
+                    yield table.from_values(row)
+        finally:
+            connection.close()
+
+    def count(self, table: Table[R]) -> int:
+        """Counted, not estimated."""
+        return int(self._ask(f"SELECT count(*) FROM {table.name}", ())[0][0])
+
+    def offsets(self, group: str) -> Mapping[Place, int]:
+        """By topic and partition."""
+        rows = self._ask("SELECT topic, partition, offset FROM mainstem_offset WHERE name = ?", (group,))
+        return {(topic, partition): offset for topic, partition, offset in rows}
+
+    def reached(self, group: str, key: str) -> int:
+        """By key."""
+        rows = self._ask("SELECT version FROM mainstem_position WHERE name = ? AND key = ?", (group, key))
+        return int(rows[0][0]) if rows else 0
+
+    def parked(self, group: str) -> Mapping[str, str]:
+        """By key."""
+        return dict(self._ask("SELECT key, reason FROM mainstem_parked WHERE name = ?", (group,)))
+
+    def on_commit(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """In the thread that commits, after the commit."""
+        self._listeners.append(listener)
+
+        def end() -> None:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+        return end
+
+    def swap(self, live: Table[R], built: Table[R], group: str, offsets: Mapping[Place, int]) -> None:
+        """Drop, rename, index, and the group's new offsets; positions saved under `built.name` become the group's."""
+        with self.transaction() as writing:
+            execute = self._writer.execute
+            execute(f"DROP TABLE IF EXISTS {live.name}")
+            execute(f"ALTER TABLE {built.name} RENAME TO {live.name}")
+            self._index(live)
+            for table in ("mainstem_offset", "mainstem_position", "mainstem_parked"):
+                execute(f"DELETE FROM {table} WHERE name = ?", (group,))
+            execute("UPDATE mainstem_position SET name = ? WHERE name = ?", (group, built.name))
+            writing.save(group, offsets)
+
+    def drop(self, table: Table[R], group: str | None = None) -> None:
+        """The table, and what is kept of the group."""
+        with self._writing, transaction(self._writer, self._path):
+            self._writer.execute(f"DROP TABLE IF EXISTS {table.name}")
+            for kept in ("mainstem_offset", "mainstem_position", "mainstem_parked"):
+                self._writer.execute(f"DELETE FROM {kept} WHERE name = ?", (group,))
+
+    def close(self) -> None:
+        """Waits for readers that are at work."""
+        with self._writing:
+            if self._closed:
+                return
+            self._closed = True
+            for _ in range(_READERS):
+                self._readers.get().close()
+            self._writer.close()
+
+    @contextmanager
+    def _reader(self) -> Iterator[apsw.Connection]:
+        reader = self._readers.get()
+        try:
+            with mapped_errors(self._path):
+                yield reader
+        finally:
+            self._readers.put(reader)
+
+    def _ask(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
+        with self._reader() as reader:
+            return reader.execute(sql, values).fetchall()
+
+
+class _Transaction:
+    """On the writer's connection."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+
+    def get(self, table: Table[R], keys: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], R]:
+        """By primary key."""
+        return _get(self._connection, table, keys)
+
+    def add(self, table: Table[R], rows: Sequence[R]) -> int:
+        """One statement for all."""
+        before = self._connection.total_changes()
+        sql = f"INSERT INTO {table.name} VALUES ({_places(table)}) ON CONFLICT DO NOTHING"
+        self._connection.executemany(sql, map(table.values, rows))
+        return self._connection.total_changes() - before
+
+    def put(self, table: Table[R], rows: Sequence[R]) -> None:
+        """One statement for all."""
+        others = [column.name for column in table.columns if column.name not in table.key]
+        changes = ", ".join(f"{name} = excluded.{name}" for name in others)
+        action = f"UPDATE SET {changes}" if changes else "NOTHING"
+        sql = f"INSERT INTO {table.name} VALUES ({_places(table)}) ON CONFLICT ({', '.join(table.key)}) DO {action}"
+        self._connection.executemany(sql, map(table.values, rows))
+
+    def remove(self, table: Table[R], keys: Sequence[tuple[Any, ...]]) -> None:
+        """By primary key."""
+        condition = " AND ".join(f"{name} = ?" for name in table.key)
+        self._connection.executemany(f"DELETE FROM {table.name} WHERE {condition}", keys)
+
+    def save(self, group: str, offsets: Mapping[Place, int], positions: Sequence[Position] = ()) -> None:
+        """Of several positions of one key the highest is written."""
+        rows = [(group, topic, partition, offset) for (topic, partition), offset in offsets.items()]
+        self._connection.executemany(_SAVE_OFFSET, rows)
+        highest: dict[str, int] = {}
+        for position in positions:
+            if position.version > highest.get(position.key, 0):
+                highest[position.key] = position.version
+        self._connection.executemany(_SAVE_POSITION, [(group, key, version) for key, version in highest.items()])
+
+    def park(self, group: str, keys: Mapping[str, str]) -> None:
+        """The first reason stays."""
+        sql = "INSERT INTO mainstem_parked VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+        self._connection.executemany(sql, [(group, key, reason) for key, reason in keys.items()])
+
+    def release(self, group: str, key: str) -> None:
+        """Nothing where it is not parked."""
+        self._connection.execute("DELETE FROM mainstem_parked WHERE name = ? AND key = ?", (group, key))
+
+
+def _get(connection: apsw.Connection, table: Table[R], keys: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], R]:
+    found: dict[tuple[Any, ...], R] = {}
+    one = f"({', '.join('?' * len(table.key))})"
+    for start in range(0, len(keys), _KEYS_MAX):
+        chunk = keys[start : start + _KEYS_MAX]
+        sql = (
+            f"SELECT {_names(table)} FROM {table.name} WHERE ({', '.join(table.key)})"
+            f" IN (VALUES {', '.join([one] * len(chunk))})"
+        )
+        for row in connection.execute(sql, [value for key in chunk for value in key]):
+            typed = table.from_values(row)
+            found[table.key_of(typed)] = typed
+    return found
+
+
+def _names(table: Table[Any]) -> str:
+    return ", ".join(column.name for column in table.columns)
+
+
+def _places(table: Table[Any]) -> str:
+    return ", ".join("?" * len(table.columns))
