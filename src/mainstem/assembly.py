@@ -159,8 +159,9 @@ class Embedded:
             listener = runner.status()
             found.append(Hop(group, listener.state, sum(listener.lag.values()), listener.reason))
         for name, ingestion in self.ingestions.items():
-            olap = ingestion.status()
-            found.append(Hop(f"olap-{name}", olap.state, olap.lag, olap.reason))
+            olap = ingestion.status
+            state = "running" if olap.state == "idle" else olap.state
+            found.append(Hop(f"olap-{name}", state, olap.lag, olap.last_error))
         return tuple(found)
 
     def troubles(self) -> Mapping[str, str]:

@@ -1,4 +1,4 @@
-"""`kill -9` of the whole process at random moments under load: nothing acknowledged is lost, nothing is applied twice."""
+"""`kill -9` of the whole process at random moments under load: nothing acknowledged is lost or applied twice."""
 
 import random
 import threading

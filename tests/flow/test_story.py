@@ -12,6 +12,7 @@ import pytest
 from tests.process import BankProcess, bank_process
 
 CARD = "123456789"
+_DECODER = msgspec.json.Decoder(float_hook=Decimal)
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def bank(tmp_path: Path) -> Iterator[BankProcess]:
 
 def decoded(response: httpx.Response) -> Any:
     """JSON with exact decimals."""
-    return msgspec.json.decode(response.content, float_hook=Decimal)
+    return _DECODER.decode(response.content)
 
 
 def eventually(question: Callable[[], Any], expected: Any, within_s: float) -> float:
@@ -112,6 +113,7 @@ def test_the_same_key_withdraws_once(bank: BankProcess) -> None:
 def test_the_statement_comes_in_pages(bank: BankProcess) -> None:
     """Each line once, newest first, by the Link header."""
     with bank.client() as client:
+        token = ""
         for number in range(1, 8):
             token = withdraw(client, number).headers["Mainstem-Position"]
         client.get(f"/moneywithdrawals?debitCardId={CARD}", headers={"Mainstem-Position": token}).raise_for_status()

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from decimal import Decimal
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from bank.card import CARD, DEBIT_CARD, CardCommand, MoneyWithdrawn, OpenCard, Withdraw
-from mainstem import Command, Event, Origin, Refused
+from mainstem import Event, Origin, Refused
 from mainstem.codec import encode
 from mainstem.command.answer import Answer
 from mainstem.command.bus import BusLimits, CommandBus
@@ -84,7 +85,7 @@ def test_a_command_becomes_an_event_and_a_state_row(bus: CommandBus, store: Sqli
 
 def test_a_refused_command_is_kept_with_reason_time_and_who(bus: CommandBus, store: SqliteEventStore) -> None:
     bus.execute(OpenCard(card="123456789", limit=money("10000")))
-    with pytest.raises(Refused, match="Card 123456789 not able to withdraw 20000. Balance is 10000") as caught:
+    with pytest.raises(Refused, match=r"Card 123456789 not able to withdraw 20000. Balance is 10000") as caught:
         bus.execute(withdraw("20000", "123456789"), origin=TELLER)
     assert caught.value.reason == "insufficient-balance"
     kept = store.refusals("debit_card-123456789")[0]
@@ -131,7 +132,7 @@ def test_one_key_twice_in_one_batch_is_carried_out_once(store: SqliteEventStore,
     bus.start()
     bus.execute(OpenCard(card="c", limit=money("100")))
 
-    async def twice() -> list[Answer]:
+    async def twice() -> tuple[Answer, Answer]:
         return await asyncio.gather(bus.send(withdraw(), key="k"), bus.send(withdraw(), key="k"))
 
     answers = asyncio.run(twice())
@@ -199,22 +200,22 @@ class Break(CardCommand, frozen=True):
     """A command whose decision has a fault."""
 
 
-def _faulty(state: object, command: Command) -> Sequence[Event]:
+def _faulty(state: Any, command: Any) -> Sequence[Event]:
     if isinstance(command, Break):
         raise ZeroDivisionError("a fault")
-    return CARD.decide(state, command)  # type: ignore[arg-type]
+    return CARD.decide(state, command)
 
 
 def test_a_fault_in_one_decision_harms_no_other_of_its_batch(store: SqliteEventStore, clock: Clock) -> None:
-    faulty: Decider[CardCommand, Event, object] = Decider(
+    faulty: Decider[Any, Any, Any] = Decider(
         category="debit_card",
         initial=CARD.initial,
         decide=_faulty,
-        evolve=CARD.evolve,  # type: ignore[arg-type]
+        evolve=CARD.evolve,
         target=CARD.target,
         commands=(*CARD.commands, Break),
         events=CARD.events,
-        state_row=CARD.state_row,  # type: ignore[arg-type]
+        state_row=CARD.state_row,
     )
     bus = CommandBus(store, Handler([faulty], clock_ms=clock))
     bus.start()
@@ -268,7 +269,7 @@ def test_a_remembered_state_ahead_of_the_store_is_dropped(
 
 
 def _rewind(transaction: StoreTransaction) -> None:
-    execute = transaction._execute  # type: ignore[attr-defined]
+    execute = transaction._execute
     execute("DELETE FROM event WHERE version = 2")
     execute("UPDATE debit_card SET used_limit = '0.00', version = 1")
 
@@ -276,20 +277,20 @@ def _rewind(transaction: StoreTransaction) -> None:
 def test_a_long_stream_is_not_folded_for_each_command(store: SqliteEventStore, clock: Clock) -> None:
     folded = 0
 
-    def counting(state: object, event: Event) -> object:
+    def counting(state: Any, event: Event) -> Any:
         nonlocal folded
         folded += 1
-        return CARD.evolve(state, event)  # type: ignore[arg-type]
+        return CARD.evolve(state, event)
 
-    counted: Decider[CardCommand, Event, object] = Decider(
+    counted: Decider[Any, Any, Any] = Decider(
         category="debit_card",
         initial=CARD.initial,
-        decide=CARD.decide,  # type: ignore[arg-type]
+        decide=CARD.decide,
         evolve=counting,
         target=CARD.target,
         commands=CARD.commands,
         events=CARD.events,
-        state_row=CARD.state_row,  # type: ignore[arg-type]
+        state_row=CARD.state_row,
     )
     payload = encode(MoneyWithdrawn(amount=money("0.01")))
     for cold_start in (True, False):
@@ -301,7 +302,7 @@ def test_a_long_stream_is_not_folded_for_each_command(store: SqliteEventStore, c
             with store.transaction() as transaction:
                 events = [NewEvent("MoneyWithdrawn", payload)] * 5000
                 transaction.append("debit_card-c", 1, events, occurred_at_ms=1, origin=TELLER)
-                execute = transaction._execute  # type: ignore[attr-defined]
+                execute = transaction._execute
                 execute("UPDATE debit_card SET used_limit = '50.00', version = 5001, occurred_at_ms = 1")
             bus.execute(withdraw())
         before = folded
@@ -314,7 +315,7 @@ def test_a_long_stream_is_not_folded_for_each_command(store: SqliteEventStore, c
 def test_a_state_row_changed_by_hand_is_refused_until_somebody_looks(bus: CommandBus, store: SqliteEventStore) -> None:
     bus.execute(OpenCard(card="c", limit=money("100")))
     with store.transaction() as transaction:
-        transaction._execute("UPDATE debit_card SET used_limit = '99.00'")  # type: ignore[attr-defined]
+        transaction._execute("UPDATE debit_card SET used_limit = '99.00'")
     with pytest.raises(StateDrift):
         bus.execute(withdraw())
     assert len(store.read("debit_card-c")) == 1
@@ -343,7 +344,7 @@ class _FullStore:
 
 
 def test_a_store_that_fails_answers_each_caller(clock: Clock) -> None:
-    bus = CommandBus(_FullStore(), Handler([CARD], clock_ms=clock))  # type: ignore[arg-type]
+    bus = CommandBus(cast(Any, _FullStore()), Handler([CARD], clock_ms=clock))
     bus.start()
     for _ in range(3):
         with pytest.raises(StoreFull):

@@ -1,0 +1,96 @@
+"""Captured rows in the form of Debezium's MySQL connector with ``decimal.handling.mode=string``.
+
+Source: Debezium's documentation of data change events and of temporal types. A value that is not of its column's
+declared kind, which SQLite allows, goes in its own plain form: text as a string, a blob as base64.
+"""
+
+import base64
+import math
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from mainstem.cdc.triggers import Columns
+
+_DECIMAL = re.compile(r"(?:DECIMAL|DECIMAL_TEXT|NUMERIC)\s*\(\s*\d+\s*(?:,\s*(\d+)\s*)?\)", re.IGNORECASE)
+_TIME = re.compile(r"(DATETIME|TIMESTAMP)\s*(?:\(\s*(\d)\s*\))?", re.IGNORECASE)
+_EPOCH = date(1970, 1, 1)
+_Converter = Callable[[Any], Any]
+
+
+def untagged(value: Any) -> Any:
+    """The value that a trigger kept: text, bytes, a real, an integer or None."""
+    if not isinstance(value, str):
+        return value
+    tag, content = value[:1], value[1:]
+    if tag == "T":
+        return content
+    return bytes.fromhex(content) if tag == "X" else float(content)
+
+
+class RowImage:
+    """Brings tagged rows of one table into their JSON form."""
+
+    def __init__(self, columns: Columns) -> None:
+        self._converters = {name: _converter(declared) for name, declared in columns.types.items()}
+
+    def of(self, tagged: Mapping[str, Any] | None) -> dict[str, Any] | None:
+        """The row as JSON values by column."""
+        if tagged is None:
+            return None
+        row: dict[str, Any] = {}
+        for name, kept in tagged.items():
+            value = untagged(kept)
+            convert = self._converters.get(name)
+            row[name] = _plain(value if convert is None or value is None else convert(value))
+        return row
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
+
+
+def _converter(declared: str) -> _Converter | None:
+    if (found := _DECIMAL.match(declared)) is not None:
+        places = int(found[1] or 0)
+        return lambda value: _decimal(value, places)
+    if declared.upper().startswith("BOOL"):
+        return lambda value: bool(value) if value in (0, 1) else value
+    if (timed := _TIME.match(declared)) is not None:
+        kind, precision = timed[1].upper(), int(timed[2] or 0)
+        return lambda value: _timed(value, kind, precision)
+    return _days if declared.upper() == "DATE" else None
+
+
+def _decimal(value: Any, places: int) -> Any:
+    try:
+        exact = Decimal(repr(value) if isinstance(value, float) else value)
+        text = f"{exact:.{places}f}"
+        return text if Decimal(text) == exact else f"{exact:f}"
+    except (InvalidOperation, ValueError, TypeError):
+        return value
+
+
+def _days(value: Any) -> Any:
+    try:
+        return (date.fromisoformat(value) - _EPOCH).days
+    except (ValueError, TypeError):
+        return value
+
+
+def _timed(value: Any, kind: str, precision: int) -> Any:
+    try:
+        moment = datetime.fromisoformat(value)
+    except (ValueError, TypeError):
+        return value
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    if kind == "TIMESTAMP":
+        return moment.isoformat().replace("+00:00", "Z")
+    micros = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // (datetime.resolution)
+    return micros if precision > 3 else micros // 1000

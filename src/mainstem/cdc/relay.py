@@ -1,0 +1,74 @@
+"""From the capture to the log: the position goes into the log with the records, so that a crash repeats nothing."""
+
+import threading
+
+import structlog
+from msgspec import Struct
+
+from mainstem.cdc.port import Capture
+from mainstem.log.port import Log
+
+_log = structlog.get_logger(__name__)
+
+_WAIT_S = 0.5
+_TROUBLE_FIRST_S = 0.05
+_TROUBLE_LONGEST_S = 5.0
+_RELEASE_EVERY = 1_000
+
+
+class RelayStatus(Struct, frozen=True):
+    """A picture of the relay: running, stalled or stopped; why; and by how many changes it is behind."""
+
+    state: str
+    reason: str | None
+    lag: int
+
+
+class Relay:
+    """Moves changes, in the thread that calls `run`."""
+
+    def __init__(self, capture: Capture, log: Log, name: str, *, batch_max: int = 2_000) -> None:
+        self._capture = capture
+        self._log = log
+        self._name = f"capture-{name}"
+        self._batch_max = batch_max
+        self._position = log.last_sequence(self._name) or 0
+        self._released = 0
+        self._state, self._reason = "stopped", None
+
+    _state: str
+    _reason: str | None
+
+    def run(self, stop: threading.Event) -> None:
+        """Move changes until `stop`; trouble with a store is waited out, for seconds at most each time."""
+        wait_s = _TROUBLE_FIRST_S
+        self._state = "running"
+        while not stop.is_set():
+            try:
+                if not self.step():
+                    self._capture.wait(self._position, _WAIT_S)
+            except Exception as error:
+                self._state, self._reason = "stalled", f"{type(error).__name__}: {error}"
+                _log.exception("the relay is stalled", cause=self._reason)
+                stop.wait(wait_s)
+                wait_s = min(wait_s * 2, _TROUBLE_LONGEST_S)
+            else:
+                wait_s = _TROUBLE_FIRST_S
+                self._state, self._reason = "running", None
+        self._state = "stopped"
+
+    def step(self) -> int:
+        """One batch: how many records were appended."""
+        batch = self._capture.read(self._position, self._batch_max)
+        if batch.position == self._position:
+            return 0
+        taken = self._log.append(batch.records, producer=self._name, sequence=batch.position)
+        self._position = batch.position
+        if self._position - self._released >= _RELEASE_EVERY:
+            self._capture.release(self._position)
+            self._released = self._position
+        return taken
+
+    def status(self) -> RelayStatus:
+        """A picture of the moment."""
+        return RelayStatus(self._state, self._reason, self._capture.lag(self._position))
