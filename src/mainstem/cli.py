@@ -29,7 +29,7 @@ def main() -> None:
     try:
         app()
     except MainstemError as error:
-        _err.print(f"[bold red]error:[/] {type(error).__name__}: {error}", highlight=False)
+        _err.print(f"[bold red]error:[/] {type(error).__name__}: {error}", highlight=False, soft_wrap=True)
         sys.exit(2)
 
 

@@ -7,7 +7,7 @@ and whoever dies. The file can always be deleted: it is filled again from the lo
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -264,7 +264,8 @@ class DuckdbOlap:
         except FileNotFoundError:
             return
         if size > _WAL_MAX_BYTES:
-            with self._session() as cursor, self._mapped():
+            with self._session() as cursor, self._mapped(), suppress(duckdb.TransactionException):
+                # Not while a question is being prepared: the next batch tries again.
                 cursor.execute("CHECKPOINT")
 
     def _open(self) -> duckdb.DuckDBPyConnection:

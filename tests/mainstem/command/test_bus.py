@@ -269,7 +269,7 @@ def test_a_remembered_state_ahead_of_the_store_is_dropped(
 
 
 def _rewind(transaction: StoreTransaction) -> None:
-    execute = transaction._execute
+    execute = transaction._execute  # type: ignore[attr-defined]  # behind the port's back, on purpose
     execute("DELETE FROM event WHERE version = 2")
     execute("UPDATE debit_card SET used_limit = '0.00', version = 1")
 
