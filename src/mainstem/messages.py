@@ -16,7 +16,7 @@ class Command(Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields
     """A request to change something. It may be refused. Subclasses are the application's own commands."""
 
 
-class Event(Struct, frozen=True, kw_only=True, tag=True):
+class Event(Struct, frozen=True, kw_only=True, tag=True, gc=False):
     """A fact about one aggregate, in the past tense. Its tag (the class name unless given) is its stored name."""
 
 
@@ -30,7 +30,7 @@ class Origin(Struct, frozen=True, kw_only=True):
 SYSTEM = Origin()
 
 
-class Recorded(Struct, Generic[E], frozen=True, kw_only=True):
+class Recorded(Struct, Generic[E], frozen=True, kw_only=True, gc=False):
     """An event with the place that the event store gave it. Also the value of a record on the event topic.
 
     `stream` is ``category-id`` and `version` counts from 1 within it, without gaps. `occurred_at_ms` is the event
@@ -51,7 +51,7 @@ class Recorded(Struct, Generic[E], frozen=True, kw_only=True):
         return self.stream.partition("-")[2]
 
 
-class Source(Struct, frozen=True, kw_only=True):
+class Source(Struct, frozen=True, kw_only=True, gc=False):
     """Where a change came from, in Debezium's field names; `file`, `pos` and `row` together are its position."""
 
     connector: str
@@ -72,7 +72,7 @@ class Source(Struct, frozen=True, kw_only=True):
         return f"{self.file}:{self.pos:012d}:{self.row:03d}"
 
 
-class Transaction(Struct, frozen=True, kw_only=True):
+class Transaction(Struct, frozen=True, kw_only=True, gc=False):
     """The transaction that a change was part of, and its place in it (both orders count from 1)."""
 
     id: str
@@ -80,7 +80,7 @@ class Transaction(Struct, frozen=True, kw_only=True):
     data_collection_order: int
 
 
-class Change(Struct, Generic[R], frozen=True, kw_only=True):
+class Change(Struct, Generic[R], frozen=True, kw_only=True, gc=False):
     """One row change in Debezium's envelope: c(reate), u(pdate), d(elete), or r(ead) by an initial snapshot."""
 
     op: Literal["c", "u", "d", "r"]
@@ -91,7 +91,7 @@ class Change(Struct, Generic[R], frozen=True, kw_only=True):
     transaction: Transaction | None = None
 
 
-class NewRecord(Struct, frozen=True, kw_only=True):
+class NewRecord(Struct, frozen=True, kw_only=True, gc=False):
     """A record to be appended to a topic. Its key chooses the partition; records of one key keep their order.
 
     A record with an `identity` is taken once per topic, however often it is appended.
@@ -105,7 +105,7 @@ class NewRecord(Struct, frozen=True, kw_only=True):
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
-class Record(Struct, frozen=True):
+class Record(Struct, frozen=True, gc=False):
     """A record as it stands in the log; offsets count from 0 within a partition."""
 
     topic: str
@@ -121,7 +121,7 @@ class Record(Struct, frozen=True):
         return next((value for key, value in reversed(self.headers) if key == name), None)
 
 
-class Position(Struct, frozen=True):
+class Position(Struct, frozen=True, gc=False):
     """How far an aggregate has come: what a command returns, what a view has reached, what a query can wait for."""
 
     key: str

@@ -52,7 +52,7 @@ class Table(Generic[R]):
     indexes: tuple[tuple[str, ...], ...] = ()
     places: dict[str, int] = field(default_factory=dict)
     columns: tuple[Column, ...] = field(init=False)
-    _writers: tuple[Callable[[Any], Any] | None, ...] = field(init=False, repr=False)
+    _writers: tuple[tuple[int, Callable[[Any], Any]], ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         columns = tuple(_columns(self.row, self.places))
@@ -66,14 +66,16 @@ class Table(Generic[R]):
         if not self.key:
             raise ConfigurationError(f"table {self.name} has no key")
         object.__setattr__(self, "columns", columns)
-        object.__setattr__(self, "_writers", tuple(_writer(column) for column in columns))
+        writers = ((number, _writer(column)) for number, column in enumerate(columns))
+        object.__setattr__(self, "_writers", tuple((number, writer) for number, writer in writers if writer))
 
     def values(self, row: R) -> tuple[Any, ...]:
         """The row as plain values in column order: decimals as exact text, booleans as 0 and 1."""
-        return tuple(
-            value if writer is None or value is None else writer(value)
-            for writer, value in zip(self._writers, msgspec.structs.astuple(row), strict=True)
-        )
+        values = list(msgspec.structs.astuple(row))
+        for number, writer in self._writers:
+            if values[number] is not None:
+                values[number] = writer(values[number])
+        return tuple(values)
 
     def key_of(self, row: R) -> tuple[Any, ...]:
         """The values of the row's key."""
@@ -90,6 +92,11 @@ class Table(Generic[R]):
 
 def decimal_text(value: Decimal, places: int) -> str:
     """Exact text with that many digits after the point. Raises CodecError where the value has more, or is no number."""
+    plain = str(value)
+    if (
+        places and plain[-places - 1 : -places] == "."
+    ):  # as it is in nearly all cases; an exponent or NaN has no point there
+        return plain
     if not value.is_finite():
         raise CodecError(f"{value} is not a finite decimal")
     text = f"{value:.{places}f}"

@@ -62,6 +62,9 @@ class BusStatus:
     last_error: str | None
 
 
+_OVERDUE = "no answer in time; the command may still be carried out"
+
+
 class _Ticket(Struct, frozen=True):
     request: Request
     caller: "asyncio.Future[Answer] | Future[Answer]"
@@ -116,11 +119,11 @@ class CommandBus:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
         self._enqueue(_Ticket(Request(command, key, origin), future, loop))
+        overdue = loop.call_later(self._limits.answer_timeout_s, _give_up, future)
         try:
-            async with asyncio.timeout(self._limits.answer_timeout_s):
-                return await future
-        except TimeoutError:
-            raise AnswerTimeout("no answer in time; the command may still be carried out") from None
+            return await future
+        finally:
+            overdue.cancel()
 
     def execute(self, command: Command, *, key: str | None = None, origin: Origin = SYSTEM) -> Answer:
         """The same as `send`, from a thread without an event loop."""
@@ -129,7 +132,7 @@ class CommandBus:
         try:
             return future.result(self._limits.answer_timeout_s)
         except TimeoutError:
-            raise AnswerTimeout("no answer in time; the command may still be carried out") from None
+            raise AnswerTimeout(_OVERDUE) from None
 
     def status(self) -> BusStatus:
         """A picture of the moment."""
@@ -220,6 +223,11 @@ class CommandBus:
         self._counts["refused"] += refused
         self._counts["failed"] += len(outcomes) - accepted - refused
         self._counts["batches"] += 1
+
+
+def _give_up(future: "asyncio.Future[Answer]") -> None:
+    if not future.done():
+        future.set_exception(AnswerTimeout(_OVERDUE))
 
 
 def _cancelled(ticket: _Ticket) -> bool:

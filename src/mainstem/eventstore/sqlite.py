@@ -1,8 +1,9 @@
 """The event store in one SQLite file: events, snapshots, state rows, kept answers and refused commands."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -69,6 +70,27 @@ _APPEND = (
 )
 
 
+@dataclass(frozen=True)
+class _StateSql:
+    """The statements of one state table, whose texts are made once."""
+
+    insert: str
+    update: str
+    delete: str
+
+
+def _state_sql(table: Table[Any]) -> _StateSql:
+    names = [column.name for column in table.columns]
+    unchanged = " AND ".join(f"{name} IS ?" for name in names)
+    changes = ", ".join(f"{name} = ?" for name in names)
+    places = ", ".join("?" * len(names))
+    return _StateSql(
+        insert=f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({places}) ON CONFLICT DO NOTHING",
+        update=f"UPDATE {table.name} SET {changes} WHERE {unchanged}",
+        delete=f"DELETE FROM {table.name} WHERE {unchanged}",
+    )
+
+
 class SqliteEventStore:
     """Events in one file. `mark` is a statement run first and last in each transaction, for a capture to tell it."""
 
@@ -81,6 +103,7 @@ class SqliteEventStore:
         self._mark = mark
         self._writing = threading.Lock()
         self._reading = threading.Lock()
+        self._states = {table.name: _state_sql(table) for table in states}
         self._writer = connect(path)
         self._reader = connect(path, read_only=True)
         with transaction(self._writer, path):
@@ -93,7 +116,7 @@ class SqliteEventStore:
         with self._writing, transaction(self._writer, self._path):
             if self._mark:
                 self._writer.execute(self._mark)
-            yield _Transaction(self._writer, self._clock_ms())
+            yield _Transaction(self._writer, self._states, self._clock_ms())
             if self._mark:
                 self._writer.execute(self._mark)
 
@@ -148,8 +171,9 @@ class SqliteEventStore:
 class _Transaction:
     """One writer's transaction, on the writer's connection."""
 
-    def __init__(self, connection: apsw.Connection, now_ms: int) -> None:
+    def __init__(self, connection: apsw.Connection, states: Mapping[str, "_StateSql"], now_ms: int) -> None:
         self._connection = connection
+        self._states = states
         self._execute = connection.execute
         self._now_ms = now_ms
 
@@ -190,27 +214,19 @@ class _Transaction:
 
     def put_state(self, table: Table[Any], before: Struct | None, after: Struct | None) -> None:
         """Insert, update or delete; an update or delete holds only where the row stands exactly as in `before`."""
-        names = [column.name for column in table.columns]
+        sql = self._states[table.name]
         if before is None:
             if after is not None:
-                self._insert_state(table, names, after)
-            return
-        unchanged = " AND ".join(f"{name} IS ?" for name in names)
-        if after is None:
-            self._execute(f"DELETE FROM {table.name} WHERE {unchanged}", table.values(before))
+                self._change_state(sql.insert, table.values(after), table, after)
+        elif after is None:
+            self._change_state(sql.delete, table.values(before), table, before)
         else:
-            changes = ", ".join(f"{name} = ?" for name in names)
-            sql = f"UPDATE {table.name} SET {changes} WHERE {unchanged}"
-            self._execute(sql, (*table.values(after), *table.values(before)))
-        if self._connection.changes() != 1:
-            raise StateDrift(f"the row {table.key_of(before)} of {table.name} was changed by somebody else")
+            self._change_state(sql.update, (*table.values(after), *table.values(before)), table, before)
 
-    def _insert_state(self, table: Table[Any], names: list[str], row: Struct) -> None:
-        places = ", ".join("?" * len(names))
-        sql = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({places}) ON CONFLICT DO NOTHING"
-        self._execute(sql, table.values(row))
+    def _change_state(self, sql: str, values: tuple[Any, ...], table: Table[Any], row: Struct) -> None:
+        self._execute(sql, values)
         if self._connection.changes() != 1:
-            raise StateDrift(f"a row {table.key_of(row)} of {table.name} stands already, made by somebody else")
+            raise StateDrift(f"the row {table.key_of(row)} of {table.name} was made or changed by somebody else")
 
     def kept_answer(self, key: str) -> KeptAnswer | None:
         """By primary key."""
