@@ -7,12 +7,12 @@ declared kind, which SQLite allows, goes in its own plain form: text as a string
 import base64
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from mainstem.cdc.triggers import Columns
+from mainstem.cdc.triggers import Shape
 
 _DECIMAL = re.compile(r"(?:DECIMAL|DECIMAL_TEXT|NUMERIC)\s*\(\s*\d+\s*(?:,\s*(\d+)\s*)?\)", re.IGNORECASE)
 _TIME = re.compile(r"(DATETIME|TIMESTAMP)\s*(?:\(\s*(\d)\s*\))?", re.IGNORECASE)
@@ -20,35 +20,24 @@ _EPOCH = date(1970, 1, 1)
 _Converter = Callable[[Any], Any]
 
 
-def untagged(value: Any) -> Any:
-    """The value that a trigger kept: text, bytes, a real, an integer or None."""
-    if not isinstance(value, str):
-        return value
-    tag, content = value[:1], value[1:]
-    if tag == "T":
-        return content
-    return bytes.fromhex(content) if tag == "X" else float(content)
-
-
 class RowImage:
-    """Brings tagged rows of one table into their JSON form."""
+    """Brings stored rows of one shape into their JSON form."""
 
-    def __init__(self, columns: Columns) -> None:
-        self._converters = {name: _converter(declared) for name, declared in columns.types.items()}
+    def __init__(self, shape: Shape) -> None:
+        self._columns = [(name, _converter(declared)) for name, declared in shape.types.items()]
 
-    def of(self, tagged: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    def of(self, values: Sequence[Any] | None) -> dict[str, Any] | None:
         """The row as JSON values by column."""
-        if tagged is None:
+        if values is None:
             return None
         row: dict[str, Any] = {}
-        for name, kept in tagged.items():
-            value = untagged(kept)
-            convert = self._converters.get(name)
-            row[name] = _plain(value if convert is None or value is None else convert(value))
+        for (name, convert), value in zip(self._columns, values, strict=True):
+            row[name] = plain(value if convert is None or value is None else convert(value))
         return row
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A stored value as JSON: a blob as base64, an infinity as its name."""
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     if isinstance(value, float) and not math.isfinite(value):

@@ -10,9 +10,9 @@ from typing import Any
 import apsw
 import msgspec
 
-from mainstem.cdc.envelope import RowImage, untagged
+from mainstem.cdc.envelope import RowImage, plain
 from mainstem.cdc.port import Captured, CapturedBatch, Outbox
-from mainstem.cdc.triggers import SCHEMA, Columns, snapshot, triggers, usable
+from mainstem.cdc.triggers import COLUMNS_MAX, SCHEMA, Shape, reading, snapshot, triggers, usable, widened
 from mainstem.errors import ConfigurationError
 from mainstem.messages import Change, NewRecord, Source, Transaction
 from mainstem.sqlite import connect, mapped_errors, transaction
@@ -25,8 +25,38 @@ SQLite tells a trigger nothing of its transaction, so changes of other clients a
 
 _OTHER_CLIENT_S = 0.05
 _RELEASE_CHUNK = 5_000
-_READ = "SELECT pos, tx, ts_ms, name, op, old, new FROM mainstem_change WHERE pos > ? ORDER BY pos LIMIT ?"
-_JSON = msgspec.json.Decoder()
+
+
+class _Layout:
+    """How the values of one shape's rows become a record's key and content."""
+
+    def __init__(self, shape: Shape, captured: Captured) -> None:
+        self.captured = captured
+        self.width = len(shape.types)
+        self.image = RowImage(shape)
+        names = list(shape.types)
+        self._key = [names.index(name) for name in shape.key or names]
+        self._at = {name: number for number, name in enumerate(names)}
+
+    def key(self, values: Sequence[Any]) -> str:
+        """The key's value as text; of several, or of a blob, the JSON array."""
+        found = [values[number] for number in self._key]
+        if len(found) == 1 and not isinstance(found[0], bytes):
+            return str(found[0])
+        return msgspec.json.encode(found).decode()
+
+    def outbox_record(self, outbox: Outbox, source: Source, values: Sequence[Any]) -> NewRecord:
+        """The row of an outbox table as the message that it is."""
+        at = self._at
+        content = {name: plain(values[at[name]]) for name in outbox.columns}
+        content["payload"] = msgspec.Raw(values[at[outbox.payload]].encode())
+        return NewRecord(
+            topic=self.captured.topic,
+            key=str(values[at[outbox.key]]),
+            value=msgspec.json.encode(content),
+            timestamp_ms=int(values[at[outbox.timestamp]]),
+            identity=source.identity,
+        )
 
 
 class SqliteCapture:
@@ -36,8 +66,9 @@ class SqliteCapture:
         self._path = path
         self._name = name
         self._tables = {captured.table: captured for captured in tables}
-        self._columns: dict[str, Columns] = {}
-        self._images: dict[str, RowImage] = {}
+        self._layouts: dict[int, _Layout] = {}
+        self._width = 0
+        self._reading = ""
         self._file = ""
         self._version = version("mainstem")
         self._schema = -1
@@ -45,109 +76,128 @@ class SqliteCapture:
         self._using = threading.RLock()
         self._connection = connect(path)
         self._changed = threading.Condition()
-        self._count = 0
         self._closed = False
 
     def install(self) -> None:
         """In one transaction: tables, triggers, and the rows that stand, for each table that is new to the capture."""
         with self._using, transaction(self._connection, self._path):
-            execute = self._connection.execute
-            execute(SCHEMA)
-            execute(
+            self._connection.execute(SCHEMA)
+            self._ask(
                 "INSERT INTO mainstem_capture SELECT ?, 0 WHERE NOT EXISTS (SELECT 1 FROM mainstem_capture)",
                 (secrets.token_hex(4),),
             )
             self._file = str(self._ask("SELECT file FROM mainstem_capture")[0][0])
-            for table, captured in self._tables.items():
-                self._install(table, captured)
-            self._schema = int(self._ask("PRAGMA schema_version")[0][0])
+            shapes = [self._shape_of(captured) for captured in self._tables.values()]
+            self._widen(max((len(shape.types) for shape in shapes), default=0))
+            for shape in shapes:
+                self._install(shape)
+            self._learn()
 
-    def _install(self, table: str, captured: Captured) -> None:
-        columns = self._columns_of(table)
-        self._columns[table], self._images[table] = columns, RowImage(columns)
-        text = repr((columns.types, columns.key, captured.outbox is not None))
-        stands = self._ask("SELECT columns FROM mainstem_captured WHERE name = ?", (table,))
-        if stands and stands[0][0] == text:
-            return
-        for statement in triggers(table, columns, outbox=captured.outbox is not None):
-            self._connection.execute(statement)
-        if not stands:
-            self._connection.execute(snapshot(table, columns))
-        self._connection.execute("INSERT OR REPLACE INTO mainstem_captured VALUES (?, ?)", (table, text))
-
-    def _columns_of(self, table: str) -> Columns:
+    def _shape_of(self, captured: Captured) -> Shape:
+        table = captured.table
         rows = self._ask(f'PRAGMA table_info("{table}")') if usable(table) else []
         if not rows:
             raise ConfigurationError(f"there is no table {table!r} to capture in {self._path.name}")
         unusable = [row[1] for row in rows if not usable(row[1])]
-        if unusable:
-            raise ConfigurationError(f"columns of {table} have names that cannot be captured: {unusable}")
+        if unusable or len(rows) > COLUMNS_MAX:
+            text = f"names that cannot be captured: {unusable}" if unusable else f"{len(rows)} columns"
+            raise ConfigurationError(
+                f"table {table} has {text}; letters, digits and '_', at most {COLUMNS_MAX} columns"
+            )
         key = tuple(row[1] for row in sorted(rows, key=lambda row: row[5]) if row[5])
-        return Columns({row[1]: row[2] for row in rows}, key)
+        return Shape(table, {row[1]: row[2] for row in rows}, key, captured.outbox is not None)
+
+    def _widen(self, wanted: int) -> None:
+        for table in ("mainstem_change", "mainstem_replaced"):
+            columns = [row[1] for row in self._ask(f"PRAGMA table_info({table})")]
+            standing = sum(name.startswith("old_") for name in columns)
+            for statement in widened(table, standing, wanted):
+                self._connection.execute(statement)
+            self._width = max(standing, wanted)
+        self._reading = reading(self._width)
+
+    def _install(self, shape: Shape) -> None:
+        text = msgspec.json.encode(shape).decode()
+        stands = self._ask("SELECT shape FROM mainstem_shape WHERE name = ? AND current", (shape.table,))
+        if stands and stands[0][0] == text:
+            return
+        self._ask("UPDATE mainstem_shape SET current = 0 WHERE name = ?", (shape.table,))
+        self._ask("INSERT INTO mainstem_shape (name, shape, current) VALUES (?, ?, 1)", (shape.table, text))
+        number = self._connection.last_insert_rowid()
+        for statement in triggers(shape, number):
+            self._connection.execute(statement)
+        if not stands:
+            self._connection.execute(snapshot(shape, number))
+
+    def _learn(self) -> None:
+        """Every shape that a change may have, of tables that are captured now."""
+        self._layouts = {
+            number: _Layout(msgspec.json.decode(shape, type=Shape), self._tables[name])
+            for number, name, shape in self._ask("SELECT id, name, shape FROM mainstem_shape")
+            if name in self._tables
+        }
+        self._schema = int(self._ask("PRAGMA schema_version")[0][0])
 
     def read(self, after: int, limit: int) -> CapturedBatch:
         """The changes behind a position; an altered table is noticed first."""
         with self._using, mapped_errors(self._path):
             if int(self._ask("PRAGMA schema_version")[0][0]) != self._schema:
                 self.install()
-            rows = self._ask(_READ, (after, limit))
+            rows = self._ask(self._reading, (after, limit))
         records = [record for row in rows for record in self._records(row)]
         return CapturedBatch(records, rows[-1][0] if rows else after)
 
     def _records(self, row: tuple[Any, ...]) -> list[NewRecord]:
-        pos, tx, ts_ms, table, op, old, new = row
-        captured = self._tables.get(table)
-        if captured is None:
+        pos, tx, ts_ms, shape, op = row[:5]
+        layout = self._layouts.get(shape)
+        if layout is None:
             return []
-        before = None if old is None else _JSON.decode(old)
-        after = None if new is None else _JSON.decode(new)
+        old, new = row[5 : 5 + layout.width], row[5 + self._width : 5 + self._width + layout.width]
         source = Source(
             connector="sqlite",
             name=self._name,
             ts_ms=ts_ms,
             db=self._path.stem,
-            table=table,
+            table=layout.captured.table,
             file=self._file,
             pos=pos,
             snapshot="true" if op == "r" else "false",
             version=self._version,
         )
-        if captured.outbox is not None:
-            return [_outbox_record(captured, captured.outbox, source, after)]
-        placed = self._placed(tx, ts_ms, table)
-        parts = [(op, before, after)]
-        if op == "u" and self._key(table, before) != self._key(table, after):
-            parts = [("d", before, None), ("c", None, after)]
-        return [
-            self._record(captured, part, msgspec.structs.replace(source, row=number), placed)
-            for number, part in enumerate(parts)
-        ]
+        if layout.captured.outbox is not None:
+            return [layout.outbox_record(layout.captured.outbox, source, new)]
+        before = old if op in "ud" else None
+        after = None if op == "d" else new
+        placed = self._placed(tx, ts_ms, layout.captured.table)
+        if before is None or after is None or layout.key(before) == layout.key(after):
+            return [self._record(layout, op, before, after, source, placed)]
+        gone = self._record(layout, "d", before, None, source, placed)
+        return [gone, self._record(layout, "c", None, after, msgspec.structs.replace(source, row=1), placed)]
 
-    def _record(self, captured: Captured, part: Any, source: Source, placed: Transaction) -> NewRecord:
-        op, before, after = part
-        image = self._images[captured.table]
+    def _record(
+        self,
+        layout: _Layout,
+        op: Any,
+        before: Sequence[Any] | None,
+        after: Sequence[Any] | None,
+        source: Source,
+        placed: Transaction,
+    ) -> NewRecord:
         change: Change[Any] = Change(
             op=op,
-            before=image.of(before),
-            after=image.of(after),
+            before=layout.image.of(before),
+            after=layout.image.of(after),
             source=source,
             ts_ms=source.ts_ms,
             transaction=placed,
         )
         return NewRecord(
-            topic=captured.topic,
-            key=self._key(captured.table, before if after is None else after),
+            topic=layout.captured.topic,
+            key=layout.key((before if after is None else after) or ()),
             value=msgspec.json.encode(change),
             timestamp_ms=source.ts_ms,
             identity=source.identity,
         )
-
-    def _key(self, table: str, tagged: Any) -> str:
-        names = self._columns[table].key or tuple(self._columns[table].types)
-        values = [untagged(tagged[name]) for name in names]
-        if len(values) == 1 and not isinstance(values[0], bytes):
-            return str(values[0])
-        return msgspec.json.encode(values).decode()
 
     def _placed(self, tx: int, ts_ms: int, table: str) -> Transaction:
         name = f"{self._file}:{tx}" if tx % 2 else f"{self._file}:{tx}:{ts_ms}"
@@ -191,6 +241,14 @@ class SqliteCapture:
             newest = self._ask("SELECT max(pos) FROM mainstem_change")[0][0]
         return 0 if newest is None else max(0, int(newest) - after)
 
+    def bounds(self) -> tuple[int, int]:
+        """Up to which position changes were released, and the last position that was given to one."""
+        with self._using, mapped_errors(self._path):
+            given = self._ask("SELECT seq FROM sqlite_sequence WHERE name = 'mainstem_change'")
+            oldest = self._ask("SELECT min(pos) FROM mainstem_change")[0][0]
+        last = int(given[0][0]) if given else 0
+        return (last if oldest is None else int(oldest) - 1), last
+
     def close(self) -> None:
         """Wakes whoever waits."""
         self._closed = True
@@ -201,15 +259,3 @@ class SqliteCapture:
     def _ask(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
         connection: apsw.Connection = self._connection
         return connection.execute(sql, values).fetchall()
-
-
-def _outbox_record(captured: Captured, outbox: Outbox, source: Source, row: Any) -> NewRecord:
-    content = {name: untagged(row[name]) for name in outbox.columns}
-    content["payload"] = msgspec.Raw(untagged(row[outbox.payload]).encode())
-    return NewRecord(
-        topic=captured.topic,
-        key=str(untagged(row[outbox.key])),
-        value=msgspec.json.encode(content),
-        timestamp_ms=int(row[outbox.timestamp]),
-        identity=source.identity,
-    )

@@ -1,35 +1,43 @@
 """The SQL of embedded capture: triggers that write each row change in the writer's own transaction.
 
-They use only what old SQLite libraries know, since they run inside whatever client makes the change. A value is kept as
-tagged JSON, because JSON alone cannot tell SQLite's types: text is ``T...``, a blob ``X`` and hex, a real ``R`` and 17
-digits; integers and NULL are themselves.
+They use only what old SQLite libraries know, since they run inside whatever client makes the change. A row's values are
+kept as they are, in columns without a type, which SQLite leaves alone: nothing is encoded and nothing can be lost. The
+columns `old_0, new_0, old_1, new_1...` hold any table's rows; a change names the shape that tells them apart.
 """
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS mainstem_capture (file TEXT NOT NULL, tx INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS mainstem_captured (name TEXT PRIMARY KEY, columns TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS mainstem_shape (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL, shape TEXT NOT NULL, current INTEGER NOT NULL
+);
 CREATE TABLE IF NOT EXISTS mainstem_change (
     pos INTEGER PRIMARY KEY AUTOINCREMENT, tx INTEGER NOT NULL, ts_ms INTEGER NOT NULL,
-    name TEXT NOT NULL, op TEXT NOT NULL, old TEXT, new TEXT
+    shape INTEGER NOT NULL, op TEXT NOT NULL
 );
-CREATE TABLE IF NOT EXISTS mainstem_replaced (name TEXT PRIMARY KEY, old TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS mainstem_replaced (name TEXT PRIMARY KEY);
 """
+
+COLUMNS_MAX = 900
+"""The most columns of a captured table: SQLite's own limit for a table is 2000, and a change holds each twice."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _NOW = "CAST((julianday('now') - 2440587.5) * 86400000 + 0.5 AS INTEGER)"
-_TX = "(SELECT tx FROM mainstem_capture)"
+_FIXED = ("tx", "ts_ms", "shape", "op")
+_WHEN = ("before", "insert", "update", "delete")
 
 
-@dataclass(frozen=True)
-class Columns:
-    """A captured table's columns: names with their declared types, and the primary key's names in its order."""
+class Shape(Struct, frozen=True):
+    """What a table was when changes of it were written: names with declared types, the primary key, outbox or not."""
 
+    table: str
     types: dict[str, str]
     key: tuple[str, ...]
+    outbox: bool = False
 
 
 def usable(name: str) -> bool:
@@ -37,44 +45,41 @@ def usable(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
-def triggers(table: str, columns: Columns, *, outbox: bool) -> Sequence[str]:
+def widened(table: str, standing: int, width: int) -> Sequence[str]:
+    """The statements that give a table of changes room for rows of `width` columns, where `standing` have it."""
+    kinds = ("old", "new") if table == "mainstem_change" else ("old",)
+    return [f"ALTER TABLE {table} ADD COLUMN {kind}_{n}" for n in range(standing, width) for kind in kinds]
+
+
+def reading(width: int) -> str:
+    """The question for changes behind a position: pos, tx, ts_ms, shape, op, the old values, the new ones."""
+    names = ", ".join(("pos", *_FIXED, *_names("old", width), *_names("new", width)))
+    return f"SELECT {names} FROM mainstem_change WHERE pos > ? ORDER BY pos LIMIT ?"
+
+
+def triggers(shape: Shape, number: int) -> Sequence[str]:
     """The statements that make the table's triggers, the older ones dropped first."""
-    made = [f'DROP TRIGGER IF EXISTS "mainstem_{table}_{when}"' for when in ("before", "insert", "update", "delete")]
-    old, new = image("OLD", columns), image("NEW", columns)
-    if outbox:
+    table = shape.table
+    made = [f'DROP TRIGGER IF EXISTS "mainstem_{table}_{when}"' for when in _WHEN]
+    if shape.outbox:
         refuse = f"SELECT RAISE(ABORT, 'rows of {table} are facts: they are never changed or removed')"
-        made.append(_trigger(table, "insert", "AFTER INSERT", _change(table, "'c'", "NULL", new)))
+        made.append(_trigger(table, "insert", "AFTER INSERT", _change(shape, number, "'c'", new="NEW")))
         made.append(_trigger(table, "update", "BEFORE UPDATE", refuse))
         made.append(_trigger(table, "delete", "BEFORE DELETE", refuse))
         return made
-    made.append(_trigger(table, "insert", "AFTER INSERT", *_inserted(table, new)))
-    made.append(_trigger(table, "update", "AFTER UPDATE", _change(table, "'u'", old, new)))
-    made.append(_trigger(table, "delete", "AFTER DELETE", _change(table, "'d'", old, "NULL")))
-    if columns.key:
-        made.append(_trigger(table, "before", "BEFORE INSERT", *_remember(table, columns)))
+    made.append(_trigger(table, "update", "AFTER UPDATE", _change(shape, number, "'u'", old="OLD", new="NEW")))
+    made.append(_trigger(table, "delete", "AFTER DELETE", _change(shape, number, "'d'", old="OLD")))
+    if shape.key:
+        made.append(_trigger(table, "before", "BEFORE INSERT", *_remember(shape)))
+        made.append(_trigger(table, "insert", "AFTER INSERT", *_inserted(shape, number)))
+    else:
+        made.append(_trigger(table, "insert", "AFTER INSERT", _change(shape, number, "'c'", new="NEW")))
     return made
 
 
-def snapshot(table: str, columns: Columns) -> str:
+def snapshot(shape: Shape, number: int) -> str:
     """The statement that captures the rows that stand."""
-    return (
-        f"INSERT INTO mainstem_change (tx, ts_ms, name, op, old, new)"
-        f" SELECT {_TX}, {_NOW}, '{table}', 'r', NULL, {image('t', columns)} FROM \"{table}\" AS t"
-    )
-
-
-def image(row: str, columns: Columns) -> str:
-    """The expression of a row's tagged JSON."""
-    pairs = [f"'{name}', {_tagged(row, name)}" for name in columns.types]
-    return f"json_object({', '.join(pairs)})"
-
-
-def _tagged(row: str, name: str) -> str:
-    value = f'{row}."{name}"'
-    return (
-        f"CASE typeof({value}) WHEN 'text' THEN 'T' || {value} WHEN 'blob' THEN 'X' || hex({value})"
-        f" WHEN 'real' THEN 'R' || printf('%!.17g', {value}) ELSE {value} END"
-    )
+    return _change(shape, number, "'r'", new="t", rows=f', "{shape.table}" AS t')
 
 
 def _trigger(table: str, name: str, when: str, *statements: str) -> str:
@@ -82,21 +87,36 @@ def _trigger(table: str, name: str, when: str, *statements: str) -> str:
     return f'CREATE TRIGGER "mainstem_{table}_{name}" {when} ON "{table}" FOR EACH ROW BEGIN {body} END'
 
 
-def _change(table: str, op: str, old: str, new: str) -> str:
-    values = f"{_TX}, {_NOW}, '{table}', {op}, {old}, {new}"
-    return f"INSERT INTO mainstem_change (tx, ts_ms, name, op, old, new) VALUES ({values})"
-
-
-def _remember(table: str, columns: Columns) -> tuple[str, str]:
-    """INSERT OR REPLACE fires no delete trigger: the row that it would replace is put aside before."""
-    same = " AND ".join(f't."{name}" = NEW."{name}"' for name in columns.key)
-    remember = (
-        f"INSERT INTO mainstem_replaced SELECT '{table}', {image('t', columns)} FROM \"{table}\" AS t WHERE {same}"
+def _change(shape: Shape, number: int, op: str, *, old: str = "", new: str = "", rows: str = "") -> str:
+    width = len(shape.types)
+    into, values = list(_FIXED), ["c.tx", _NOW, str(number), op]
+    for kind, row in (("old", old), ("new", new)):
+        if row:
+            into += _names(kind, width)
+            values += _names("old", width, f"{row}.") if row == "r" else [f'{row}."{name}"' for name in shape.types]
+    return (
+        f"INSERT INTO mainstem_change ({', '.join(into)}) SELECT {', '.join(values)} FROM mainstem_capture AS c{rows}"
     )
-    return f"DELETE FROM mainstem_replaced WHERE name = '{table}'", remember
 
 
-def _inserted(table: str, new: str) -> tuple[str, str]:
-    old = f"(SELECT old FROM mainstem_replaced WHERE name = '{table}')"
-    op = f"CASE WHEN {old} IS NULL THEN 'c' ELSE 'u' END"
-    return _change(table, op, old, new), f"DELETE FROM mainstem_replaced WHERE name = '{table}'"
+def _names(kind: str, width: int, prefix: str = "") -> list[str]:
+    return [f"{prefix}{kind}_{number}" for number in range(width)]
+
+
+def _remember(shape: Shape) -> tuple[str, str]:
+    """INSERT OR REPLACE fires no delete trigger: the row that it would replace is put aside before."""
+    same = " AND ".join(f't."{name}" = NEW."{name}"' for name in shape.key)
+    into = ", ".join(("name", *_names("old", len(shape.types))))
+    values = ", ".join((f"'{shape.table}'", *(f't."{name}"' for name in shape.types)))
+    remember = f'INSERT INTO mainstem_replaced ({into}) SELECT {values} FROM "{shape.table}" AS t WHERE {same}'
+    return f"DELETE FROM mainstem_replaced WHERE name = '{shape.table}'", remember
+
+
+def _inserted(shape: Shape, number: int) -> tuple[str, str]:
+    """What was put aside counts only under the key that was really inserted: a generated key is not known before."""
+    columns = list(shape.types)
+    same = "".join(f' AND r.old_{columns.index(name)} = NEW."{name}"' for name in shape.key)
+    replaced = f" LEFT JOIN mainstem_replaced AS r ON r.name = '{shape.table}'{same}"
+    op = "CASE WHEN r.name IS NULL THEN 'c' ELSE 'u' END"
+    forget = f"DELETE FROM mainstem_replaced WHERE name = '{shape.table}'"
+    return _change(shape, number, op, old="r", new="NEW", rows=replaced), forget
