@@ -9,19 +9,22 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from types import TracebackType
+from typing import Any
 
 import structlog
 from msgspec import Struct
 
 from mainstem.application import Application, Sides
-from mainstem.cdc.relay import Relay
+from mainstem.cdc.relay import Relay, producer_of
 from mainstem.cdc.sqlite import MARK_TRANSACTION, SqliteCapture
 from mainstem.command.bus import BusLimits, BusStatus, CommandBus
 from mainstem.command.handler import Handler
-from mainstem.errors import MainstemError
+from mainstem.errors import MainstemError, StoreCorrupt
 from mainstem.eventstore.sqlite import SqliteEventStore
 from mainstem.folder import Folder
+from mainstem.listener.binding import Binding
 from mainstem.listener.runner import Runner
+from mainstem.log.port import Place, Range
 from mainstem.log.sqlite import SqliteLog
 from mainstem.olap.duckdb import DuckdbOlap
 from mainstem.olap.ingestion import Ingestion
@@ -41,6 +44,38 @@ _RECONCILE_ROUNDS = 5
 def wall_clock_ms() -> int:
     """Now, in milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
+
+
+def check_one_history(bounds: tuple[int, int], in_log: int | None) -> None:
+    """Whether the capture and the log, files of their own, belong together: each change is in one of them or in both.
+
+    Raises StoreCorrupt where one of the files was lost, cut off or put back from an older copy, which no check of a
+    single file can see.
+    """
+    released, last = bounds
+    taken = in_log or 0
+    if taken > last:
+        raise StoreCorrupt(
+            f"events.db ends at change {last}, but log.db has changes up to {taken}: events.db is older or was cut off;"
+            " put back the files that belong together"
+        )
+    if taken < released:
+        raise StoreCorrupt(
+            f"log.db ends at change {taken}, but events.db has given changes up to {released} away: log.db is older,"
+            " was cut off or removed; put back the files that belong together"
+        )
+
+
+def check_been_there(ranges: Mapping[int, Range], done: Mapping[Place, int], binding: Binding[Any]) -> None:
+    """Whether the log has what a listener has done already. Raises StoreCorrupt where it has not."""
+    for (topic, partition), offset in done.items():
+        held = ranges.get(partition)
+        if topic == binding.topic and (held is None or offset > held.end):
+            raise StoreCorrupt(
+                f"log.db ends before what listener {binding.group} has done of {topic}/{partition} (offset {offset}):"
+                " log.db is older, was cut off or removed; put back the files that belong together, or remove views.db"
+                " to have the views made again from this log"
+            )
 
 
 class Hop(Struct, frozen=True, rename="camel"):
@@ -90,11 +125,14 @@ class Embedded:
         self._stack.callback(self.log.close)
         for topic in application.all_topics(settings.topic_partitions):
             self.log.create(topic)
+        check_one_history(self.capture.bounds(), self.log.last_sequence(producer_of(application.name)))
         self.views = SqliteViews(folder / "views.db")
         self._stack.callback(self.views.close)
         for binding in application.listeners:
             if binding.projection is not None:
                 self.views.create(binding.projection.table)
+        for binding in application.listeners:
+            check_been_there(self.log.ranges(binding.topic), self.views.offsets(binding.group), binding)
         self.olap = DuckdbOlap(folder / "analytics.duckdb")
         self._stack.callback(self.olap.close)
         for datasource in application.datasources:

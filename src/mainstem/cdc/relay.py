@@ -24,13 +24,18 @@ class RelayStatus(Struct, frozen=True):
     lag: int
 
 
+def producer_of(name: str) -> str:
+    """The name under which the log remembers how far the capture of an application has come."""
+    return f"capture-{name}"
+
+
 class Relay:
     """Moves changes, in the thread that calls `run`."""
 
     def __init__(self, capture: Capture, log: Log, name: str, *, batch_max: int = 2_000) -> None:
         self._capture = capture
         self._log = log
-        self._name = f"capture-{name}"
+        self._name = producer_of(name)
         self._batch_max = batch_max
         self._position = log.last_sequence(self._name) or 0
         self._released = 0
