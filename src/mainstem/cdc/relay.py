@@ -11,6 +11,9 @@ from mainstem.log.port import Log
 _log = structlog.get_logger(__name__)
 
 _WAIT_S = 0.5
+_PACE_S = 0.004
+"""Between two batches: what comes meanwhile goes together, and the write side has the machine for itself."""
+
 _TROUBLE_FIRST_S = 0.05
 _TROUBLE_LONGEST_S = 5.0
 _RELEASE_EVERY = 1_000
@@ -50,7 +53,9 @@ class Relay:
         self._state = "running"
         while not stop.is_set():
             try:
-                if not self.step():
+                if self.step():
+                    stop.wait(_PACE_S)
+                else:
                     self._capture.wait(self._position, _WAIT_S)
             except Exception as error:
                 self._state, self._reason = "stalled", f"{type(error).__name__}: {error}"

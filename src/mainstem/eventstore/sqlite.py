@@ -1,9 +1,8 @@
 """The event store in one SQLite file: events, snapshots, state rows, kept answers and refused commands."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,6 +10,7 @@ import apsw
 from msgspec import Struct
 
 from mainstem.errors import StateDrift, VersionConflict
+from mainstem.eventstore.bulk import insert_many, put_view
 from mainstem.eventstore.port import KeptAnswer, NewEvent, Refusal, Snapshot, StoredEvent
 from mainstem.messages import Origin
 from mainstem.sqlite import connect, mapped_errors, prepare, table_definition, transaction
@@ -64,31 +64,6 @@ _MIGRATIONS = (
 _EVENT = "stream, version, type, payload, occurred_at_ms, recorded_at_ms, actor, correlation_id"
 _REFUSAL = "stream, command, content, reason, text, refused_at_ms, actor, correlation_id"
 _VERSION = "SELECT coalesce(max(version), 0) FROM event WHERE stream = ?"
-_APPEND = (
-    f"INSERT INTO event ({_EVENT}) SELECT ?1, ?2 + 1, ?3, ?4, ?5, ?6, ?7, ?8"
-    " WHERE (SELECT coalesce(max(version), 0) FROM event WHERE stream = ?1) = ?2"
-)
-
-
-@dataclass(frozen=True)
-class _StateSql:
-    """The statements of one state table, whose texts are made once."""
-
-    insert: str
-    update: str
-    delete: str
-
-
-def _state_sql(table: Table[Any]) -> _StateSql:
-    names = [column.name for column in table.columns]
-    unchanged = " AND ".join(f"{name} IS ?" for name in names)
-    changes = ", ".join(f"{name} = ?" for name in names)
-    places = ", ".join("?" * len(names))
-    return _StateSql(
-        insert=f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({places}) ON CONFLICT DO NOTHING",
-        update=f"UPDATE {table.name} SET {changes} WHERE {unchanged}",
-        delete=f"DELETE FROM {table.name} WHERE {unchanged}",
-    )
 
 
 class SqliteEventStore:
@@ -103,12 +78,12 @@ class SqliteEventStore:
         self._mark = mark
         self._writing = threading.Lock()
         self._reading = threading.Lock()
-        self._states = {table.name: _state_sql(table) for table in states}
         self._writer = connect(path)
         self._reader = connect(path, read_only=True)
         with transaction(self._writer, path):
             for table in states:
                 self._writer.execute(table_definition(table))
+                self._writer.execute(put_view(table))
 
     @contextmanager
     def transaction(self) -> Iterator["_Transaction"]:
@@ -116,7 +91,9 @@ class SqliteEventStore:
         with self._writing, transaction(self._writer, self._path):
             if self._mark:
                 self._writer.execute(self._mark)
-            yield _Transaction(self._writer, self._states, self._clock_ms())
+            writing = _Transaction(self._writer, self._clock_ms())
+            yield writing
+            writing.flush()
             if self._mark:
                 self._writer.execute(self._mark)
 
@@ -169,37 +146,66 @@ class SqliteEventStore:
 
 
 class _Transaction:
-    """One writer's transaction, on the writer's connection."""
+    """One writer's transaction. Events and state rows are written at its end, many to a statement.
 
-    def __init__(self, connection: apsw.Connection, states: Mapping[str, "_StateSql"], now_ms: int) -> None:
+    A statement gives the interpreter to the other threads while it runs, and has to wait to get it back; so the fewer
+    statements a batch of commands takes, the less it waits under load.
+    """
+
+    def __init__(self, connection: apsw.Connection, now_ms: int) -> None:
         self._connection = connection
-        self._states = states
         self._execute = connection.execute
         self._now_ms = now_ms
+        self._versions: dict[str, int] = {}
+        self._events: list[tuple[Any, ...]] = []
+        self._states: dict[str, tuple[Table[Any], list[tuple[Any, ...]]]] = {}
 
     def load(self, stream: str, after: int) -> Sequence[StoredEvent] | None:
         """Reads from `after` itself on, so that a stream which never got there is not taken for one without news."""
+        if self._events:
+            self.flush()
         sql = f"SELECT {_EVENT} FROM event WHERE stream = ? AND version >= ? ORDER BY version"
         rows = self._execute(sql, (stream, after)).fetchall()
-        if after == 0:
-            return [_stored(row) for row in rows]
-        if not rows or rows[0][1] != after:
+        if after and (not rows or rows[0][1] != after):
             return None
-        return [_stored(row) for row in rows[1:]]
+        self._versions[stream] = int(rows[-1][1]) if rows else 0  # type: ignore[arg-type]
+        return [_stored(row) for row in (rows[1:] if after else rows)]
 
     def append(
         self, stream: str, expected: int, events: Sequence[NewEvent], *, occurred_at_ms: int, origin: Origin
     ) -> None:
-        """The first insert holds only at the expected version; the unique key holds the rest."""
-        for version, event in enumerate(events, expected):
+        """The version is that of this transaction, in which nobody else writes; the unique key holds it once more."""
+        stands = self._versions.get(stream)
+        if stands is None:
+            rows: list[Any] = self._execute(_VERSION, (stream,)).fetchall()
+            stands = int(rows[0][0])
+        if stands != expected:
+            raise VersionConflict(stream, expected, stands)
+        for version, event in enumerate(events, expected + 1):
             values = (stream, version, event.type, event.payload.decode(), occurred_at_ms, self._now_ms)
-            self._execute(_APPEND, (*values, origin.actor, origin.correlation_id))
-            if self._connection.changes() != 1:
-                raise VersionConflict(stream, expected, self._version(stream))
+            self._events.append((*values, origin.actor, origin.correlation_id))
+        self._versions[stream] = expected + len(events)
 
-    def _version(self, stream: str) -> int:
-        rows: list[Any] = self._execute(_VERSION, (stream,)).fetchall()
-        return int(rows[0][0])
+    def put_state(self, table: Table[Any], before: Struct | None, after: Struct | None) -> None:
+        """Insert, update or delete; an update or delete holds only where the row stands exactly as in `before`."""
+        nothing = (None,) * len(table.columns)
+        old = nothing if before is None else table.values(before)
+        new = nothing if after is None else table.values(after)
+        if before is not None or after is not None:
+            op = "i" if before is None else "d" if after is None else "u"
+            self._states.setdefault(table.name, (table, []))[1].append((op, *old, *new))
+
+    def flush(self) -> None:
+        """Write what was gathered. Raises StateDrift where a state row does not stand as it was left."""
+        events, self._events = self._events, []
+        insert_many(self._connection, f"event ({_EVENT})", events)
+        states, self._states = self._states, {}
+        for table, rows in states.values():
+            try:
+                insert_many(self._connection, f"mainstem_put_{table.name}", rows)
+            except apsw.ConstraintError as error:
+                text = f"{table.name} of {rows[0][1]}" if len(rows) == 1 else table.name
+                raise StateDrift(f"a row of {text} was made, changed or removed by somebody else: {error}") from error
 
     def snapshot(self, stream: str, fingerprint: str) -> Snapshot | None:
         """The stream's snapshot, if this fold made it."""
@@ -211,22 +217,6 @@ class _Transaction:
         """One snapshot for each stream."""
         values = (stream, snapshot.version, snapshot.occurred_at_ms, snapshot.fingerprint, snapshot.state)
         self._execute("INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?, ?)", values)
-
-    def put_state(self, table: Table[Any], before: Struct | None, after: Struct | None) -> None:
-        """Insert, update or delete; an update or delete holds only where the row stands exactly as in `before`."""
-        sql = self._states[table.name]
-        if before is None:
-            if after is not None:
-                self._change_state(sql.insert, table.values(after), table, after)
-        elif after is None:
-            self._change_state(sql.delete, table.values(before), table, before)
-        else:
-            self._change_state(sql.update, (*table.values(after), *table.values(before)), table, before)
-
-    def _change_state(self, sql: str, values: tuple[Any, ...], table: Table[Any], row: Struct) -> None:
-        self._execute(sql, values)
-        if self._connection.changes() != 1:
-            raise StateDrift(f"the row {table.key_of(row)} of {table.name} was made or changed by somebody else")
 
     def kept_answer(self, key: str) -> KeptAnswer | None:
         """By primary key."""

@@ -28,6 +28,9 @@ from mainstem.view.port import ViewStore
 _log = structlog.get_logger(__name__)
 
 _POLL_S = 0.5
+_PACE_S = 0.004
+"""Between two batches that were not full: what comes meanwhile is cheaper together."""
+
 _STALLED_FIRST_S = 0.05
 _STALLED_LONGEST_S = 5.0
 
@@ -77,7 +80,8 @@ class Runner:
                 if not self._resumed.wait(_POLL_S):
                     continue
                 try:
-                    self.step(_POLL_S)
+                    if 0 < self.step(_POLL_S) < self.binding.batch_max:
+                        stop.wait(_PACE_S)
                 except Interrupted:
                     return
                 except Exception as error:
