@@ -6,6 +6,7 @@ matters.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from mainstem.table import Table
 
 _APPLICATION_ID = 0x6D_73_74_6D  # "mstm": what `file` and PRAGMA application_id show
 _BUSY_TIMEOUT_MS = 5_000
+_ROWS_MAX = 32
+"""Rows to a statement; each smaller number has a statement of its own, which stays prepared."""
 _TYPES = {"text": "TEXT", "integer": "INTEGER", "boolean": "BOOLEAN", "real": "REAL", "bytes": "BLOB"}
 
 
@@ -100,6 +103,23 @@ def transaction(connection: apsw.Connection, path: Path) -> Iterator[None]:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+
+def insert_many(connection: apsw.Connection, into: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert rows of equal width, in their order, 32 to a statement.
+
+    Each statement hands the interpreter to other threads and waits to get it back, which under load costs more than
+    the statement: so few of them are better than one for each row.
+    """
+    for start in range(0, len(rows), _ROWS_MAX):
+        part = rows[start : start + _ROWS_MAX]
+        connection.execute(_insert(into, len(part[0]), len(part)), [value for row in part for value in row])
+
+
+@cache
+def _insert(into: str, width: int, size: int) -> str:
+    row = f"({', '.join('?' * width)})"
+    return f"INSERT INTO {into} VALUES {', '.join([row] * size)}"
 
 
 def table_definition(table: Table[Any], name: str = "") -> str:

@@ -24,25 +24,29 @@ class RowImage:
     """Brings stored rows of one shape into their JSON form."""
 
     def __init__(self, shape: Shape) -> None:
-        self._columns = [(name, _converter(declared)) for name, declared in shape.types.items()]
+        self._names = tuple(shape.types)
+        converters = ((name, _converter(declared)) for name, declared in shape.types.items())
+        self._converters = [(name, converter) for name, converter in converters if converter is not None]
 
     def of(self, values: Sequence[Any] | None) -> dict[str, Any] | None:
         """The row as JSON values by column."""
         if values is None:
             return None
-        row: dict[str, Any] = {}
-        for (name, convert), value in zip(self._columns, values, strict=True):
-            row[name] = plain(value if convert is None or value is None else convert(value))
-        return row
+        row = dict(zip(self._names, values, strict=True))
+        for name, convert in self._converters:
+            if row[name] is not None:
+                row[name] = convert(row[name])
+        return as_json(row)
 
 
-def plain(value: Any) -> Any:
-    """A stored value as JSON: a blob as base64, an infinity as its name."""
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value
+def as_json(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with what JSON does not have in another form: a blob as base64, an infinity as its name."""
+    for name, value in row.items():
+        if value.__class__ is bytes:
+            row[name] = base64.b64encode(value).decode()
+        elif value.__class__ is float and not math.isfinite(value):
+            row[name] = str(value)
+    return row
 
 
 def _converter(declared: str) -> _Converter | None:
@@ -58,6 +62,8 @@ def _converter(declared: str) -> _Converter | None:
 
 
 def _decimal(value: Any, places: int) -> Any:
+    if value.__class__ is str and places and value[-places - 1 : -places] == "." and value[-places:].isdecimal():
+        return value
     try:
         exact = Decimal(repr(value) if isinstance(value, float) else value)
         text = f"{exact:.{places}f}"

@@ -10,7 +10,7 @@ from typing import Any
 import apsw
 import msgspec
 
-from mainstem.cdc.envelope import RowImage, plain
+from mainstem.cdc.envelope import RowImage, as_json
 from mainstem.cdc.port import Captured, CapturedBatch, Outbox
 from mainstem.cdc.triggers import COLUMNS_MAX, SCHEMA, Shape, reading, snapshot, triggers, usable, widened
 from mainstem.errors import ConfigurationError
@@ -48,7 +48,7 @@ class _Layout:
     def outbox_record(self, outbox: Outbox, source: Source, values: Sequence[Any]) -> NewRecord:
         """The row of an outbox table as the message that it is."""
         at = self._at
-        content = {name: plain(values[at[name]]) for name in outbox.columns}
+        content = as_json({name: values[at[name]] for name in outbox.columns})
         content["payload"] = msgspec.Raw(values[at[outbox.payload]].encode())
         return NewRecord(
             topic=self.captured.topic,
@@ -65,6 +65,7 @@ class SqliteCapture:
     def __init__(self, path: Path, name: str, tables: Sequence[Captured]) -> None:
         self._path = path
         self._name = name
+        self._db = path.stem
         self._tables = {captured.table: captured for captured in tables}
         self._layouts: dict[int, _Layout] = {}
         self._width = 0
@@ -157,7 +158,7 @@ class SqliteCapture:
             connector="sqlite",
             name=self._name,
             ts_ms=ts_ms,
-            db=self._path.stem,
+            db=self._db,
             table=layout.captured.table,
             file=self._file,
             pos=pos,

@@ -7,10 +7,11 @@ alone: where a write of a batch fails, the batch is rolled back and each of its 
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 
 import structlog
 from msgspec import Struct
@@ -86,7 +87,9 @@ class CommandBus:
         self._handler = handler
         self._limits = limits or BusLimits()
         self._on_commit = on_commit
-        self._queue: SimpleQueue[_Ticket | None] = SimpleQueue()
+        self._waiting: deque[_Ticket] = deque()
+        self._idle = False
+        self._bell: SimpleQueue[None] = SimpleQueue()
         self._open = False
         self._gate = threading.Lock()
         self._writer: threading.Thread | None = None
@@ -107,7 +110,7 @@ class CommandBus:
             if not self._open or writer is None:
                 return
             self._open = False
-            self._queue.put(None)
+        self._bell.put(None)
         writer.join(timeout_s)
 
     async def send(self, command: Command, *, key: str | None = None, origin: Origin = SYSTEM) -> Answer:
@@ -119,6 +122,8 @@ class CommandBus:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
         self._enqueue(_Ticket(Request(command, key, origin), future, loop))
+        if self._idle:  # not at once: what else the loop has ready goes with it
+            loop.call_soon(self._wake)
         overdue = loop.call_later(self._limits.answer_timeout_s, _give_up, future)
         try:
             return await future
@@ -129,6 +134,7 @@ class CommandBus:
         """The same as `send`, from a thread without an event loop."""
         future: Future[Answer] = Future()
         self._enqueue(_Ticket(Request(command, key, origin), future, None))
+        self._wake()
         try:
             return future.result(self._limits.answer_timeout_s)
         except TimeoutError:
@@ -138,38 +144,46 @@ class CommandBus:
         """A picture of the moment."""
         writer = self._writer
         running = writer is not None and writer.is_alive()
-        return BusStatus(running=running, waiting=self._queue.qsize(), last_error=self._last_error, **self._counts)
+        return BusStatus(running=running, waiting=len(self._waiting), last_error=self._last_error, **self._counts)
 
     def _enqueue(self, ticket: _Ticket) -> None:
-        if self._queue.qsize() >= self._limits.queue_max:
+        if len(self._waiting) >= self._limits.queue_max:
             raise TryAgain("too many commands are waiting; nothing was done", self._limits.retry_after_s)
         with self._gate:
             if not self._open:
                 raise ShuttingDown("no commands are taken now")
-            self._queue.put(ticket)
+            self._waiting.append(ticket)
+
+    def _wake(self) -> None:
+        if self._idle:
+            self._bell.put(None)
 
     def _run(self) -> None:
-        going_on = True
-        while going_on:
-            going_on, batch = self._next_batch()
-            if batch:
-                outcomes = self._carry_out(batch)
-                self._count(outcomes)
-                _deliver(batch, outcomes)
+        while batch := self._next_batch():
+            outcomes = self._carry_out(batch)
+            self._count(outcomes)
+            _deliver(batch, outcomes)
 
-    def _next_batch(self) -> tuple[bool, list[_Ticket]]:
-        batch: list[_Ticket] = []
-        ticket = self._queue.get()
-        try:
-            while ticket is not None:
+    def _next_batch(self) -> list[_Ticket]:
+        """What waits, once there is something; nothing only after `stop`.
+
+        The writer says that it is idle before it looks for the last time, and a caller looks whether it is after it
+        has put its command down: so one of the two sees the other.
+        """
+        while True:
+            batch: list[_Ticket] = []
+            while self._waiting and len(batch) < self._limits.batch_max:
+                ticket = self._waiting.popleft()
                 if not _cancelled(ticket):
                     batch.append(ticket)
-                if len(batch) >= self._limits.batch_max:
-                    return True, batch
-                ticket = self._queue.get_nowait()
-        except Empty:
-            return True, batch
-        return False, batch
+            if batch:
+                return batch
+            self._idle = True
+            if not self._waiting:
+                if not self._open:
+                    return []
+                self._bell.get()
+            self._idle = False
 
     def _carry_out(self, batch: Sequence[_Ticket]) -> list[Outcome | Exception]:
         requests = [ticket.request for ticket in batch]

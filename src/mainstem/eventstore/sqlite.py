@@ -10,10 +10,10 @@ import apsw
 from msgspec import Struct
 
 from mainstem.errors import StateDrift, VersionConflict
-from mainstem.eventstore.bulk import insert_many, put_view
 from mainstem.eventstore.port import KeptAnswer, NewEvent, Refusal, Snapshot, StoredEvent
+from mainstem.eventstore.putting import put_view
 from mainstem.messages import Origin
-from mainstem.sqlite import connect, mapped_errors, prepare, table_definition, transaction
+from mainstem.sqlite import connect, insert_many, mapped_errors, prepare, table_definition, transaction
 from mainstem.table import Table
 
 R = TypeVar("R", bound=Struct)

@@ -7,10 +7,11 @@ The steps of a batch, and why its effect is exactly once under a crash between a
 3. Append to the log what they lead to (messages, dead letters). After a crash the same batch, or another cut of it, is
    handled again and appends records of the same identities, which the log does not take twice.
 4. One view transaction: rows, parked keys, positions, and the offsets behind the batch. From here on it is done.
-5. Tell the log the group's offsets. They serve lag and retention only; a crash before this costs nothing.
+5. Tell the log the group's offsets, once in a second. They only show others how far it is.
 """
 
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import structlog
 from msgspec import Struct
 
-from mainstem.errors import CodecError, LogError, MainstemError
+from mainstem.errors import CodecError, MainstemError
 from mainstem.listener.batch import Batches, Interrupted, Outcome
 from mainstem.listener.binding import Binding
 from mainstem.log.port import Consumer, Log, Place, Topic
@@ -28,9 +29,7 @@ from mainstem.view.port import ViewStore
 _log = structlog.get_logger(__name__)
 
 _POLL_S = 0.5
-_PACE_S = 0.004
-"""Between two batches that were not full: what comes meanwhile is cheaper together."""
-
+_TELL_EVERY_S = 1.0
 _STALLED_FIRST_S = 0.05
 _STALLED_LONGEST_S = 5.0
 
@@ -64,6 +63,8 @@ class Runner:
         self._batches = Batches(binding, views)
         self._consumer: Consumer | None = None
         self._offsets: dict[Place, int] = {}
+        self._told: dict[Place, int] = {}
+        self._told_at = 0.0
         self._parked: set[str] = set()
         self._figures = _Figures()
         self._resumed = threading.Event()
@@ -80,8 +81,7 @@ class Runner:
                 if not self._resumed.wait(_POLL_S):
                     continue
                 try:
-                    if 0 < self.step(_POLL_S) < self.binding.batch_max:
-                        stop.wait(_PACE_S)
+                    self.step(_POLL_S)
                 except Interrupted:
                     return
                 except Exception as error:
@@ -102,7 +102,9 @@ class Runner:
         try:
             records = self._consumer.poll(self.binding.batch_max, timeout_s)
             if records:
-                self._do(self._consumer, records)
+                self._do(records)
+            if not records or time.monotonic() > self._told_at + _TELL_EVERY_S:
+                self._tell(self._consumer)
         except BaseException:
             self._leave()  # what was polled is polled again, from the offsets that the views keep
             raise
@@ -141,7 +143,7 @@ class Runner:
         self._parked = set(self._views.parked(binding.group))
         return consumer
 
-    def _do(self, consumer: Consumer, records: Sequence[Record]) -> None:
+    def _do(self, records: Sequence[Record]) -> None:
         offsets = {(record.topic, record.partition): record.offset + 1 for record in records}
         outcome = self._batches.handle(records, self._parked, self._stop.wait)
         try:
@@ -153,9 +155,16 @@ class Runner:
         self._parked.update(outcome.parked)
         figures = self._figures
         self._figures = replace(figures, handled=figures.handled + len(records), dead=figures.dead + outcome.dead)
+
+    def _tell(self, consumer: Consumer) -> None:
+        """The group's offsets in the log only show others how far it is: they may be late, and they may be lost."""
+        self._told_at = time.monotonic()
+        if self._offsets == self._told:
+            return
         try:
-            consumer.commit(offsets)
-        except LogError as error:
+            consumer.commit(self._offsets)
+            self._told = dict(self._offsets)
+        except MainstemError as error:
             _log.warning("offsets were not told to the log", group=self.binding.group, cause=str(error))
 
     def _commit(self, outcome: Outcome, offsets: Mapping[Place, int]) -> None:
@@ -171,6 +180,7 @@ class Runner:
     def _leave(self) -> None:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
+            self._tell(consumer)
             consumer.close()
 
     def _stalled(self, error: Exception) -> None:

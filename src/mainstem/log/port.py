@@ -67,7 +67,8 @@ class Log(Protocol):
     def append(self, records: Sequence[NewRecord], *, producer: str = "", sequence: int | None = None) -> int:
         """Append in order, all or none; the number taken (a known identity is not taken again).
 
-        With a `sequence` the log remembers it for the `producer` in the same transaction: see `last_sequence`.
+        With a `sequence` the log remembers it for the `producer` in the same transaction (see `last_sequence`), and
+        takes nothing that comes with one not above it; identities are neither looked at nor kept then.
         Raises UnknownTopic or RecordTooLarge.
         """
 

@@ -12,11 +12,12 @@ from mainstem.errors import LogError, OffsetOutOfRange, RecordTooLarge, TopicMis
 from mainstem.log.partitioner import partition_for
 from mainstem.log.port import Place, Range, Topic
 from mainstem.messages import NewRecord, Record
-from mainstem.sqlite import connect, mapped_errors, prepare, transaction
+from mainstem.sqlite import connect, insert_many, mapped_errors, prepare, transaction
 
 _PARTITIONS_MAX = 1024
 _DAY_MS = 86_400_000
 _RETENTION_CHUNK = 1_000
+_IDENTITIES_MAX = 500
 _OTHER_PROCESS_S = 0.05
 """How long a waiting reader trusts this process's wake-ups before it looks for appends of another."""
 
@@ -45,12 +46,12 @@ _MIGRATIONS = (
     """,
 )
 
-_INSERT = "INSERT INTO record (place, offset, key, value, timestamp_ms, headers) VALUES (?, ?, ?, ?, ?, ?)"
+_RECORD = "record (place, offset, key, value, timestamp_ms, headers)"
+_END = "UPDATE place SET end_offset = ?, bytes = bytes + ? WHERE id = ?"
 _READ = (
     "SELECT offset, key, value, timestamp_ms, headers FROM record"
     " WHERE place = ? AND offset >= ? ORDER BY offset LIMIT ?"
 )
-_IDENTITY = "INSERT INTO identity VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _PLACE = "SELECT begin_offset, end_offset, bytes FROM place WHERE id = ?"
 _TOPIC = "SELECT id, partitions FROM topic WHERE name = ?"
 _HEADERS = msgspec.msgpack.Decoder(tuple[tuple[str, bytes], ...])
@@ -103,7 +104,7 @@ class SqliteLog:
         with self._writing, transaction(self._writer, self._path):
             if sequence is not None and not self._next_sequence(producer, sequence):
                 return 0
-            taken = self._insert(records)
+            taken = self._insert(self._unknown(records) if sequence is None else records)
         if taken:
             self._wake()
         return taken
@@ -121,15 +122,35 @@ class SqliteLog:
         self._writer.execute("INSERT OR REPLACE INTO producer VALUES (?, ?)", (producer, sequence))
         return True
 
+    def _unknown(self, records: Sequence[NewRecord]) -> list[NewRecord]:
+        """The records without those whose identity the log has already; it keeps the identities of the others."""
+        by_topic: dict[str, dict[str, NewRecord]] = {}
+        for record in records:
+            if record.identity is not None:
+                by_topic.setdefault(record.topic, {}).setdefault(record.identity, record)
+        if not by_topic:
+            return list(records)
+        for topic, fresh in by_topic.items():
+            topic_id = self._topics[topic][0]
+            for identity in self._known(topic_id, list(fresh)):
+                del fresh[identity]
+            insert_many(self._writer, "identity", [(topic_id, i, r.timestamp_ms) for i, r in fresh.items()])
+        return [r for r in records if r.identity is None or by_topic[r.topic].get(r.identity) is r]
+
+    def _known(self, topic_id: int, identities: Sequence[str]) -> list[str]:
+        known: list[str] = []
+        for start in range(0, len(identities), _IDENTITIES_MAX):
+            part = identities[start : start + _IDENTITIES_MAX]
+            sql = f"SELECT identity FROM identity WHERE topic = ? AND identity IN ({', '.join('?' * len(part))})"
+            rows: Any = self._writer.execute(sql, (topic_id, *part)).fetchall()
+            known.extend(identity for (identity,) in rows)
+        return known
+
     def _insert(self, records: Sequence[NewRecord]) -> int:
         ends: dict[int, list[int]] = {}
         rows = []
         for record in records:
             topic_id, topic = self._topics[record.topic]
-            if record.identity is not None:
-                self._writer.execute(_IDENTITY, (topic_id, record.identity, record.timestamp_ms))
-                if not self._writer.changes():
-                    continue
             place = topic_id * _PARTITIONS_MAX + partition_for(record.key, topic.partitions)
             end = ends.get(place)
             if end is None:
@@ -139,9 +160,9 @@ class SqliteLog:
             rows.append((place, end[0], record.key, record.value, record.timestamp_ms, headers))
             end[0] += 1
             end[1] += len(record.key) + len(record.value or b"")
-        self._writer.executemany(_INSERT, rows)
-        changes = [(end, size, place) for place, (end, size) in ends.items()]
-        self._writer.executemany("UPDATE place SET end_offset = ?, bytes = bytes + ? WHERE id = ?", changes)
+        insert_many(self._writer, _RECORD, rows)
+        for place, (last, size) in ends.items():
+            self._writer.execute(_END, (last, size, place))
         return len(rows)
 
     def last_sequence(self, producer: str) -> int | None:

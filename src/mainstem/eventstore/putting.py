@@ -1,30 +1,8 @@
-"""Many rows to a statement: fewer statements than rows, and each row still held against what stood before it."""
+"""Putting state rows many to a statement, each of them still held against the row that stood before it."""
 
-from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
-import apsw
-
 from mainstem.table import Table
-
-_SIZES = (64, 16, 4, 1)
-
-
-def insert_many(connection: apsw.Connection, into: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert rows of equal width, in their order, in as few statements as a few fixed sizes allow."""
-    start = 0
-    for size in _SIZES:
-        while len(rows) - start >= size:
-            part = rows[start : start + size]
-            connection.execute(_insert(into, len(part[0]), size), [value for row in part for value in row])
-            start += size
-
-
-@cache
-def _insert(into: str, width: int, size: int) -> str:
-    row = f"({', '.join('?' * width)})"
-    return f"INSERT INTO {into} VALUES {', '.join([row] * size)}"
 
 
 def put_view(table: Table[Any]) -> str:
