@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format lock clean
+.PHONY: help run test lint bench format lock clean
 
 help: ## Show what there is to make.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -21,6 +21,9 @@ lint: $(VENV)/dev.stamp ## Check style, types and the import arrows.
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+bench: $(VENV)/dev.stamp .bench/stamp ## Measure, each figure beside a peer or a limit; takes about five minutes.
+	$(BIN)/python benchmarks/all.py
+
 format: $(VENV)/dev.stamp ## Bring all code into its form.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -30,13 +33,18 @@ lock: $(VENV)/dev.stamp ## Pin the current versions of everything, without downl
 	$(BIN)/uv pip compile $(LOCK) --upgrade --extra build --extra dev -c requirements/run.lock -o requirements/dev.lock pyproject.toml
 
 clean: ## Remove what was built; data stays.
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .bench build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 $(VENV)/python.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+.bench/stamp: requirements/peer.lock
+	$(PYTHON) -m venv .bench
+	.bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/peer.lock
 	@touch $@
 
 $(VENV)/run.stamp: requirements/run.lock pyproject.toml | $(VENV)/python.stamp

@@ -16,7 +16,7 @@ from bank.card import (
     MoneyRepaid,
     MoneyWithdrawn,
 )
-from mainstem import EVENT_TOPIC, Binding, Event, Fold, Position, Recorded, Table, recorded_events
+from mainstem import EVENT_TOPIC, Binding, Fold, Position, Recorded, Table, recorded_events
 
 GROUP = "card-balance"
 _ZERO = Decimal("0.00")
@@ -40,28 +40,25 @@ CARD_BALANCE = Table("card_balance", CardBalance, key=("id",))
 
 def fold(row: CardBalance | None, message: Recorded[Any]) -> CardBalance:
     """The row after one more event."""
+    event, version, at_ms = message.payload, message.version, message.occurred_at_ms
     if row is None:
         row = CardBalance(message.aggregate_id)
-    return replace(
-        row, version=message.version, occurred_at_ms=message.occurred_at_ms, **_changes(row, message.payload)
-    )
-
-
-def _changes(row: CardBalance, event: Event) -> dict[str, Any]:
     match event:
         case MoneyWithdrawn():
-            used, withdrawn = row.used + event.amount, row.withdrawn + event.amount
-            return {"used": used, "withdrawn": withdrawn, "withdrawals": row.withdrawals + 1}
+            used, withdrawn, count = row.used + event.amount, row.withdrawn + event.amount, row.withdrawals + 1
+            return replace(
+                row, used=used, withdrawn=withdrawn, withdrawals=count, version=version, occurred_at_ms=at_ms
+            )
         case MoneyRepaid():
-            return {"used": row.used - event.amount}
+            return replace(row, used=row.used - event.amount, version=version, occurred_at_ms=at_ms)
         case CardOpened() | LimitChanged():
-            return {"card_limit": event.limit}
+            return replace(row, card_limit=event.limit, version=version, occurred_at_ms=at_ms)
         case CardBlocked():
-            return {"status": "blocked"}
+            return replace(row, status="blocked", version=version, occurred_at_ms=at_ms)
         case CardUnblocked():
-            return {"status": "active"}
+            return replace(row, status="active", version=version, occurred_at_ms=at_ms)
         case CardClosed():
-            return {"status": "closed"}
+            return replace(row, status="closed", version=version, occurred_at_ms=at_ms)
     raise TypeError(f"{type(event).__name__} is no event of a card")
 
 

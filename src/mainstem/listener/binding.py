@@ -39,7 +39,7 @@ class Binding(Generic[M]):
     projection: Projection[M] | None = None
     emit: Callable[[M], Sequence[NewRecord]] | None = None
     position: Callable[[M], Position | None] = lambda _: None
-    batch_max: int = 1_000
+    batch_max: int = 5_000
     retry: RetryPolicy = field(default_factory=RetryPolicy)
 
     def __post_init__(self) -> None:

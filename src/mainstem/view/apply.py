@@ -68,7 +68,8 @@ class _WorkingFold(Generic[M]):
         fold = self._projection.fold
         known, changed = self._known.copy(), self._changed.copy()
         for key, message in zip(keys, messages, strict=True):
-            changed[key] = known[key] = fold(known[key], message)
+            known[key] = fold(known[key], message)
+        changed.update((key, known[key]) for key in dict.fromkeys(keys))
         self._known, self._changed = known, changed
 
     def handle(self, message: M) -> None:
