@@ -105,21 +105,21 @@ def transaction(connection: apsw.Connection, path: Path) -> Iterator[None]:
             raise
 
 
-def insert_many(connection: apsw.Connection, into: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert rows of equal width, in their order, 32 to a statement.
+def insert_many(connection: apsw.Connection, into: str, rows: Sequence[tuple[Any, ...]], conflict: str = "") -> None:
+    """Insert rows of equal width, in their order, 32 to a statement; `conflict` is what follows ON CONFLICT.
 
     Each statement hands the interpreter to other threads and waits to get it back, which under load costs more than
     the statement: so few of them are better than one for each row.
     """
     for start in range(0, len(rows), _ROWS_MAX):
         part = rows[start : start + _ROWS_MAX]
-        connection.execute(_insert(into, len(part[0]), len(part)), [value for row in part for value in row])
+        connection.execute(_insert(into, len(part[0]), len(part), conflict), [value for row in part for value in row])
 
 
 @cache
-def _insert(into: str, width: int, size: int) -> str:
+def _insert(into: str, width: int, size: int, conflict: str) -> str:
     row = f"({', '.join('?' * width)})"
-    return f"INSERT INTO {into} VALUES {', '.join([row] * size)}"
+    return f"INSERT INTO {into} VALUES {', '.join([row] * size)}{conflict and f' ON CONFLICT {conflict}'}"
 
 
 def table_definition(table: Table[Any], name: str = "") -> str:

@@ -11,7 +11,7 @@ from mainstem.log.port import Log
 _log = structlog.get_logger(__name__)
 
 _WAIT_S = 0.5
-_PACE_S = 0.008
+_PACE_S = 0.01
 """Between two batches: what comes meanwhile goes together, and the write side has the machine for itself."""
 
 _TROUBLE_FIRST_S = 0.05

@@ -1,16 +1,16 @@
 """The log in one SQLite file: what Kafka is to the distributed form."""
 
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from mainstem.errors import LogError, OffsetOutOfRange, RecordTooLarge, TopicMismatch, UnknownTopic
+from mainstem.errors import LogError, RecordTooLarge, TopicMismatch, UnknownTopic
 from mainstem.log.partitioner import partition_for
 from mainstem.log.port import Place, Range, Topic
+from mainstem.log.sqlite_consumer import PLACE, READ, SqliteConsumer, records_of
 from mainstem.messages import NewRecord, Record
 from mainstem.sqlite import connect, insert_many, mapped_errors, prepare, transaction
 
@@ -18,8 +18,6 @@ _PARTITIONS_MAX = 1024
 _DAY_MS = 86_400_000
 _RETENTION_CHUNK = 1_000
 _IDENTITIES_MAX = 500
-_OTHER_PROCESS_S = 0.05
-"""How long a waiting reader trusts this process's wake-ups before it looks for appends of another."""
 
 _MIGRATIONS = (
     """
@@ -48,13 +46,7 @@ _MIGRATIONS = (
 
 _RECORD = "record (place, offset, key, value, timestamp_ms, headers)"
 _END = "UPDATE place SET end_offset = ?, bytes = bytes + ? WHERE id = ?"
-_READ = (
-    "SELECT offset, key, value, timestamp_ms, headers FROM record"
-    " WHERE place = ? AND offset >= ? ORDER BY offset LIMIT ?"
-)
-_PLACE = "SELECT begin_offset, end_offset, bytes FROM place WHERE id = ?"
 _TOPIC = "SELECT id, partitions FROM topic WHERE name = ?"
-_HEADERS = msgspec.msgpack.Decoder(tuple[tuple[str, bytes], ...])
 
 
 class SqliteLog:
@@ -67,8 +59,7 @@ class SqliteLog:
         self._reading = threading.Lock()
         self._writer = connect(path)
         self._reader = connect(path, read_only=True)
-        self._appended = threading.Condition()
-        self._count = 0
+        self._bells: dict[str, set[threading.Event]] = {}
         self._closed = False
         self._topics: dict[str, tuple[int, Topic]] = {}
         self._load_topics()
@@ -104,10 +95,15 @@ class SqliteLog:
         with self._writing, transaction(self._writer, self._path):
             if sequence is not None and not self._next_sequence(producer, sequence):
                 return 0
-            taken = self._insert(self._unknown(records) if sequence is None else records)
-        if taken:
-            self._wake()
-        return taken
+            fresh = self._unknown(records) if sequence is None else records
+            self._insert(fresh)
+        self._ring({record.topic for record in fresh})
+        return len(fresh)
+
+    def _ring(self, topics: Iterable[str]) -> None:
+        for topic in topics:
+            for bell in tuple(self._bells.get(topic, ())):
+                bell.set()
 
     def _check(self, record: NewRecord) -> None:
         _, topic = self._topic(record.topic)
@@ -146,7 +142,7 @@ class SqliteLog:
             known.extend(identity for (identity,) in rows)
         return known
 
-    def _insert(self, records: Sequence[NewRecord]) -> int:
+    def _insert(self, records: Sequence[NewRecord]) -> None:
         ends: dict[int, list[int]] = {}
         rows = []
         for record in records:
@@ -154,7 +150,7 @@ class SqliteLog:
             place = topic_id * _PARTITIONS_MAX + partition_for(record.key, topic.partitions)
             end = ends.get(place)
             if end is None:
-                found: Any = self._writer.execute(_PLACE, (place,)).fetchall()
+                found: Any = self._writer.execute(PLACE, (place,)).fetchall()
                 end = ends[place] = [found[0][1], 0]
             headers = msgspec.msgpack.encode(record.headers) if record.headers else None
             rows.append((place, end[0], record.key, record.value, record.timestamp_ms, headers))
@@ -163,7 +159,6 @@ class SqliteLog:
         insert_many(self._writer, _RECORD, rows)
         for place, (last, size) in ends.items():
             self._writer.execute(_END, (last, size, place))
-        return len(rows)
 
     def last_sequence(self, producer: str) -> int | None:
         """By the producer's name."""
@@ -174,7 +169,7 @@ class SqliteLog:
         """Records of one partition."""
         place = self._place(topic, partition)
         with self._reading, mapped_errors(self._path):
-            return _read(self._reader, topic, partition, place, offset, limit)
+            return records_of(self._reader, topic, partition, place, offset, limit)
 
     def ranges(self, topic: str) -> Mapping[int, Range]:
         """By partition."""
@@ -188,7 +183,7 @@ class SqliteLog:
         """Kafka's default partitioner."""
         return partition_for(key, self._topic(topic)[1].partitions)
 
-    def consumer(self, group: str, topics: Sequence[str]) -> "SqliteConsumer":
+    def consumer(self, group: str, topics: Sequence[str]) -> SqliteConsumer:
         """A consumer of all partitions of these topics."""
         committed = self.committed(group)
         offsets = {}
@@ -208,7 +203,7 @@ class SqliteLog:
         with self._writing, transaction(self._writer, self._path):
             for (topic, partition), offset in offsets.items():
                 place = self._place(topic, partition)
-                found: Any = self._writer.execute(_PLACE, (place,)).fetchall()
+                found: Any = self._writer.execute(PLACE, (place,)).fetchall()
                 if not 0 <= offset <= found[0][1]:
                     raise LogError(
                         f"offset {offset} of {topic}/{partition} cannot be committed; it ends at {found[0][1]}"
@@ -230,9 +225,9 @@ class SqliteLog:
     def _retain(self, place: int, topic: Topic, now_ms: int) -> int:
         """Remove the oldest records that are too old or too many bytes; at most a chunk."""
         with self._writing, transaction(self._writer, self._path):
-            found: Any = self._writer.execute(_PLACE, (place,)).fetchall()
+            found: Any = self._writer.execute(PLACE, (place,)).fetchall()
             begin, _, size = found[0]
-            oldest: Any = self._writer.execute(_READ, (place, begin, _RETENTION_CHUNK)).fetchall()
+            oldest: Any = self._writer.execute(READ, (place, begin, _RETENTION_CHUNK)).fetchall()
             gone = 0
             for _, key, value, timestamp_ms, _ in oldest:
                 too_old = topic.retention_ms is not None and timestamp_ms < now_ms - topic.retention_ms
@@ -254,27 +249,27 @@ class SqliteLog:
     def close(self) -> None:
         """Wake waiting consumers, then close."""
         self._closed = True
-        self._wake()
+        self._ring(list(self._bells))
         with self._writing, self._reading:
             self._reader.close()
             self._writer.close()
 
-    def wait(self, seen: int, timeout_s: float, stopped: Callable[[], bool]) -> int:
-        """Wait until somebody in this process has appended since `seen`; the new count of appends."""
-        with self._appended:
-            if self._count == seen and not self._closed and not stopped():
-                self._appended.wait(min(timeout_s, _OTHER_PROCESS_S))
-            return self._count
+    def listen(self, topics: Iterable[str], bell: threading.Event) -> None:
+        """Set the bell whenever this process appends to one of the topics, and at the close."""
+        with self._writing:
+            for topic in topics:
+                self._bells.setdefault(topic, set()).add(bell)
+
+    def forget(self, bell: threading.Event) -> None:
+        """Set it no more."""
+        with self._writing:
+            for bells in self._bells.values():
+                bells.discard(bell)
 
     @property
     def closed(self) -> bool:
         """Whether the log was closed."""
         return self._closed
-
-    def _wake(self) -> None:
-        with self._appended:
-            self._count += 1
-            self._appended.notify_all()
 
     def _ask(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
         with self._reading, mapped_errors(self._path):
@@ -302,81 +297,3 @@ class SqliteLog:
     def place_number(self, topic: str, partition: int) -> int:
         """The number under which a partition is stored."""
         return self._place(topic, partition)
-
-
-class SqliteConsumer:
-    """Reads places on a connection of its own; each poll begins with another place, so that none starves."""
-
-    def __init__(self, log: SqliteLog, path: Path, group: str, offsets: dict[Place, int]) -> None:
-        self._log = log
-        self._path = path
-        self._group = group
-        self._offsets = offsets
-        self._order = list(offsets)
-        self._connection = connect(path, read_only=True)
-        self._polling = threading.Lock()
-        self._closed = False
-
-    def poll(self, limit: int, timeout_s: float) -> Sequence[Record]:
-        """Reads at once where there is something; otherwise waits for an append."""
-        deadline = time.monotonic() + timeout_s
-        seen = -1
-        with self._polling:
-            while not self._stopped():
-                found = self._read(limit)
-                left = deadline - time.monotonic()
-                if found or left <= 0:
-                    return found
-                seen = self._log.wait(seen, left, self._stopped)
-        return []
-
-    def _stopped(self) -> bool:
-        return self._closed or self._log.closed
-
-    def _read(self, limit: int) -> list[Record]:
-        self._order.append(self._order.pop(0))
-        found: list[Record] = []
-        share = -(-limit // len(self._order))
-        with mapped_errors(self._path):
-            for most in (share, limit):
-                for place in self._order:
-                    room = min(most, limit - len(found))
-                    if room <= 0:
-                        return found
-                    number = self._log.place_number(*place)
-                    records = _read(self._connection, *place, number, self._offsets[place], room)
-                    if records:
-                        self._offsets[place] = records[-1].offset + 1
-                        found.extend(records)
-                if not found or share >= limit:
-                    return found
-        return found
-
-    def seek(self, offsets: Mapping[Place, int]) -> None:
-        """Raises UnknownTopic for a place that this consumer does not read."""
-        for place, offset in offsets.items():
-            if place not in self._offsets:
-                raise UnknownTopic(f"the consumer of {self._group} does not read {place[0]}/{place[1]}")
-            self._offsets[place] = offset
-
-    def commit(self, offsets: Mapping[Place, int]) -> None:
-        """In the log's file."""
-        self._log.commit(self._group, offsets)
-
-    def close(self) -> None:
-        """Ends a poll that waits in another thread, then closes the connection."""
-        self._closed = True
-        with self._polling:
-            self._connection.close()
-
-
-def _read(connection: Any, topic: str, partition: int, place: int, offset: int, limit: int) -> list[Record]:
-    rows = connection.execute(_READ, (place, offset, limit)).fetchall()
-    if not rows or rows[0][0] != offset:
-        begin, end, _ = connection.execute(_PLACE, (place,)).fetchall()[0]
-        if not begin <= offset <= end:
-            raise OffsetOutOfRange(f"{topic}/{partition} holds the offsets from {begin} to {end}, not {offset}")
-    return [
-        Record(topic, partition, at, key, value, timestamp_ms, _HEADERS.decode(headers) if headers else ())
-        for at, key, value, timestamp_ms, headers in rows
-    ]

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from mainstem.errors import ConfigurationError, InvalidQuery
 from mainstem.messages import Position
-from mainstem.sqlite import connect, mapped_errors, prepare, table_definition, transaction
+from mainstem.sqlite import connect, insert_many, mapped_errors, prepare, table_definition, transaction
 from mainstem.table import Table
 from mainstem.view.port import Place
 
@@ -40,11 +40,8 @@ _MIGRATIONS = (
     ) STRICT, WITHOUT ROWID;
     """,
 )
-_SAVE_OFFSET = "INSERT OR REPLACE INTO mainstem_offset VALUES (?, ?, ?, ?)"
-_SAVE_POSITION = (
-    "INSERT INTO mainstem_position VALUES (?, ?, ?)"
-    " ON CONFLICT DO UPDATE SET version = excluded.version WHERE excluded.version > version"
-)
+_OFFSETS = "(name, topic, partition) DO UPDATE SET offset = excluded.offset"
+_POSITIONS = "(name, key) DO UPDATE SET version = excluded.version WHERE excluded.version > version"
 
 
 class SqliteViews:
@@ -222,19 +219,18 @@ class _Transaction:
         return _get(self._connection, table, keys)
 
     def add(self, table: Table[R], rows: Sequence[R]) -> int:
-        """One statement for all."""
+        """Many to a statement."""
         before = self._connection.total_changes()
-        sql = f"INSERT INTO {table.name} VALUES ({_places(table)}) ON CONFLICT DO NOTHING"
-        self._connection.executemany(sql, map(table.values, rows))
+        insert_many(self._connection, table.name, list(map(table.values, rows)), "DO NOTHING")
         return self._connection.total_changes() - before
 
     def put(self, table: Table[R], rows: Sequence[R]) -> None:
-        """One statement for all."""
+        """Many to a statement."""
         others = [column.name for column in table.columns if column.name not in table.key]
         changes = ", ".join(f"{name} = excluded.{name}" for name in others)
         action = f"UPDATE SET {changes}" if changes else "NOTHING"
-        sql = f"INSERT INTO {table.name} VALUES ({_places(table)}) ON CONFLICT ({', '.join(table.key)}) DO {action}"
-        self._connection.executemany(sql, map(table.values, rows))
+        conflict = f"({', '.join(table.key)}) DO {action}"
+        insert_many(self._connection, table.name, list(map(table.values, rows)), conflict)
 
     def remove(self, table: Table[R], keys: Sequence[tuple[Any, ...]]) -> None:
         """By primary key."""
@@ -244,12 +240,13 @@ class _Transaction:
     def save(self, group: str, offsets: Mapping[Place, int], positions: Sequence[Position] = ()) -> None:
         """Of several positions of one key the highest is written."""
         rows = [(group, topic, partition, offset) for (topic, partition), offset in offsets.items()]
-        self._connection.executemany(_SAVE_OFFSET, rows)
+        insert_many(self._connection, "mainstem_offset", rows, _OFFSETS)
         highest: dict[str, int] = {}
         for position in positions:
             if position.version > highest.get(position.key, 0):
                 highest[position.key] = position.version
-        self._connection.executemany(_SAVE_POSITION, [(group, key, version) for key, version in highest.items()])
+        reached = [(group, key, version) for key, version in highest.items()]
+        insert_many(self._connection, "mainstem_position", reached, _POSITIONS)
 
     def park(self, group: str, keys: Mapping[str, str]) -> None:
         """The first reason stays."""
@@ -278,7 +275,3 @@ def _get(connection: apsw.Connection, table: Table[R], keys: Sequence[tuple[Any,
 
 def _names(table: Table[Any]) -> str:
     return ", ".join(column.name for column in table.columns)
-
-
-def _places(table: Table[Any]) -> str:
-    return ", ".join("?" * len(table.columns))

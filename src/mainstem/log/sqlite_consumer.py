@@ -1,0 +1,157 @@
+"""Reading the log in its SQLite file for one consumer group."""
+
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from mainstem.errors import OffsetOutOfRange, UnknownTopic
+from mainstem.log.port import Place
+from mainstem.messages import Record
+from mainstem.sqlite import connect, mapped_errors
+
+READ = (
+    "SELECT offset, key, value, timestamp_ms, headers FROM record"
+    " WHERE place = ? AND offset >= ? ORDER BY offset LIMIT ?"
+)
+PLACE = "SELECT begin_offset, end_offset, bytes FROM place WHERE id = ?"
+
+_OTHER_PROCESS_S = 0.05
+"""How long a waiting reader trusts this process's bell before it looks whether another process has appended."""
+
+_HEADERS = msgspec.msgpack.Decoder(tuple[tuple[str, bytes], ...])
+
+
+class _Log(Protocol):
+    """What a consumer needs of its log."""
+
+    @property
+    def closed(self) -> bool: ...
+
+    def place_number(self, topic: str, partition: int) -> int: ...
+
+    def listen(self, topics: Iterable[str], bell: threading.Event) -> None: ...
+
+    def forget(self, bell: threading.Event) -> None: ...
+
+    def commit(self, group: str, offsets: Mapping[Place, int]) -> None: ...
+
+
+class SqliteConsumer:
+    """Reads places on a connection of its own; each poll begins with another place, so that none starves."""
+
+    def __init__(self, log: _Log, path: Path, group: str, offsets: dict[Place, int]) -> None:
+        self._log = log
+        self._path = path
+        self._group = group
+        self._offsets = offsets
+        self._numbers = {log.place_number(*place): place for place in offsets}
+        self._order = list(self._numbers)
+        self._ends = f"SELECT id, begin_offset, end_offset FROM place WHERE id IN ({', '.join('?' * len(offsets))})"
+        self._connection = connect(path, read_only=True)
+        self._polling = threading.Lock()
+        self._bell = threading.Event()
+        self._closed = False
+        log.listen({topic for topic, _ in offsets}, self._bell)
+
+    def poll(self, limit: int, timeout_s: float) -> Sequence[Record]:
+        """Reads at once where there is something; otherwise waits for an append to one of its topics."""
+        deadline = time.monotonic() + timeout_s
+        with self._polling:
+            while not self._stopped():
+                self._bell.clear()
+                version = self._version()
+                found = self._read(limit)
+                if found or not self._wait(version, deadline):
+                    return found
+        return []
+
+    def _wait(self, version: int, deadline: float) -> bool:
+        """Until there may be something new; False where the time was over first."""
+        while (left := deadline - time.monotonic()) > 0 and not self._stopped():
+            if self._bell.wait(min(left, _OTHER_PROCESS_S)) or self._version() != version:
+                return True
+        return False
+
+    def _version(self) -> int:
+        """A number that another one follows once any connection but this one has committed."""
+        with mapped_errors(self._path):
+            return int(self._connection.pragma("data_version"))
+
+    def _stopped(self) -> bool:
+        return self._closed or self._log.closed
+
+    def _read(self, limit: int) -> list[Record]:
+        """A fair share of each place first, then what room is left."""
+        self._order.append(self._order.pop(0))
+        with mapped_errors(self._path):
+            waiting = self._behind()
+            found: list[Record] = []
+            for most in (-(-limit // max(len(waiting), 1)), limit):
+                hungry = []
+                for number in waiting:
+                    room = min(most, limit - len(found))
+                    topic, partition = place = self._numbers[number]
+                    records = records_of(self._connection, topic, partition, number, self._offsets[place], room)
+                    if records:
+                        self._offsets[place] = records[-1].offset + 1
+                        found.extend(records)
+                    if records and len(records) == room:
+                        hungry.append(number)
+                waiting = hungry
+                if len(found) >= limit or not hungry:
+                    break
+        return found
+
+    def _behind(self) -> list[int]:
+        """The places that hold something beyond this consumer, in the order of their turns."""
+        rows: Any = self._connection.execute(self._ends, tuple(self._numbers)).fetchall()
+        held = {number: (begin, end) for number, begin, end in rows}
+        behind = []
+        for number in self._order:
+            place = self._numbers[number]
+            begin, end = held[number]
+            if not begin <= self._offsets[place] <= end:
+                raise _out_of_range(*place, begin, end, self._offsets[place])
+            if self._offsets[place] < end:
+                behind.append(number)
+        return behind
+
+    def seek(self, offsets: Mapping[Place, int]) -> None:
+        """Raises UnknownTopic for a place that this consumer does not read."""
+        for place, offset in offsets.items():
+            if place not in self._offsets:
+                raise UnknownTopic(f"the consumer of {self._group} does not read {place[0]}/{place[1]}")
+            self._offsets[place] = offset
+
+    def commit(self, offsets: Mapping[Place, int]) -> None:
+        """In the log's file."""
+        self._log.commit(self._group, offsets)
+
+    def close(self) -> None:
+        """Ends a poll that waits in another thread, then closes the connection."""
+        self._closed = True
+        self._bell.set()
+        self._log.forget(self._bell)
+        with self._polling:
+            self._connection.close()
+
+
+def records_of(connection: Any, topic: str, partition: int, place: int, offset: int, limit: int) -> list[Record]:
+    """At most `limit` records of a place from `offset` on. Raises OffsetOutOfRange."""
+    rows = connection.execute(READ, (place, offset, limit)).fetchall()
+    if not rows or rows[0][0] != offset:
+        begin, end, _ = connection.execute(PLACE, (place,)).fetchall()[0]
+        if not begin <= offset <= end:
+            raise _out_of_range(topic, partition, begin, end, offset)
+    return [
+        Record(topic, partition, at, key, value, timestamp_ms, _HEADERS.decode(headers) if headers else ())
+        for at, key, value, timestamp_ms, headers in rows
+    ]
+
+
+def _out_of_range(topic: str, partition: int, begin: int, end: int, offset: int) -> OffsetOutOfRange:
+    return OffsetOutOfRange(f"{topic}/{partition} holds the offsets from {begin} to {end}, not {offset}")
