@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import msgspec
 from litestar import Request, Response, get, post, put
 from litestar.handlers import BaseRouteHandler
-from litestar.params import Parameter
+from litestar.params import HeaderParameter, PathParameter, QueryParameter
 from msgspec import Struct
 
 from bank import analytics
@@ -115,11 +115,13 @@ _AMOUNT_SCHEMA = money_schema(0.01, "An amount of money")
 _LIMIT_SCHEMA = money_schema(0, "How much may be used in all")
 _REASON_SCHEMA = text_schema(rf"^[^\x00-\x1f]{{1,{_TEXT_MAX}}}$", "Why", "lost")
 
-CardId = Annotated[str, Parameter(description="The card's id", pattern=rf"^{CARD_ID.pattern}$")]
-PositionQuery = Annotated[str | None, Parameter(query="position", description="Wait until the view has this position")]
-PositionHeader = Annotated[str | None, Parameter(header=POSITION_HEADER, description="The same, as a header")]
-Limit = Annotated[int, Parameter(ge=1, le=_PAGE_MAX, description="The most rows to return")]
-Cursor = Annotated[str | None, Parameter(description="From the Link header of the page before")]
+CardId = Annotated[str, PathParameter(description="The card's id", pattern=rf"^{CARD_ID.pattern}$")]
+PositionQuery = Annotated[
+    str | None, QueryParameter(name="position", description="Wait until the view has this position")
+]
+PositionHeader = Annotated[str | None, HeaderParameter(name=POSITION_HEADER, description="The same, as a header")]
+Limit = Annotated[int, QueryParameter(ge=1, le=_PAGE_MAX, description="The most rows to return")]
+Cursor = Annotated[str | None, QueryParameter(description="From the Link header of the page before")]
 
 _REFUSING = problem_responses(400, 404, 409, 413, 415, 422, 503, 504)
 _READING = problem_responses(400, 503)
@@ -224,7 +226,7 @@ def _withdrawal_routes(bank: Bank) -> list[BaseRouteHandler]:
     @get("/moneywithdrawals", tags=["withdrawals"], operation_id="statement", responses=_READING)
     async def statement(
         card: Annotated[
-            str, Parameter(query="debitCardId", pattern=rf"^{CARD_ID.pattern}$", description="The card's id")
+            str, QueryParameter(name="debitCardId", pattern=rf"^{CARD_ID.pattern}$", description="The card's id")
         ],
         position: PositionQuery = None,
         at: PositionHeader = None,
@@ -346,7 +348,7 @@ def _state_routes(bank: Bank) -> list[BaseRouteHandler]:
 
 
 def _analytics_routes(bank: Bank) -> list[BaseRouteHandler]:
-    only_card = Parameter(query="debitCardId", pattern=rf"^{CARD_ID.pattern}$", description="Of this card only")
+    only_card = QueryParameter(name="debitCardId", pattern=rf"^{CARD_ID.pattern}$", description="Of this card only")
 
     @get("/analytics/cards", tags=["analytics"], operation_id="spendingPerCard", responses=_READING)
     async def per_card(
