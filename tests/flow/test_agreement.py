@@ -1,4 +1,4 @@
-"""Any sequence of commands: the rule of the limit holds, and every account agrees with a simple model and the others."""
+"""Any sequence of commands: the rule of the limit holds, and every account agrees with a model and the others."""
 
 import itertools
 from collections.abc import Iterator
@@ -6,6 +6,9 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from bank.balance import CARD_BALANCE
 from bank.card import (
     DEBIT_CARD,
@@ -21,9 +24,6 @@ from bank.card import (
 from bank.main import application
 from bank.refusal import REFUSAL
 from bank.statement import MONEY_WITHDRAWAL
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
 from mainstem import Refused
 from mainstem.assembly import Embedded, embedded
 from mainstem.settings import Settings

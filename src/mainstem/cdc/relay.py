@@ -16,7 +16,6 @@ _PACE_S = 0.01
 
 _TROUBLE_FIRST_S = 0.05
 _TROUBLE_LONGEST_S = 5.0
-_RELEASE_EVERY = 1_000
 
 
 class RelayStatus(Struct, frozen=True):
@@ -35,11 +34,14 @@ def producer_of(name: str) -> str:
 class Relay:
     """Moves changes, in the thread that calls `run`."""
 
-    def __init__(self, capture: Capture, log: Log, name: str, *, batch_max: int = 2_000) -> None:
+    def __init__(
+        self, capture: Capture, log: Log, name: str, *, batch_max: int = 2_000, release_every: int = 5_000
+    ) -> None:
         self._capture = capture
         self._log = log
         self._name = producer_of(name)
         self._batch_max = batch_max
+        self._release_every = release_every
         self._position = log.last_sequence(self._name) or 0
         self._released = 0
         self._state, self._reason = "stopped", None
@@ -74,7 +76,7 @@ class Relay:
             return 0
         taken = self._log.append(batch.records, producer=self._name, sequence=batch.position)
         self._position = batch.position
-        if self._position - self._released >= _RELEASE_EVERY:
+        if self._position - self._released >= self._release_every:
             self._capture.release(self._position)
             self._released = self._position
         return taken

@@ -74,6 +74,7 @@ class SqliteCapture:
         self._version = version("mainstem")
         self._schema = -1
         self._order: tuple[str, int, dict[str, int]] = ("", 0, {})
+        self._read_to = 0
         self._using = threading.RLock()
         self._connection = connect(path)
         self._changed = threading.Condition()
@@ -145,6 +146,9 @@ class SqliteCapture:
             if int(self._ask("PRAGMA schema_version")[0][0]) != self._schema:
                 self.install()
             rows = self._ask(self._reading, (after, limit))
+            if rows and after != self._read_to:
+                self._order = self._counted(rows[0][1], rows[0][2], after)
+        self._read_to = rows[-1][0] if rows else after
         records = [record for row in rows for record in self._records(row)]
         return CapturedBatch(records, rows[-1][0] if rows else after)
 
@@ -201,13 +205,25 @@ class SqliteCapture:
         )
 
     def _placed(self, tx: int, ts_ms: int, table: str) -> Transaction:
-        name = f"{self._file}:{tx}" if tx % 2 else f"{self._file}:{tx}:{ts_ms}"
+        name = self._transaction(tx, ts_ms)
         last, total, by_table = self._order
         if name != last:
             total, by_table = 0, {}
         by_table[table] = by_table.get(table, 0) + 1
         self._order = (name, total + 1, by_table)
         return Transaction(id=name, total_order=total + 1, data_collection_order=by_table[table])
+
+    def _counted(self, tx: int, ts_ms: int, after: int) -> tuple[str, int, dict[str, int]]:
+        """The order within a transaction, for a reader that begins in the middle of it."""
+        sql = (
+            "SELECT name, count(*) FROM mainstem_change AS c JOIN mainstem_shape AS s ON s.id = c.shape"
+            " WHERE pos <= ? AND tx = ? AND (tx % 2 OR ts_ms = ?) AND NOT s.shape ->> '$.outbox' GROUP BY name"
+        )
+        by_table = dict(self._ask(sql, (after, tx, ts_ms)))
+        return self._transaction(tx, ts_ms), sum(by_table.values()), by_table
+
+    def _transaction(self, tx: int, ts_ms: int) -> str:
+        return f"{self._file}:{tx}" if tx % 2 else f"{self._file}:{tx}:{ts_ms}"
 
     def wait(self, after: int, timeout_s: float) -> bool:
         """Woken by this process; another's changes are looked for twenty times a second."""

@@ -1,0 +1,280 @@
+"""What every log keeps to. Bind an adapter by subclassing `LogContract` and implementing `open`."""
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mainstem.errors import LogError, OffsetOutOfRange, RecordTooLarge, TopicMismatch, UnknownTopic
+from mainstem.log.port import Log, Range, Topic
+from mainstem.messages import NewRecord, Record
+
+TOPIC = Topic("orders", partitions=3)
+ONE = Topic("single", partitions=1, record_max_bytes=1_000)
+_WAIT_S = 10.0
+
+
+def record(number: int, *, key: str = "k", topic: str = "orders", identity: str | None = None) -> NewRecord:
+    """A record that can be told from others."""
+    return NewRecord(topic=topic, key=key, value=b"%d" % number, timestamp_ms=1_000 + number, identity=identity)
+
+
+def numbers(records: object) -> list[int]:
+    """The numbers of records made by `record`."""
+    assert isinstance(records, list | tuple)
+    return [int(each.value) for each in records]
+
+
+class LogContract(ABC):
+    """The suite."""
+
+    @abstractmethod
+    def open(self, folder: Path) -> Log:
+        """The log of that folder."""
+
+    @pytest.fixture
+    def log(self, tmp_path: Path) -> Iterator[Log]:
+        """A log with both topics."""
+        log = self.open(tmp_path)
+        log.create(TOPIC)
+        log.create(ONE)
+        yield log
+        log.close()
+
+    def test_records_come_back_as_they_were_appended(self, log: Log) -> None:
+        """Key, value, time and headers; a record without a value too."""
+        headers = (("trace", b"\x00\xff"), ("trace", b"again"))
+        log.append(
+            [
+                NewRecord(
+                    topic="single", key="schlüssel \U0001f511", value=b"\x00\xfe", timestamp_ms=7, headers=headers
+                ),
+                NewRecord(topic="single", key="", value=None, timestamp_ms=8),
+            ]
+        )
+        first, second = log.read("single", 0, 0, 10)
+        assert first == Record("single", 0, 0, "schlüssel \U0001f511", b"\x00\xfe", 7, headers)
+        assert first.header("trace") == b"again"
+        assert second == Record("single", 0, 1, "", None, 8)
+
+    def test_offsets_have_no_gaps_and_a_key_stays_in_its_partition(self, log: Log) -> None:
+        """Whatever the batches."""
+        for start in range(0, 60, 7):
+            log.append([record(n, key=f"k{n % 5}") for n in range(start, min(start + 7, 60))])
+        ranges = log.ranges("orders")
+        assert sum(held.end for held in ranges.values()) == 60
+        for key in (f"k{n}" for n in range(5)):
+            found = log.read("orders", log.partition_of("orders", key), 0, 100)
+            own = [int(each.value or b"") for each in found if each.key == key]
+            assert own == [n for n in range(60) if f"k{n % 5}" == key]
+            assert [each.offset for each in found] == list(range(len(found)))
+
+    def test_keys_are_placed_as_kafka_places_them(self, log: Log) -> None:
+        """By murmur2; these are what Kafka's own default partitioner gives for a hundred partitions."""
+        log.create(Topic("wide", partitions=100))
+        placed = {key: log.partition_of("wide", key) for key in ("21", "foobar", "a-little-bit-long-string")}
+        assert placed == {"21": (-973932308 & 0x7FFFFFFF) % 100, "foobar": (-790332482 & 0x7FFFFFFF) % 100} | {
+            "a-little-bit-long-string": (-985981536 & 0x7FFFFFFF) % 100
+        }
+
+    def test_a_batch_is_taken_whole_or_not_at_all(self, log: Log) -> None:
+        """One record that cannot be taken keeps the others out."""
+        with pytest.raises(UnknownTopic):
+            log.append([record(1, topic="single"), record(2, topic="unheard-of")])
+        large = NewRecord(topic="single", key="k", value=b"x" * 1_001, timestamp_ms=0)
+        with pytest.raises(RecordTooLarge):
+            log.append([record(1, topic="single"), large])
+        assert log.ranges("single") == {0: Range(0, 0)}
+
+    def test_an_identity_is_taken_once(self, log: Log) -> None:
+        """In one batch, in a later one, and beside records without one; each topic for itself."""
+        assert log.append([record(1, identity="a"), record(2, identity="a"), record(3, identity="b")]) == 2
+        assert log.append([record(4, identity="b"), record(5, identity="c"), record(6), record(6)]) == 3
+        assert log.append([record(7, topic="single", identity="a")]) == 1
+        assert numbers(log.read("orders", log.partition_of("orders", "k"), 0, 10)) == [1, 3, 5, 6, 6]
+
+    def test_a_producers_sequence_is_kept_with_its_records(self, log: Log, tmp_path: Path) -> None:
+        """What comes with a sequence that was there before is a repetition."""
+        assert log.last_sequence("p") is None
+        assert log.append([record(1)], producer="p", sequence=5) == 1
+        assert log.append([record(2)], producer="p", sequence=5) == 0
+        assert log.append([record(3)], producer="p", sequence=4) == 0
+        assert log.append([record(4)], producer="q", sequence=1) == 1
+        assert (log.last_sequence("p"), log.last_sequence("q")) == (5, 1)
+        with pytest.raises(RecordTooLarge):
+            log.append(
+                [NewRecord(topic="single", key="", value=b"x" * 2_000, timestamp_ms=0)], producer="p", sequence=9
+            )
+        assert log.last_sequence("p") == 5
+        log.close()
+        again = self.open(tmp_path)
+        assert again.last_sequence("p") == 5
+        again.close()
+
+    def test_reading_outside_of_the_range_is_an_error(self, log: Log) -> None:
+        """At the end there is nothing yet; beyond it, and in no partition, nothing can be."""
+        log.append([record(1, topic="single")])
+        assert log.read("single", 0, 1, 10) == []
+        with pytest.raises(OffsetOutOfRange, match="0 to 1, not 2"):
+            log.read("single", 0, 2, 10)
+        with pytest.raises(UnknownTopic):
+            log.read("single", 1, 0, 10)
+        with pytest.raises(UnknownTopic):
+            log.ranges("unheard-of")
+
+    def test_a_topic_stands_as_it_was_declared(self, log: Log) -> None:
+        """Other limits are taken over; other partitions would move keys."""
+        log.create(Topic("orders", partitions=3, retention_ms=5))
+        assert log.topics()["orders"] == Topic("orders", partitions=3, retention_ms=5)
+        with pytest.raises(TopicMismatch):
+            log.create(Topic("orders", partitions=4))
+
+    def test_a_group_goes_on_where_it_committed(self, log: Log) -> None:
+        """A new group begins at the beginning."""
+        log.append([record(n, topic="single") for n in range(5)])
+        first = log.consumer("g", ["single"])
+        assert numbers(first.poll(3, 0)) == [0, 1, 2]
+        first.commit({("single", 0): 2})
+        first.close()
+        assert log.committed("g") == {("single", 0): 2}
+        second = log.consumer("g", ["single"])
+        assert numbers(second.poll(10, 0)) == [2, 3, 4]
+        assert second.poll(10, 0) == []
+        second.close()
+        other = log.consumer("another", ["single"])
+        assert numbers(other.poll(10, 0)) == [0, 1, 2, 3, 4]
+        other.close()
+
+    def test_a_group_cannot_commit_what_was_not_there(self, log: Log) -> None:
+        """Backwards is possible."""
+        log.append([record(1, topic="single")])
+        consumer = log.consumer("g", ["single"])
+        consumer.commit({("single", 0): 1})
+        with pytest.raises(LogError):
+            consumer.commit({("single", 0): 2})
+        consumer.commit({("single", 0): 0})
+        assert log.committed("g") == {("single", 0): 0}
+        consumer.close()
+
+    def test_a_consumer_can_be_moved(self, log: Log) -> None:
+        """To places that it reads."""
+        log.append([record(n, topic="single") for n in range(5)])
+        consumer = log.consumer("g", ["single"])
+        consumer.seek({("single", 0): 3})
+        assert numbers(consumer.poll(10, 0)) == [3, 4]
+        consumer.seek({("single", 0): 0})
+        assert numbers(consumer.poll(2, 0)) == [0, 1]
+        with pytest.raises(UnknownTopic):
+            consumer.seek({("orders", 0): 0})
+        consumer.close()
+
+    def test_a_large_backlog_does_not_starve_the_others(self, log: Log) -> None:
+        """Each partition is read within a few polls, in its order."""
+        by_partition = {log.partition_of("orders", f"k{n}"): f"k{n}" for n in range(50)}
+        keys = list(by_partition.values())
+        log.append([record(n, key=keys[0]) for n in range(500)])
+        log.append([record(n, key=key) for key in keys[1:] for n in range(3)])
+        consumer = log.consumer("g", ["orders"])
+        early = [each for _ in range(3) for each in consumer.poll(12, 0)]
+        assert {each.key for each in early} == set(keys)
+        rest: list[Record] = []
+        while found := consumer.poll(100, 0):
+            rest.extend(found)
+        for key in keys:
+            own = [int(each.value or b"") for each in [*early, *rest] if each.key == key]
+            assert own == list(range(500 if key == keys[0] else 3))
+        consumer.close()
+
+    def test_a_waiting_consumer_is_woken(self, log: Log) -> None:
+        """Long before its time is over."""
+        consumer = log.consumer("g", ["orders", "single"])
+        assert consumer.poll(10, 0) == []
+        found: list[Record] = []
+        waiting = threading.Thread(target=lambda: found.extend(consumer.poll(10, _WAIT_S)))
+        waiting.start()
+        log.append([record(1, topic="single")])
+        waiting.join(_WAIT_S / 2)
+        assert not waiting.is_alive()
+        assert numbers(found) == [1]
+        consumer.close()
+
+    def test_closing_ends_a_waiting_poll(self, log: Log) -> None:
+        """It returns empty."""
+        consumer = log.consumer("g", ["single"])
+        found: list[object] = []
+        waiting = threading.Thread(target=lambda: found.append(list(consumer.poll(10, _WAIT_S))))
+        waiting.start()
+        consumer.close()
+        waiting.join(_WAIT_S / 2)
+        assert found == [[]]
+
+    def test_retention_by_time_removes_the_oldest(self, log: Log) -> None:
+        """A consumer that stands before what is left is told so."""
+        log.create(Topic("single", partitions=1, record_max_bytes=1_000, retention_ms=10))
+        log.append([record(n, topic="single") for n in range(20)])
+        consumer = log.consumer("g", ["single"])
+        assert log.apply_retention(1_000 + 15) == 5
+        assert log.ranges("single") == {0: Range(5, 20)}
+        with pytest.raises(OffsetOutOfRange, match="from 5 to 20, not 0"):
+            consumer.poll(10, 0)
+        consumer.close()
+        fresh = log.consumer("fresh", ["single"])
+        assert numbers(fresh.poll(100, 0)) == list(range(5, 20))
+        fresh.close()
+        assert log.apply_retention(1_000 + 15) == 0
+
+    def test_retention_by_size_removes_the_oldest(self, log: Log) -> None:
+        """Until what is left is not more than the limit."""
+        log.create(Topic("single", partitions=1, record_max_bytes=1_000, retention_bytes=100))
+        big = [NewRecord(topic="single", key="", value=b"x" * 30, timestamp_ms=0) for _ in range(10)]
+        log.append(big)
+        assert log.apply_retention(0) == 7
+        assert log.ranges("single") == {0: Range(7, 10)}
+        log.append([record(1, topic="single")])
+        assert log.ranges("single") == {0: Range(7, 11)}
+
+    def test_an_identity_outlives_its_record(self, log: Log) -> None:
+        """A repetition may come after retention has removed the first."""
+        log.create(Topic("single", partitions=1, record_max_bytes=1_000, retention_ms=10))
+        log.append([record(1, topic="single", identity="a")])
+        assert log.apply_retention(5_000) == 1
+        assert log.append([record(2, topic="single", identity="a")]) == 0
+
+    def test_threads_append_without_losing_or_mixing(self, log: Log) -> None:
+        """Each thread's records of one key keep their order."""
+
+        def produce(name: str) -> None:
+            for number in range(40):
+                log.append([record(number, key=name), record(number, key="shared", topic="single")])
+
+        threads = [threading.Thread(target=produce, args=(f"t{n}",)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert log.ranges("single") == {0: Range(0, 160)}
+        for name in ("t0", "t1", "t2", "t3"):
+            found = log.read("orders", log.partition_of("orders", name), 0, 1_000)
+            assert [int(each.value or b"") for each in found if each.key == name] == list(range(40))
+
+    def test_everything_is_there_after_a_restart(self, log: Log, tmp_path: Path) -> None:
+        """Topics, records, identities, groups."""
+        log.append([record(1, topic="single", identity="a")])
+        consumer = log.consumer("g", ["single"])
+        consumer.poll(10, 0)
+        consumer.commit({("single", 0): 1})
+        consumer.close()
+        log.close()
+        again = self.open(tmp_path)
+        assert set(again.topics()) == {"orders", "single"}
+        assert numbers(again.read("single", 0, 0, 10)) == [1]
+        assert again.committed("g") == {("single", 0): 1}
+        assert again.append([record(2, topic="single", identity="a")]) == 0
+        again.close()
+
+    def test_closing_twice_is_allowed(self, log: Log) -> None:
+        """The second does nothing."""
+        log.close()
+        log.close()

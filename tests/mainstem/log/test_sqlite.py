@@ -1,0 +1,181 @@
+"""The SQLite log's own promises: other processes, `kill -9`, a full disk, damage."""
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import apsw
+import pytest
+
+from mainstem.errors import StoreCorrupt, StoreFull
+from mainstem.log.port import Range, Topic
+from mainstem.log.sqlite import SqliteLog
+from mainstem.messages import NewRecord
+
+TOPIC = Topic("orders", partitions=1)
+_APPENDING = """
+import sys
+from pathlib import Path
+from mainstem.log.sqlite import SqliteLog
+from mainstem.messages import NewRecord
+log = SqliteLog(Path(sys.argv[1]))
+number = int(sys.argv[2])
+while True:
+    batch = [
+        NewRecord(topic="orders", key="k", value=b"%d" % n, timestamp_ms=0, identity=str(n))
+        for n in range(number, number + 3)
+    ]
+    log.append(batch)
+    number += 3
+    print(number, flush=True)
+"""
+_APPEND_ONE = """
+import sys
+from pathlib import Path
+from mainstem.log.sqlite import SqliteLog
+from mainstem.messages import NewRecord
+log = SqliteLog(Path(sys.argv[1]))
+sys.stdin.readline()
+log.append([NewRecord(topic="orders", key="k", value=b"1", timestamp_ms=0)])
+log.close()
+"""
+
+
+def _record(number: int, identity: str | None = None, size: int = 0) -> NewRecord:
+    value = b"%d" % number + b" " * size
+    return NewRecord(topic="orders", key="k", value=value, timestamp_ms=0, identity=identity)
+
+
+def test_what_was_appended_survives_kill_9_and_is_there_once(tmp_path: Path) -> None:
+    """Each round begins with numbers that the one before may have appended already."""
+    path = tmp_path / "log.db"
+    log = SqliteLog(path)
+    log.create(TOPIC)
+    log.close()
+    acknowledged = 0
+    for _ in range(5):
+        words = [sys.executable, "-c", _APPENDING, str(path), str(max(0, acknowledged - 6))]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for _ in range(20):
+                acknowledged = int(process.stdout.readline())
+            process.kill()
+    log = SqliteLog(path)
+    found = [int(each.value or b"") for each in log.read("orders", 0, 0, 10_000)]
+    assert found == list(range(len(found)))
+    assert len(found) >= acknowledged
+    log.close()
+
+
+def test_another_process_wakes_a_waiting_consumer(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    log = SqliteLog(path)
+    log.create(TOPIC)
+    consumer = log.consumer("g", ["orders"])
+    words = [sys.executable, "-c", _APPEND_ONE, str(path)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, text=True) as process:
+        found: list[object] = []
+        waiting = threading.Thread(target=lambda: found.extend(consumer.poll(10, 20.0)))
+        waiting.start()
+        process.communicate("go\n", timeout=20)
+    waiting.join(5)
+    assert len(found) == 1
+    consumer.close()
+    log.close()
+
+
+def test_waiting_costs_next_to_nothing(tmp_path: Path) -> None:
+    """A consumer that spins would take a whole core of the second that it waits."""
+    log = SqliteLog(tmp_path / "log.db")
+    log.create(TOPIC)
+    consumer = log.consumer("g", ["orders"])
+    began = time.process_time()
+    assert consumer.poll(10, 1.0) == []
+    assert time.process_time() - began < 0.25
+    consumer.close()
+    log.close()
+
+
+def test_an_append_wakes_only_consumers_of_its_topic(tmp_path: Path) -> None:
+    log = SqliteLog(tmp_path / "log.db")
+    log.create(TOPIC)
+    log.create(Topic("other", partitions=1))
+    bell = threading.Event()
+    log.listen(["other"], bell)
+    log.append([_record(1)])
+    assert not bell.is_set()
+    log.forget(bell)
+    log.append([NewRecord(topic="other", key="", value=b"", timestamp_ms=0)])
+    assert not bell.is_set()
+    log.listen(["other"], bell)
+    log.append([NewRecord(topic="other", key="", value=b"", timestamp_ms=0)])
+    assert bell.is_set()
+    log.close()
+
+
+def test_a_full_disk_takes_nothing_of_a_batch(tmp_path: Path) -> None:
+    log = SqliteLog(tmp_path / "log.db")
+    log.create(TOPIC)
+    log.append([_record(0, "0")])
+    pages = int(log._writer.pragma("page_count"))
+    log._writer.pragma("max_page_count", pages + 4)
+    with pytest.raises(StoreFull, match=r"log\.db"):
+        log.append([_record(n, str(n), size=2_000) for n in range(1, 100)], producer="")
+    assert log.ranges("orders") == {0: Range(0, 1)}
+    log._writer.pragma("max_page_count", 1_000_000)
+    assert log.append([_record(n, str(n)) for n in range(1, 100)]) == 99
+    assert [int(each.value or b"") for each in log.read("orders", 0, 0, 1_000)] == list(range(100))
+    log.close()
+
+
+@pytest.mark.parametrize("content", [b"no database at all, but text\n" * 500, b"SQLite format 3\x00" + b"\xff" * 9000])
+def test_a_file_that_is_no_log_is_reported(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "log.db").write_bytes(content)
+    with pytest.raises(StoreCorrupt, match=r"log\.db is damaged and is not served"):
+        SqliteLog(tmp_path / "log.db")
+
+
+def test_a_damaged_file_under_a_running_log_is_reported(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    log = SqliteLog(path)
+    log.create(TOPIC)
+    log.append([_record(n, size=500) for n in range(500)])
+    log._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xa5" * (size - 4096))
+    with pytest.raises(StoreCorrupt):
+        SqliteLog(path)
+    log.close()
+
+
+def test_a_large_poll_needs_few_reads(tmp_path: Path) -> None:
+    log = SqliteLog(tmp_path / "log.db")
+    log.create(TOPIC)
+    log.append([_record(n) for n in range(5_000)])
+    consumer = log.consumer("g", ["orders"])
+    statements: list[str] = []
+
+    def trace(_: object, sql: str, __: object) -> bool:
+        statements.append(sql)
+        return True
+
+    consumer._connection.exec_trace = trace
+    assert len(consumer.poll(5_000, 0)) == 5_000
+    assert len(statements) <= 4
+    consumer.close()
+    log.close()
+
+
+def test_connections_are_given_back(tmp_path: Path) -> None:
+    before = len(apsw.connections())
+    log = SqliteLog(tmp_path / "log.db")
+    log.create(TOPIC)
+    consumer = log.consumer("g", ["orders"])
+    assert len(apsw.connections()) == before + 3
+    consumer.close()
+    log.close()
+    assert len(apsw.connections()) == before
