@@ -20,7 +20,7 @@ from mainstem.errors import (
     StoreFull,
     StoreUnavailable,
 )
-from mainstem.table import Table
+from mainstem.table import Table, quoted
 
 _APPLICATION_ID = 0x6D_73_74_6D  # "mstm": what `file` and PRAGMA application_id show
 _BUSY_TIMEOUT_MS = 5_000
@@ -130,9 +130,10 @@ def table_definition(table: Table[Any], name: str = "") -> str:
     columns = []
     for column in table.columns:
         kind = f"DECIMAL_TEXT(18,{column.places})" if column.kind == "decimal" else _TYPES[column.kind]
-        columns.append(f"{column.name} {kind}{'' if column.nullable else ' NOT NULL'}")
+        columns.append(f"{quoted(column.name)} {kind}{'' if column.nullable else ' NOT NULL'}")
     return (
-        f"CREATE TABLE IF NOT EXISTS {name or table.name} ({', '.join(columns)}, PRIMARY KEY ({', '.join(table.key)}))"
+        f"CREATE TABLE IF NOT EXISTS {quoted(name or table.name)}"
+        f" ({', '.join(columns)}, PRIMARY KEY ({quoted(*table.key)}))"
     )
 
 

@@ -90,6 +90,11 @@ class Table(Generic[R]):
             raise CodecError(f"a row of {self.name} is not a {self.row.__name__}: {error}") from error
 
 
+def quoted(*names: str) -> str:
+    """Names of tables or columns as SQL takes them, so that `order` and `limit` are names like any other."""
+    return ", ".join(f'"{name}"' for name in names)
+
+
 def decimal_text(value: Decimal, places: int) -> str:
     """Exact text with that many digits after the point. Raises CodecError where the value has more, or is no number."""
     plain = str(value)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mainstem.table import Table
+from mainstem.table import Table, quoted
 
 
 def put_view(table: Table[Any]) -> str:
@@ -12,13 +12,13 @@ def put_view(table: Table[Any]) -> str:
     stands exactly as the old values, and an insert only a place that is free; where it does not, the statement aborts.
     """
     names = [column.name for column in table.columns]
-    view, name = f"mainstem_put_{table.name}", table.name
+    view, name = f"mainstem_put_{table.name}", quoted(table.name)
     columns = ", ".join(("op", *(f"old_{n}" for n in names), *(f"new_{n}" for n in names)))
     nothing = ", ".join(["NULL"] * (1 + 2 * len(names)))
-    same = " AND ".join(f"{n} IS NEW.old_{n}" for n in names)
-    changes = ", ".join(f"{n} = NEW.new_{n}" for n in names)
+    same = " AND ".join(f"{quoted(n)} IS NEW.old_{n}" for n in names)
+    changes = ", ".join(f"{quoted(n)} = NEW.new_{n}" for n in names)
     values = ", ".join(f"NEW.new_{n}" for n in names)
-    insert = f"INSERT INTO {name} ({', '.join(names)}) VALUES ({values})"
+    insert = f"INSERT INTO {name} ({quoted(*names)}) VALUES ({values})"
     statements = [f"CREATE TEMP VIEW {view} ({columns}) AS SELECT {nothing}"]
     for op, change in (("i", insert), ("u", f"UPDATE {name} SET {changes} WHERE {same}"), ("d", _delete(name, same))):
         held = "SELECT RAISE(ABORT, 'not as it was left') WHERE changes() <> 1"

@@ -14,7 +14,7 @@ from mainstem.eventstore.port import KeptAnswer, NewEvent, Refusal, Snapshot, St
 from mainstem.eventstore.putting import put_view
 from mainstem.messages import Origin
 from mainstem.sqlite import connect, insert_many, mapped_errors, prepare, table_definition, transaction
-from mainstem.table import Table
+from mainstem.table import Table, quoted
 
 R = TypeVar("R", bound=Struct)
 
@@ -117,10 +117,12 @@ class SqliteEventStore:
     def states(self, table: Table[R]) -> Iterator[R]:
         """All rows of a state table, in key order."""
         connection = connect(self._path, read_only=True)
-        names = ", ".join(column.name for column in table.columns)
+        names = quoted(*(column.name for column in table.columns))
         try:
             with mapped_errors(self._path):
-                for row in connection.execute(f"SELECT {names} FROM {table.name} ORDER BY {', '.join(table.key)}"):
+                for row in connection.execute(
+                    f"SELECT {names} FROM {quoted(table.name)} ORDER BY {quoted(*table.key)}"
+                ):
                     yield table.from_values(row)
         finally:
             connection.close()

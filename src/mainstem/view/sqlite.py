@@ -18,7 +18,7 @@ from msgspec import Struct
 from mainstem.errors import ConfigurationError, InvalidQuery
 from mainstem.messages import Position
 from mainstem.sqlite import connect, insert_many, mapped_errors, prepare, table_definition, transaction
-from mainstem.table import Table
+from mainstem.table import Table, quoted
 from mainstem.view.port import Place
 
 R = TypeVar("R", bound=Struct)
@@ -62,7 +62,7 @@ class SqliteViews:
         """With its indexes; those no longer declared are dropped."""
         with self._writing, transaction(self._writer, self._path):
             self._writer.execute(table_definition(table))
-            stands: Any = self._writer.execute(f"PRAGMA table_info({table.name})").fetchall()
+            stands: Any = self._writer.execute(f"PRAGMA table_info({quoted(table.name)})").fetchall()
             if [row[1] for row in stands] != [column.name for column in table.columns]:
                 text = f"the view {table.name} stands with the columns {[row[1] for row in stands]}"
                 raise ConfigurationError(f"{text}, declared are {[c.name for c in table.columns]}; rebuild it")
@@ -74,9 +74,11 @@ class SqliteViews:
         standing: Any = self._writer.execute(sql, (table.name,)).fetchall()
         for (name,) in standing:
             if name not in wanted:
-                self._writer.execute(f'DROP INDEX "{name}"')
+                self._writer.execute(f"DROP INDEX {quoted(name)}")
         for name, columns in wanted.items():
-            self._writer.execute(f"CREATE INDEX IF NOT EXISTS {name} ON {table.name} ({', '.join(columns)})")
+            self._writer.execute(
+                f"CREATE INDEX IF NOT EXISTS {quoted(name)} ON {quoted(table.name)} ({quoted(*columns)})"
+            )
 
     @contextmanager
     def transaction(self) -> Iterator["_Transaction"]:
@@ -110,18 +112,18 @@ class SqliteViews:
         for name in (*where, *order):
             if name not in known:
                 raise InvalidQuery(f"{table.name} has no column {name!r}")
-        conditions = [f"{name} = ?" for name in where]
+        conditions = [f"{quoted(name)} = ?" for name in where]
         values = list(where.values())
         if after is not None:
             if len(after) != len(order):
                 raise InvalidQuery(f"a page of {table.name} begins behind values of {', '.join(order)}")
-            conditions.append(f"({', '.join(order)}) {'<' if descending else '>'} ({', '.join('?' * len(order))})")
+            conditions.append(f"({quoted(*order)}) {'<' if descending else '>'} ({', '.join('?' * len(order))})")
             values.extend(after)
         direction = " DESC" if descending else ""
-        sql = f"SELECT {_names(table)} FROM {table.name}"
+        sql = f"SELECT {_names(table)} FROM {quoted(table.name)}"
         if conditions:
             sql += f" WHERE {' AND '.join(conditions)}"
-        sql += f" ORDER BY {', '.join(name + direction for name in order)} LIMIT ?"
+        sql += f" ORDER BY {', '.join(quoted(name) + direction for name in order)} LIMIT ?"
         with self._reader() as reader:
             return [table.from_values(row) for row in reader.execute(sql, (*values, limit))]
 
@@ -131,7 +133,7 @@ class SqliteViews:
         try:
             with mapped_errors(self._path):
                 for row in connection.execute(
-                    f"SELECT {_names(table)} FROM {table.name} ORDER BY {', '.join(table.key)}"
+                    f"SELECT {_names(table)} FROM {quoted(table.name)} ORDER BY {quoted(*table.key)}"
                 ):
                     yield table.from_values(row)
         finally:
@@ -139,7 +141,7 @@ class SqliteViews:
 
     def count(self, table: Table[R]) -> int:
         """Counted, not estimated."""
-        return int(self._ask(f"SELECT count(*) FROM {table.name}", ())[0][0])
+        return int(self._ask(f"SELECT count(*) FROM {quoted(table.name)}", ())[0][0])
 
     def offsets(self, group: str) -> Mapping[Place, int]:
         """By topic and partition."""
@@ -169,8 +171,8 @@ class SqliteViews:
         """Drop, rename, index, and the group's new offsets; positions saved under `built.name` become the group's."""
         with self.transaction() as writing:
             execute = self._writer.execute
-            execute(f"DROP TABLE IF EXISTS {live.name}")
-            execute(f"ALTER TABLE {built.name} RENAME TO {live.name}")
+            execute(f"DROP TABLE IF EXISTS {quoted(live.name)}")
+            execute(f"ALTER TABLE {quoted(built.name)} RENAME TO {quoted(live.name)}")
             self._index(live)
             for table in ("mainstem_offset", "mainstem_position", "mainstem_parked"):
                 execute(f"DELETE FROM {table} WHERE name = ?", (group,))
@@ -180,7 +182,7 @@ class SqliteViews:
     def drop(self, table: Table[R], group: str | None = None) -> None:
         """The table, and what is kept of the group."""
         with self._writing, transaction(self._writer, self._path):
-            self._writer.execute(f"DROP TABLE IF EXISTS {table.name}")
+            self._writer.execute(f"DROP TABLE IF EXISTS {quoted(table.name)}")
             for kept in ("mainstem_offset", "mainstem_position", "mainstem_parked"):
                 self._writer.execute(f"DELETE FROM {kept} WHERE name = ?", (group,))
 
@@ -221,21 +223,21 @@ class _Transaction:
     def add(self, table: Table[R], rows: Sequence[R]) -> int:
         """Many to a statement."""
         before = self._connection.total_changes()
-        insert_many(self._connection, table.name, list(map(table.values, rows)), "DO NOTHING")
+        insert_many(self._connection, quoted(table.name), list(map(table.values, rows)), "DO NOTHING")
         return self._connection.total_changes() - before
 
     def put(self, table: Table[R], rows: Sequence[R]) -> None:
         """Many to a statement."""
         others = [column.name for column in table.columns if column.name not in table.key]
-        changes = ", ".join(f"{name} = excluded.{name}" for name in others)
+        changes = ", ".join(f"{quoted(name)} = excluded.{quoted(name)}" for name in others)
         action = f"UPDATE SET {changes}" if changes else "NOTHING"
-        conflict = f"({', '.join(table.key)}) DO {action}"
-        insert_many(self._connection, table.name, list(map(table.values, rows)), conflict)
+        conflict = f"({quoted(*table.key)}) DO {action}"
+        insert_many(self._connection, quoted(table.name), list(map(table.values, rows)), conflict)
 
     def remove(self, table: Table[R], keys: Sequence[tuple[Any, ...]]) -> None:
         """By primary key."""
-        condition = " AND ".join(f"{name} = ?" for name in table.key)
-        self._connection.executemany(f"DELETE FROM {table.name} WHERE {condition}", keys)
+        condition = " AND ".join(f"{quoted(name)} = ?" for name in table.key)
+        self._connection.executemany(f"DELETE FROM {quoted(table.name)} WHERE {condition}", keys)
 
     def save(self, group: str, offsets: Mapping[Place, int], positions: Sequence[Position] = ()) -> None:
         """Of several positions of one key the highest is written."""
@@ -264,7 +266,7 @@ def _get(connection: apsw.Connection, table: Table[R], keys: Sequence[tuple[Any,
     for start in range(0, len(keys), _KEYS_MAX):
         chunk = keys[start : start + _KEYS_MAX]
         sql = (
-            f"SELECT {_names(table)} FROM {table.name} WHERE ({', '.join(table.key)})"
+            f"SELECT {_names(table)} FROM {quoted(table.name)} WHERE ({quoted(*table.key)})"
             f" IN (VALUES {', '.join([one] * len(chunk))})"
         )
         for row in connection.execute(sql, [value for key in chunk for value in key]):
@@ -274,4 +276,4 @@ def _get(connection: apsw.Connection, table: Table[R], keys: Sequence[tuple[Any,
 
 
 def _names(table: Table[Any]) -> str:
-    return ", ".join(column.name for column in table.columns)
+    return quoted(*(column.name for column in table.columns))

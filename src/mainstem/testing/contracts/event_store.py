@@ -24,6 +24,7 @@ class Account(Struct, frozen=True):
     holder: str
     version: int
     note: str | None = None
+    order: int = 0
 
 
 ACCOUNT = Table("account", Account, key=("id",))

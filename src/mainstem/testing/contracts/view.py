@@ -1,0 +1,247 @@
+"""What every view store keeps to. Bind an adapter by subclassing `ViewContract` and implementing `open`."""
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from msgspec import Struct
+
+from mainstem.errors import ConfigurationError, InvalidQuery
+from mainstem.messages import Position
+from mainstem.table import Table
+from mainstem.view.port import ViewStore
+
+
+class Line(Struct, frozen=True):
+    """The row of this suite."""
+
+    id: int
+    account: str
+    amount: Decimal
+    paid: bool = False
+    note: str | None = None
+
+
+LINE = Table("line", Line, key=("id",), indexes=(("account", "id"),))
+GROUP = "g"
+
+
+def line(number: int, account: str = "a", amount: str = "1.00") -> Line:
+    """A row that can be told from others."""
+    return Line(number, account, Decimal(amount))
+
+
+class Keywords(Struct, frozen=True):
+    """A row whose columns are words of SQL."""
+
+    order: int
+    limit: str
+    group: int | None = None
+
+
+ORDER = Table("select", Keywords, key=("order",), indexes=(("group", "order"),))
+
+
+class ViewContract(ABC):
+    """The suite."""
+
+    @abstractmethod
+    def open(self, folder: Path) -> ViewStore:
+        """The view store of that folder."""
+
+    @pytest.fixture
+    def views(self, tmp_path: Path) -> Iterator[ViewStore]:
+        """A store with the table LINE."""
+        views = self.open(tmp_path)
+        views.create(LINE)
+        yield views
+        views.close()
+
+    def add(self, views: ViewStore, *rows: Line) -> None:
+        """In a transaction of their own."""
+        with views.transaction() as transaction:
+            transaction.add(LINE, rows)
+
+    def test_rows_come_back_as_they_were(self, views: ViewStore) -> None:
+        """Decimals to the digit, booleans, NULL, any text."""
+        rows = [
+            Line(1, "Zürich \U0001f4b6 ' \"", Decimal("9999999999999999.99"), True, ""),
+            Line(-(2**63), "", Decimal("-0.01"), False, None),
+            Line(2**63 - 1, "a\nb", Decimal("0.10"), True, "x" * 100_000),
+        ]
+        self.add(views, *rows)
+        assert sorted(views.scan(LINE), key=lambda row: row.id) == sorted(rows, key=lambda row: row.id)
+        assert views.get(LINE, [(1,), (5,)]) == {(1,): rows[0]}
+        assert views.count(LINE) == 3
+
+    def test_adding_again_adds_nothing(self, views: ViewStore) -> None:
+        """A row is known by its key; what stands stays."""
+        self.add(views, line(1, amount="1.00"))
+        with views.transaction() as transaction:
+            assert transaction.add(LINE, [line(1, amount="2.00"), line(2), line(2)]) == 1
+        assert views.get(LINE, [(1,)])[1,].amount == Decimal("1.00")
+        assert views.count(LINE) == 2
+
+    def test_putting_replaces_and_removing_removes(self, views: ViewStore) -> None:
+        """By key; what is not there is removed without a word."""
+        self.add(views, line(1), line(2))
+        with views.transaction() as transaction:
+            transaction.put(LINE, [line(1, amount="7.00"), line(3)])
+            transaction.remove(LINE, [(2,), (99,)])
+            assert transaction.get(LINE, [(1,), (2,)]) == {(1,): line(1, amount="7.00")}
+        assert [row.id for row in views.scan(LINE)] == [1, 3]
+
+    def test_many_rows_at_once(self, views: ViewStore) -> None:
+        """More than any statement could hold."""
+        self.add(views, *(line(number) for number in range(5_000)))
+        assert len(views.get(LINE, [(number,) for number in range(5_000)])) == 5_000
+
+    def test_rows_and_offsets_stand_or_fall_together(self, views: ViewStore) -> None:
+        """A transaction that raises leaves nothing behind."""
+
+        def failing() -> None:
+            with views.transaction() as transaction:
+                transaction.add(LINE, [line(1)])
+                transaction.save(GROUP, {("t", 0): 5}, [Position("k", 3)])
+                transaction.park(GROUP, {"k": "broken"})
+                raise LookupError
+
+        with pytest.raises(LookupError):
+            failing()
+        assert views.count(LINE) == 0
+        assert views.offsets(GROUP) == {}
+        assert views.reached(GROUP, "k") == 0
+        assert views.parked(GROUP) == {}
+
+    def test_offsets_positions_and_parked_keys_are_each_groups_own(self, views: ViewStore) -> None:
+        """A position never goes back; an offset is what was saved last."""
+        with views.transaction() as transaction:
+            transaction.save(GROUP, {("t", 0): 5, ("t", 1): 9}, [Position("k", 3), Position("k", 2), Position("l", 1)])
+            transaction.park(GROUP, {"k": "first"})
+        with views.transaction() as transaction:
+            transaction.save(GROUP, {("t", 0): 4}, [Position("k", 1)])
+            transaction.park(GROUP, {"k": "second", "l": "third"})
+            transaction.release(GROUP, "l")
+        assert views.offsets(GROUP) == {("t", 0): 4, ("t", 1): 9}
+        assert (views.reached(GROUP, "k"), views.reached(GROUP, "l"), views.reached(GROUP, "m")) == (3, 1, 0)
+        assert views.parked(GROUP) == {"k": "first"}
+        assert (views.offsets("h"), views.reached("h", "k"), views.parked("h")) == ({}, 0, {})
+
+    def test_pages_of_an_index(self, views: ViewStore) -> None:
+        """In both directions, without a row twice or left out while others are added."""
+        self.add(views, *(line(number, "ab"[number % 2]) for number in range(20)))
+        found: list[int] = []
+        after: tuple[object, ...] | None = None
+        while page := views.find(LINE, {"account": "a"}, order=("id",), descending=True, after=after, limit=3):
+            found += [row.id for row in page]
+            after = (page[-1].id,)
+            self.add(views, line(100 + len(found), "a"))
+        assert found == list(range(18, -1, -2))
+        assert [row.id for row in views.find(LINE, {}, order=("account", "id"), after=("a", 118), limit=2)] == [1, 3]
+
+    def test_any_name_will_do(self, views: ViewStore) -> None:
+        """Words of SQL are names like any other."""
+        views.create(ORDER)
+        with views.transaction() as transaction:
+            transaction.add(ORDER, [Keywords(1, "x", 5), Keywords(2, "y", 5)])
+            transaction.put(ORDER, [Keywords(2, "z", 5)])
+            transaction.remove(ORDER, [(1,)])
+        assert views.find(ORDER, {"group": 5}, order=("order",), after=(0,)) == [Keywords(2, "z", 5)]
+        assert list(views.scan(ORDER)) == [Keywords(2, "z", 5)]
+
+    def test_what_cannot_be_asked(self, views: ViewStore) -> None:
+        """Columns that are not there, and a page behind too few values."""
+        with pytest.raises(InvalidQuery, match="no column 'colour'"):
+            views.find(LINE, {"colour": "red"})
+        with pytest.raises(InvalidQuery, match="no column"):
+            views.find(LINE, {}, order=("id; DROP TABLE line",))
+        with pytest.raises(InvalidQuery):
+            views.find(LINE, {}, order=("account", "id"), after=("a",))
+
+    def test_a_table_stands_as_it_was_declared(self, views: ViewStore) -> None:
+        """With other columns it has to be rebuilt."""
+        views.create(LINE)
+
+        class Wider(Line, frozen=True):
+            more: int = 0
+
+        with pytest.raises(ConfigurationError, match="rebuild"):
+            views.create(Table("line", Wider, key=("id",)))
+
+    def test_readers_see_the_last_commit_while_one_writes(self, views: ViewStore) -> None:
+        """And never a part of what is being written."""
+        self.add(views, line(1))
+        with views.transaction() as transaction:
+            transaction.add(LINE, [line(2)])
+            seen: list[int] = []
+            reader = threading.Thread(target=lambda: seen.append(views.count(LINE)))
+            reader.start()
+            reader.join(10)
+        assert seen == [1]
+        assert views.count(LINE) == 2
+
+    def test_a_scan_is_one_picture(self, views: ViewStore) -> None:
+        """Whatever is written meanwhile."""
+        self.add(views, *(line(number) for number in range(10)))
+        scan = views.scan(LINE)
+        first = next(scan)
+        self.add(views, line(100))
+        assert [first.id, *(row.id for row in scan)] == list(range(10))
+
+    def test_commits_are_told(self, views: ViewStore) -> None:
+        """After the commit, until it is ended, whatever another listener does."""
+        told: list[int] = []
+
+        def broken() -> None:
+            raise LookupError
+
+        views.on_commit(broken)
+        end = views.on_commit(lambda: told.append(views.count(LINE)))
+        self.add(views, line(1))
+        end()
+        end()
+        self.add(views, line(2))
+        assert told == [1]
+
+    def test_a_built_table_takes_the_place_of_the_live_one(self, views: ViewStore) -> None:
+        """With the group's offsets and positions; nothing is parked any more."""
+        built = Table("line__built", Line, key=("id",))
+        views.create(built)
+        with views.transaction() as transaction:
+            transaction.add(LINE, [line(1)])
+            transaction.save(GROUP, {("t", 0): 9}, [Position("k", 9)])
+            transaction.park(GROUP, {"k": "broken"})
+            transaction.add(built, [line(2), line(3)])
+            transaction.save(built.name, {}, [Position("k", 5)])
+        views.swap(LINE, built, GROUP, {("t", 0): 7})
+        assert [row.id for row in views.scan(LINE)] == [2, 3]
+        assert (views.offsets(GROUP), views.reached(GROUP, "k"), views.parked(GROUP)) == ({("t", 0): 7}, 5, {})
+        assert [row.id for row in views.find(LINE, {"account": "a"}, order=("id",), limit=1)] == [2]
+
+    def test_dropping_takes_the_groups_offsets_too(self, views: ViewStore) -> None:
+        """So that the view can be made anew."""
+        with views.transaction() as transaction:
+            transaction.add(LINE, [line(1)])
+            transaction.save(GROUP, {("t", 0): 9}, [])
+        views.drop(LINE, GROUP)
+        views.create(LINE)
+        assert (views.count(LINE), views.offsets(GROUP)) == (0, {})
+
+    def test_everything_is_there_after_a_restart(self, views: ViewStore, tmp_path: Path) -> None:
+        """Rows and offsets."""
+        with views.transaction() as transaction:
+            transaction.add(LINE, [line(1)])
+            transaction.save(GROUP, {("t", 0): 1}, [Position("k", 1)])
+        views.close()
+        again = self.open(tmp_path)
+        again.create(LINE)
+        assert (again.count(LINE), again.offsets(GROUP), again.reached(GROUP, "k")) == (1, {("t", 0): 1}, 1)
+        again.close()
+
+    def test_closing_twice_is_allowed(self, views: ViewStore) -> None:
+        """The second does nothing."""
+        views.close()
+        views.close()

@@ -1,0 +1,412 @@
+"""Listeners: the effect is exactly once whatever dies when, and a key's order holds behind a dead letter."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import Struct
+
+from mainstem.codec import Decoder
+from mainstem.errors import ConfigurationError, StoreFull, Transient
+from mainstem.listener.binding import Binding, RetryPolicy
+from mainstem.listener.letters import described, origin_of
+from mainstem.listener.runner import Runner
+from mainstem.log.port import Topic
+from mainstem.log.sqlite import SqliteLog
+from mainstem.messages import NewRecord, Position
+from mainstem.table import Table
+from mainstem.view.projection import Fold, Rows
+from mainstem.view.sqlite import SqliteViews
+
+
+class Count(Struct, frozen=True):
+    """A message: add so much to an account."""
+
+    account: str
+    add: int
+    version: int = 0
+
+
+class Sum(Struct, frozen=True):
+    """The view's row."""
+
+    account: str
+    total: int
+    messages: int
+
+
+class Entry(Struct, frozen=True):
+    """A row for each message."""
+
+    id: str
+    add: int
+
+
+SUMS = Table("sums", Sum, key=("account",))
+ENTRIES = Table("entries", Entry, key=("id",))
+TOPIC, OUT = Topic("counts", partitions=2), Topic("out", partitions=1)
+QUICK = RetryPolicy(attempts=3, first_wait_ms=1, longest_wait_ms=2)
+POISON, FLAKY = 666, 777
+
+
+class Handlers:
+    """The pure functions of the binding, and how often the flaky message fails yet."""
+
+    def __init__(self, flaky: int = 0) -> None:
+        self.flaky = flaky
+
+    def fold(self, row: Sum | None, message: Count) -> Sum:
+        """The row after the message."""
+        if message.add == POISON:
+            raise ValueError("poison")
+        if message.add == FLAKY and self.flaky:
+            self.flaky -= 1
+            raise Transient("not now")
+        row = row or Sum(message.account, 0, 0)
+        return Sum(row.account, row.total + message.add, row.messages + 1)
+
+    def emit(self, message: Count) -> Sequence[NewRecord]:
+        """Two records for each message."""
+        value = b"%d" % message.add
+        return [NewRecord(topic=OUT.name, key=message.account, value=value, timestamp_ms=0) for _ in range(2)]
+
+    def binding(self, batch_max: int = 3) -> Binding[Count]:
+        """A fold, with what it emits."""
+        return Binding(
+            group="adder",
+            topic=TOPIC.name,
+            decoder=Decoder(Count),
+            projection=Fold(SUMS, lambda message: (message.account,), self.fold),
+            emit=self.emit,
+            position=lambda message: Position(message.account, message.version),
+            batch_max=batch_max,
+            retry=QUICK,
+        )
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[SqliteLog]:
+    log = open_log(tmp_path)
+    yield log
+    log.close()
+
+
+@pytest.fixture
+def views(tmp_path: Path) -> Iterator[SqliteViews]:
+    views = open_views(tmp_path)
+    yield views
+    views.close()
+
+
+def open_log(folder: Path) -> SqliteLog:
+    log = SqliteLog(folder / "log.db")
+    log.create(TOPIC)
+    log.create(OUT)
+    return log
+
+
+def open_views(folder: Path) -> SqliteViews:
+    views = SqliteViews(folder / "views.db")
+    views.create(SUMS)
+    views.create(ENTRIES)
+    return views
+
+
+def send(log: SqliteLog, *messages: tuple[str, int]) -> None:
+    """Append messages, each with a version of its own."""
+    log.append([_record(Count(account, add, number)) for number, (account, add) in enumerate(messages, 1)])
+
+
+def _record(count: Count) -> NewRecord:
+    return NewRecord(topic=TOPIC.name, key=count.account, value=msgspec.json.encode(count), timestamp_ms=5)
+
+
+def drain(runner: Runner) -> None:
+    """Step until there is nothing left."""
+    while runner.step():
+        pass
+
+
+def sums(views: SqliteViews) -> dict[str, tuple[int, int]]:
+    """The view: total and number of messages by account."""
+    return {row.account: (row.total, row.messages) for row in views.scan(SUMS)}
+
+
+def sent(log: SqliteLog, topic: str = "out") -> list[tuple[str, int]]:
+    """What was emitted, by key."""
+    places = log.ranges(topic)
+    found = [each for partition in places for each in log.read(topic, partition, 0, 10_000)]
+    return [(each.key, int(each.value or b"")) for each in found]
+
+
+def test_rows_positions_offsets_and_messages(log: SqliteLog, views: SqliteViews) -> None:
+    send(log, ("a", 1), ("b", 2), ("a", 3))
+    runner = Runner(Handlers().binding(), log, views)
+    drain(runner)
+    assert sums(views) == {"a": (4, 2), "b": (2, 1)}
+    assert sorted(sent(log)) == [("a", 1), ("a", 1), ("a", 3), ("a", 3), ("b", 2), ("b", 2)]
+    assert (views.reached("adder", "a"), views.reached("adder", "b")) == (3, 2)
+    assert runner.status().handled == 3
+    assert sum(runner.status().lag.values()) == 0
+    assert sum(views.offsets("adder").values()) == 3
+    assert log.committed("adder") == views.offsets("adder")
+
+
+class Dies(BaseException):
+    """The process dies here: nothing behind this point runs, and no handler of errors either."""
+
+
+def _dying(real: Callable[..., Any], when: int, *, before: bool) -> Callable[..., Any]:
+    calls = 0
+
+    def call(*values: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if before and calls == when:
+            raise Dies
+        found = real(*values, **named)
+        if calls == when:
+            raise Dies
+        return found
+
+    return call
+
+
+@pytest.mark.parametrize("step", ["append", "transaction", "commit"])
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("when", [1, 2])
+def test_dying_before_or_after_any_step_of_a_batch(
+    log: SqliteLog, views: SqliteViews, step: str, before: bool, when: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    messages = [("abc"[number % 3], number) for number in range(20)]
+    send(log, *messages)
+    runner = Runner(Handlers().binding(), log, views)
+    owner: Any = {"append": log, "transaction": views, "commit": log}[step]
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, step, _dying(getattr(owner, step), when, before=before))
+        with pytest.raises(Dies):
+            drain(runner)
+    drain(Runner(Handlers().binding(batch_max=7), log, views))
+    _once_each(log, views, messages)
+
+
+def _once_each(log: SqliteLog, views: SqliteViews, messages: Sequence[tuple[str, int]]) -> None:
+    expected: dict[str, tuple[int, int]] = {}
+    for account, add in messages:
+        total, count = expected.get(account, (0, 0))
+        expected[account] = (total + add, count + 1)
+    assert sums(views) == expected
+    assert sorted(sent(log)) == sorted([*messages, *messages])
+
+
+_script = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from("abc"), st.integers(0, 100)),
+        st.tuples(st.sampled_from(("append", "transaction")), st.booleans()),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(script=_script, batch_max=st.integers(1, 8))
+def test_any_script_of_messages_and_deaths(
+    tmp_path_factory: pytest.TempPathFactory, script: list[tuple[str, Any]], batch_max: int
+) -> None:
+    """Each death meets the next step of its kind; what stays is what a listener without deaths would have made."""
+    folder = tmp_path_factory.mktemp("script")
+    log, views = open_log(folder), open_views(folder)
+    messages = []
+    for first, second in script:
+        if isinstance(second, bool):
+            with pytest.MonkeyPatch.context() as patched:
+                owner: Any = log if first == "append" else views
+                patched.setattr(owner, first, _dying(getattr(owner, first), 1, before=second))
+                try:
+                    drain(Runner(Handlers().binding(batch_max), log, views))
+                except Dies:
+                    continue
+        else:
+            messages.append((first, second))
+            send(log, (first, second))
+    drain(Runner(Handlers().binding(batch_max), log, views))
+    _once_each(log, views, messages)
+    log.close()
+    views.close()
+
+
+def test_a_dead_letter_keeps_its_keys_order_behind_it(log: SqliteLog, views: SqliteViews) -> None:
+    """Also after a restart; other keys flow."""
+    send(log, ("a", 1), ("a", POISON), ("b", 5), ("a", 3))
+    drain(Runner(Handlers().binding(), log, views))
+    send(log, ("a", 4), ("b", 6))
+    runner = Runner(Handlers().binding(), log, views)
+    drain(runner)
+    assert sums(views) == {"a": (1, 1), "b": (11, 2)}
+    dead = [each for n in log.ranges("counts.adder.dead") for each in log.read("counts.adder.dead", n, 0, 100)]
+    assert [msgspec.json.decode(each.value or b"")["add"] for each in dead] == [POISON, 3, 4]
+    assert [described(each)["reason"] for each in dead] == ["failed", "behind", "behind"]
+    assert {each.key for each in dead} == {"a"}
+    first = described(dead[0])
+    assert (first["exception"], first["cause"], first["group"]) == ("ValueError", "poison", "adder")
+    assert "raise ValueError" in first["traceback"]
+    partition = log.partition_of("counts", "a")
+    origins = [origin_of(each) for each in dead]
+    stored = {each.offset: each for each in log.read("counts", partition, 0, 100)}
+    assert [stored[each.offset] for each in origins] == origins
+    assert runner.status().parked == 1
+    assert views.parked("adder")["a"].startswith("ValueError")
+    assert sorted(sent(log)) == sorted([("a", 1), ("b", 5), ("b", 6)] * 2)
+
+
+@pytest.mark.parametrize("value", [None, b"", b"no JSON", b'{"account":"a"}', b'{"account":"a","add":"x"}', b"1,2"])
+def test_what_cannot_be_decoded_is_a_dead_letter(log: SqliteLog, views: SqliteViews, value: bytes | None) -> None:
+    log.append([NewRecord(topic="counts", key="bad", value=value, timestamp_ms=0)])
+    send(log, ("a", 1))
+    runner = Runner(Handlers().binding(), log, views)
+    drain(runner)
+    assert sums(views) == {"a": (1, 1)}
+    assert runner.status().dead == 1
+
+
+def test_a_transient_failure_is_tried_again(log: SqliteLog, views: SqliteViews) -> None:
+    send(log, ("a", 1), ("a", FLAKY), ("a", 2))
+    drain(Runner(Handlers(flaky=3).binding(), log, views))  # once with the whole batch, then twice of three tries
+    assert sums(views) == {"a": (1 + FLAKY + 2, 3)}
+
+
+def test_a_failure_that_stays_is_a_dead_letter_after_the_last_try(log: SqliteLog, views: SqliteViews) -> None:
+    send(log, ("a", FLAKY), ("b", 1))
+    handlers = Handlers(flaky=100)
+    drain(Runner(handlers.binding(), log, views))
+    assert sums(views) == {"b": (1, 1)}
+    assert handlers.flaky == 100 - 1 - QUICK.attempts
+
+
+def test_a_row_that_the_table_cannot_hold_is_a_dead_letter(log: SqliteLog, views: SqliteViews) -> None:
+    send(log, ("a", 1), ("b", 2**62), ("b", 2**62))
+    drain(Runner(Handlers().binding(), log, views))
+    assert sums(views) == {"a": (1, 1), "b": (2**62, 1)}
+
+
+def test_a_store_that_fails_stalls_the_listener_and_dead_letters_nothing(
+    log: SqliteLog, views: SqliteViews, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(log, ("a", 1))
+    runner = Runner(Handlers().binding(), log, views)
+    stop = threading.Event()
+
+    def full() -> Any:
+        raise StoreFull("no space left for views.db")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(views, "transaction", full)
+        running = threading.Thread(target=runner.run, args=(stop,))
+        running.start()
+        _eventually(lambda: runner.status().state == "stalled")
+        assert "no space left" in str(runner.status().reason)
+    _eventually(lambda: sums(views) == {"a": (1, 1)})
+    _eventually(lambda: runner.status().state == "running")
+    stop.set()
+    running.join(10)
+    assert (runner.status().state, runner.status().dead) == ("stopped", 0)
+
+
+def test_what_was_removed_before_it_was_read_is_never_skipped_silently(log: SqliteLog, views: SqliteViews) -> None:
+    send(log, ("a", 1), ("a", 2))
+    with views.transaction() as transaction:
+        transaction.save("adder", {("counts", log.partition_of("counts", "a")): 0}, [])
+    log.create(Topic("counts", partitions=2, retention_ms=1))
+    log.apply_retention(10_000)
+    runner = Runner(Handlers().binding(), log, views)
+    stop = threading.Event()
+    running = threading.Thread(target=runner.run, args=(stop,))
+    running.start()
+    _eventually(lambda: runner.status().state == "stalled")
+    stop.set()
+    running.join(10)
+    assert "holds the offsets from 2 to 2, not 0" in str(runner.status().reason)
+
+
+def test_a_paused_listener_goes_on_when_it_is_resumed(log: SqliteLog, views: SqliteViews) -> None:
+    runner = Runner(Handlers().binding(), log, views)
+    runner.pause()
+    stop = threading.Event()
+    running = threading.Thread(target=runner.run, args=(stop,))
+    running.start()
+    send(log, ("a", 1))
+    assert sums(views) == {}
+    runner.resume()
+    _eventually(lambda: sums(views) == {"a": (1, 1)})
+    stop.set()
+    running.join(10)
+    assert not running.is_alive()
+
+
+def test_rows_of_each_message_are_added_once(log: SqliteLog, views: SqliteViews) -> None:
+    """Also when the view's offsets were lost with their file's last commits."""
+    binding: Binding[Count] = Binding(
+        group="entries",
+        topic="counts",
+        decoder=Decoder(Count),
+        projection=Rows(ENTRIES, lambda message: [Entry(f"{message.account}-{message.version}", message.add)]),
+    )
+    send(log, ("a", 1), ("b", 2))
+    drain(Runner(binding, log, views))
+    with views.transaction() as transaction:
+        transaction.save("entries", {("counts", 0): 0, ("counts", 1): 0}, [])
+    drain(Runner(binding, log, views))
+    assert sorted(row.add for row in views.scan(ENTRIES)) == [1, 2]
+
+
+def test_a_binding_that_does_nothing_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="neither keeps a view nor emits"):
+        Binding(group="idle", topic="counts", decoder=Decoder(Count))
+
+
+_RUNNING = """
+import sys
+from pathlib import Path
+import importlib.util
+spec = importlib.util.spec_from_file_location("listening", sys.argv[2])
+listening = importlib.util.module_from_spec(spec)
+sys.modules["listening"] = listening
+spec.loader.exec_module(listening)
+folder = Path(sys.argv[1])
+log, views = listening.open_log(folder), listening.open_views(folder)
+runner = listening.Runner(listening.Handlers().binding(batch_max=5), log, views)
+while True:
+    if not runner.step(0.05):
+        print("drained", flush=True)
+    else:
+        print("step", flush=True)
+"""
+
+
+def test_killed_with_9_again_and_again(log: SqliteLog, views: SqliteViews, tmp_path: Path) -> None:
+    messages = [("abcd"[number % 4], number) for number in range(600)]
+    send(log, *messages)
+    for _ in range(5):
+        words = [sys.executable, "-c", _RUNNING, str(tmp_path), __file__]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for _ in range(12):
+                process.stdout.readline()
+            process.kill()
+    drain(Runner(Handlers().binding(), log, views))
+    _once_each(log, views, messages)
+
+
+def _eventually(holds: Callable[[], bool]) -> None:
+    for _ in range(1_000):
+        if holds():
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError("not within ten seconds")
