@@ -3,6 +3,7 @@
 State rows of the write side and rows of views are declared the same way.
 """
 
+import math
 import re
 import typing
 from collections.abc import Callable, Sequence
@@ -77,6 +78,20 @@ class Table(Generic[R]):
                 values[number] = writer(values[number])
         return tuple(values)
 
+    def check(self, row: R) -> None:
+        """Raises CodecError for a row that no table could hold, which `values` alone does not find."""
+        for column, value in zip(self.columns, self.values(row), strict=True):
+            if value is None:
+                fits = column.nullable
+            elif column.kind == "integer":
+                fits = -(2**63) <= value < 2**63
+            elif column.kind == "real":
+                fits = not math.isnan(value)
+            else:
+                fits = column.kind != "text" or _is_unicode(value)
+            if not fits:
+                raise CodecError(f"{value!r:.100} does not fit column {column.name} of {self.name}")
+
     def key_of(self, row: R) -> tuple[Any, ...]:
         """The values of the row's key."""
         return tuple(getattr(row, name) for name in self.key)
@@ -88,6 +103,14 @@ class Table(Generic[R]):
             return msgspec.convert(named, self.row, strict=False)
         except msgspec.ValidationError as error:
             raise CodecError(f"a row of {self.name} is not a {self.row.__name__}: {error}") from error
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    return True
 
 
 def quoted(*names: str) -> str:

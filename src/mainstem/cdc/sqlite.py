@@ -12,7 +12,17 @@ import msgspec
 
 from mainstem.cdc.envelope import RowImage, as_json
 from mainstem.cdc.port import Captured, CapturedBatch, Outbox
-from mainstem.cdc.triggers import COLUMNS_MAX, SCHEMA, Shape, reading, snapshot, triggers, usable, widened
+from mainstem.cdc.triggers import (
+    COLUMNS_MAX,
+    SCHEMA,
+    Shape,
+    reading,
+    snapshot,
+    trigger_count,
+    triggers,
+    usable,
+    widened,
+)
 from mainstem.errors import ConfigurationError
 from mainstem.messages import Change, NewRecord, Source, Transaction
 from mainstem.sqlite import connect, mapped_errors, transaction
@@ -121,7 +131,7 @@ class SqliteCapture:
     def _install(self, shape: Shape) -> None:
         text = msgspec.json.encode(shape).decode()
         stands = self._ask("SELECT shape FROM mainstem_shape WHERE name = ? AND current", (shape.table,))
-        if stands and stands[0][0] == text:
+        if stands and stands[0][0] == text and self._triggered(shape):
             return
         self._ask("UPDATE mainstem_shape SET current = 0 WHERE name = ?", (shape.table,))
         self._ask("INSERT INTO mainstem_shape (name, shape, current) VALUES (?, ?, 1)", (shape.table, text))
@@ -130,6 +140,11 @@ class SqliteCapture:
             self._connection.execute(statement)
         if not stands:
             self._connection.execute(snapshot(shape, number))
+
+    def _triggered(self, shape: Shape) -> bool:
+        """Whether the triggers stand: a table that was dropped and made again has lost them."""
+        sql = "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? AND name GLOB 'mainstem_*'"
+        return int(self._ask(sql, (shape.table,))[0][0]) == trigger_count(shape)
 
     def _learn(self) -> None:
         """Every shape that a change may have, of tables that are captured now."""

@@ -68,13 +68,18 @@ def triggers(shape: Shape, number: int) -> Sequence[str]:
         made.append(_trigger(table, "delete", "BEFORE DELETE", refuse))
         return made
     made.append(_trigger(table, "update", "AFTER UPDATE", _change(shape, number, "'u'", old="OLD", new="NEW")))
-    made.append(_trigger(table, "delete", "AFTER DELETE", _change(shape, number, "'d'", old="OLD")))
+    made.append(_trigger(table, "delete", "AFTER DELETE", *_deleted(shape, number)))
     if shape.key:
         made.append(_trigger(table, "before", "BEFORE INSERT", *_remember(shape)))
         made.append(_trigger(table, "insert", "AFTER INSERT", *_inserted(shape, number)))
     else:
         made.append(_trigger(table, "insert", "AFTER INSERT", _change(shape, number, "'c'", new="NEW")))
     return made
+
+
+def trigger_count(shape: Shape) -> int:
+    """How many triggers the table has."""
+    return sum(statement.startswith("CREATE") for statement in triggers(shape, 0))
 
 
 def snapshot(shape: Shape, number: int) -> str:
@@ -110,6 +115,12 @@ def _remember(shape: Shape) -> tuple[str, str]:
     values = ", ".join((f"'{shape.table}'", *(f't."{name}"' for name in shape.types)))
     remember = f'INSERT INTO mainstem_replaced ({into}) SELECT {values} FROM "{shape.table}" AS t WHERE {same}'
     return f"DELETE FROM mainstem_replaced WHERE name = '{shape.table}'", remember
+
+
+def _deleted(shape: Shape, number: int) -> Sequence[str]:
+    """With PRAGMA recursive_triggers a replaced row is deleted first: then nothing is put aside any more."""
+    deleted = _change(shape, number, "'d'", old="OLD")
+    return (deleted, f"DELETE FROM mainstem_replaced WHERE name = '{shape.table}'")
 
 
 def _inserted(shape: Shape, number: int) -> tuple[str, str]:

@@ -24,7 +24,6 @@ from mainstem.errors import (
     MainstemError,
     ShuttingDown,
     StoreBusy,
-    StoreCorrupt,
     StoreFull,
     StoreUnavailable,
     TryAgain,
@@ -35,7 +34,7 @@ from mainstem.messages import SYSTEM, Command, Origin
 
 _log = structlog.get_logger(__name__)
 
-_OF_THE_STORE = (StoreBusy, StoreFull, StoreUnavailable, StoreCorrupt)
+_OF_THE_STORE = (StoreBusy, StoreFull, StoreUnavailable)
 """Errors that would meet every command of the batch alike."""
 
 

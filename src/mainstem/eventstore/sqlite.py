@@ -118,11 +118,10 @@ class SqliteEventStore:
         """All rows of a state table, in key order."""
         connection = connect(self._path, read_only=True)
         names = quoted(*(column.name for column in table.columns))
+        sql = f"SELECT {names} FROM {quoted(table.name)} ORDER BY {quoted(*table.key)}"
         try:
             with mapped_errors(self._path):
-                for row in connection.execute(
-                    f"SELECT {names} FROM {quoted(table.name)} ORDER BY {quoted(*table.key)}"
-                ):
+                for row in connection.execute(sql):
                     yield table.from_values(row)
         finally:
             connection.close()

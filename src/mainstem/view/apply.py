@@ -47,7 +47,7 @@ class _WorkingRows(Generic[M]):
     def handle(self, message: M) -> None:
         rows = list(self._projection.make(message))
         for row in rows:
-            self._projection.table.values(row)
+            self._projection.table.check(row)
         self._rows.extend(rows)
 
     def write(self, transaction: ViewTransaction) -> None:
@@ -78,7 +78,7 @@ class _WorkingFold(Generic[M]):
             self._load([key])
         row = self._projection.fold(self._known[key], message)
         if row is not None:
-            self._projection.table.values(row)
+            self._projection.table.check(row)
         self._changed[key] = self._known[key] = row
 
     def write(self, transaction: ViewTransaction) -> None:

@@ -15,7 +15,7 @@ import apsw
 import structlog
 from msgspec import Struct
 
-from mainstem.errors import ConfigurationError, InvalidQuery
+from mainstem.errors import CodecError, ConfigurationError, InvalidQuery
 from mainstem.messages import Position
 from mainstem.sqlite import connect, insert_many, mapped_errors, prepare, table_definition, transaction
 from mainstem.table import Table, quoted
@@ -223,7 +223,7 @@ class _Transaction:
     def add(self, table: Table[R], rows: Sequence[R]) -> int:
         """Many to a statement."""
         before = self._connection.total_changes()
-        insert_many(self._connection, quoted(table.name), list(map(table.values, rows)), "DO NOTHING")
+        self._insert(table, rows, "DO NOTHING")
         return self._connection.total_changes() - before
 
     def put(self, table: Table[R], rows: Sequence[R]) -> None:
@@ -232,7 +232,13 @@ class _Transaction:
         changes = ", ".join(f"{quoted(name)} = excluded.{quoted(name)}" for name in others)
         action = f"UPDATE SET {changes}" if changes else "NOTHING"
         conflict = f"({quoted(*table.key)}) DO {action}"
-        insert_many(self._connection, quoted(table.name), list(map(table.values, rows)), conflict)
+        self._insert(table, rows, conflict)
+
+    def _insert(self, table: Table[R], rows: Sequence[R], conflict: str) -> None:
+        try:
+            insert_many(self._connection, quoted(table.name), list(map(table.values, rows)), conflict)
+        except apsw.ConstraintError as error:
+            raise CodecError(f"a row does not fit {table.name}: {error}") from error
 
     def remove(self, table: Table[R], keys: Sequence[tuple[Any, ...]]) -> None:
         """By primary key."""

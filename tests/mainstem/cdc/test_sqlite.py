@@ -154,6 +154,35 @@ def test_replace_upsert_and_ignore_come_out_as_what_they_did(capture: SqliteCapt
     ]
 
 
+def test_replace_is_a_delete_and_a_create_for_a_client_with_recursive_triggers(
+    capture: SqliteCapture, writer: apsw.Connection
+) -> None:
+    writer.execute("PRAGMA recursive_triggers = ON")
+    writer.execute("INSERT INTO item VALUES (1, 'pen', '1.00')")
+    writer.execute("INSERT OR REPLACE INTO item VALUES (1, 'ink', '2.00')")
+    writer.execute("INSERT OR IGNORE INTO item VALUES (1, 'y', '5.00')")
+    writer.execute("DELETE FROM item")
+    assert [op for op, _, _ in _images(capture)] == ["c", "d", "c", "d"]
+
+
+def test_a_row_deleted_after_an_ignored_insert_is_a_delete(capture: SqliteCapture, writer: apsw.Connection) -> None:
+    writer.execute("INSERT INTO item VALUES (1, 'pen', '1.00')")
+    writer.execute("INSERT OR IGNORE INTO item VALUES (1, 'y', '5.00')")
+    writer.execute("DELETE FROM item")
+    assert [op for op, _, _ in _images(capture)] == ["c", "d"]
+
+
+def test_a_table_that_was_dropped_and_made_again_is_captured_again(
+    capture: SqliteCapture, writer: apsw.Connection
+) -> None:
+    writer.execute("INSERT INTO bare VALUES (1, 2)")
+    writer.execute("DROP TABLE bare")
+    writer.execute("CREATE TABLE bare (a, b)")
+    capture.read(0, 10)
+    writer.execute("INSERT INTO bare VALUES (3, 4)")
+    assert _images(capture) == [("c", None, (1, 2)), ("c", None, (3, 4))]
+
+
 def test_a_generated_key_is_not_taken_for_a_replaced_row(capture: SqliteCapture, writer: apsw.Connection) -> None:
     """Before the insert SQLite shows -1 for a key that it is going to generate."""
     writer.execute("INSERT INTO item VALUES (-1, 'minus', '1.00')")

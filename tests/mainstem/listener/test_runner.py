@@ -156,7 +156,7 @@ def test_rows_positions_offsets_and_messages(log: SqliteLog, views: SqliteViews)
     assert runner.status().handled == 3
     assert sum(runner.status().lag.values()) == 0
     assert sum(views.offsets("adder").values()) == 3
-    assert log.committed("adder") == views.offsets("adder")
+    assert sum(log.committed("adder").values()) == 3
 
 
 class Dies(BaseException):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
-from mainstem.errors import ConfigurationError, InvalidQuery
+from mainstem.errors import CodecError, ConfigurationError, InvalidQuery
 from mainstem.messages import Position
 from mainstem.table import Table
 from mainstem.view.port import ViewStore
@@ -76,6 +76,25 @@ class ViewContract(ABC):
         assert sorted(views.scan(LINE), key=lambda row: row.id) == sorted(rows, key=lambda row: row.id)
         assert views.get(LINE, [(1,), (5,)]) == {(1,): rows[0]}
         assert views.count(LINE) == 3
+
+    @pytest.mark.parametrize(
+        "row",
+        [
+            Line(2**63, "a", Decimal(1)),
+            Line(1, "half a pair \ud800", Decimal(1)),
+            Line(1, "a", Decimal("0.001")),
+            Line(1, "a", Decimal("NaN")),
+            Line(1, None, Decimal(1)),  # type: ignore[arg-type]
+        ],
+    )
+    def test_a_row_that_no_table_can_hold_is_the_rows_fault(self, views: ViewStore, row: Line) -> None:
+        """Not the store's: a listener puts the message aside and goes on."""
+        with pytest.raises(CodecError):
+            LINE.check(row)
+        for method in ("add", "put"):
+            with pytest.raises(CodecError), views.transaction() as transaction:
+                getattr(transaction, method)(LINE, [row])
+        assert views.count(LINE) == 0
 
     def test_adding_again_adds_nothing(self, views: ViewStore) -> None:
         """A row is known by its key; what stands stays."""

@@ -1,0 +1,224 @@
+"""The reference names everything that there is, and nothing that there is not."""
+
+import ast
+import importlib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, get_args, get_origin, get_type_hints
+
+import httpx
+import msgspec
+import pytest
+import typer.main
+from tests.docs.pages import DOCS, ROOT, code, name_of, pages, prose, rows_under
+from tests.process import BankProcess, bank_process
+from typer.core import TyperGroup
+
+import mainstem
+from mainstem import cli, errors, messages
+from mainstem.query import problems
+from mainstem.settings import PREFIX, Settings
+from mainstem.sqlite import connect
+
+REFERENCE = DOCS / "reference"
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BankProcess]:
+    folder: Path = tmp_path_factory.mktemp("reference") / "data"
+    with bank_process(folder) as process:
+        yield process
+
+
+@pytest.fixture
+def client(bank: BankProcess) -> Iterator[httpx.Client]:
+    with bank.client() as client:
+        yield client
+
+
+def _only(cell: str) -> str:
+    (found,) = code(cell)
+    return found
+
+
+def _bounds(name: str) -> str | None:
+    """The limits that a setting's type names, as the reference writes them."""
+    hint = get_type_hints(Settings, include_extras=True)[name]
+    if get_origin(hint) is not Annotated:
+        return None
+    (meta,) = (each for each in get_args(hint) if isinstance(each, msgspec.Meta))
+    if meta.pattern is not None:
+        return ", ".join(meta.pattern.strip("^()$").split("|"))
+    return f"{meta.ge} to {meta.le}"
+
+
+def test_every_setting_with_its_default_and_limits() -> None:
+    rows = {_only(name): (_only(default), possible) for name, default, possible, _ in rows_under(_SETTINGS, "Settings")}
+    defaults = Settings()
+    assert list(rows) == [PREFIX + name.upper() for name in Settings.__struct_fields__]
+    for name in Settings.__struct_fields__:
+        default, possible = rows[PREFIX + name.upper()]
+        assert default == str(getattr(defaults, name)), name
+        assert possible == (_bounds(name) or possible), name
+
+
+_SETTINGS = REFERENCE / "settings.md"
+_COMMANDS = REFERENCE / "command-line.md"
+_HTTP = REFERENCE / "http.md"
+
+
+def test_every_command_and_option() -> None:
+    group = typer.main.get_command(cli.app)
+    assert isinstance(group, TyperGroup)
+    text = _COMMANDS.read_text()
+    assert re.findall(r"^## mainstem (\S+)$", text, re.MULTILINE) == list(group.commands)
+    own = {_only(row[0]) for row in rows_under(_COMMANDS, "Command line") if row[0].startswith("`")}
+    assert own == {option for each in group.params for option in each.opts} | {"--help"}
+    for name, command in group.commands.items():
+        section = text.split(f"## mainstem {name}\n")[1].split("\n## ")[0]
+        known = {option for each in command.params for option in each.opts}
+        assert set(re.findall(r"^\| `(--[a-z-]+)` \|", section, re.MULTILINE)) == known, name
+
+
+def _raised(error: type[errors.MainstemError]) -> errors.MainstemError:
+    if error is errors.VersionConflict:
+        return errors.VersionConflict("a-1", 1, 2)
+    if error is errors.Refused:
+        return errors.Refused("the-reason", "the text")
+    return errors.TryAgain("full", 1) if error is errors.TryAgain else error("text")
+
+
+def test_every_error_with_its_parent_and_its_status() -> None:
+    rows = {_only(row[0]): row[1:3] for row in rows_under(REFERENCE / "errors.md", "Errors")}
+    assert set(rows) == set(errors.__all__)
+    for name, (parent, status) in rows.items():
+        error = getattr(errors, name)
+        assert _only(parent) == error.__mro__[1].__name__, name
+        problem = problems.problem_of(_raised(error), {})
+        kind = problem.type.rpartition(":")[2]
+        assert status == ("409 and its reason" if error is errors.Refused else f"{problem.status} `{kind}`"), name
+
+
+def _constants(path: Path, called: str, *, argument: int | str) -> set[str]:
+    """The constant texts that calls of that name have as an argument, by its number or its name."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == called:
+            named = {word.arg: word.value for word in node.keywords}
+            value = named.get(argument) if isinstance(argument, str) else node.args[argument]
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                found.add(value.value)
+    return found
+
+
+def test_every_type_of_problem() -> None:
+    rows = {_only(row[0]): row[1] for row in rows_under(_HTTP, "Problems")}
+    sources = [*(ROOT / "src").rglob("*.py")]
+    own = {name for path in sources for name in _constants(path, "InvalidInput", argument="reason")}
+    known = {name: str(status) for status, name in problems._STATUS.values()}
+    known |= {name: str(status) for status, name in problems._HTTP_TYPES.items()}
+    assert own <= set(known)
+    assert rows == known | {"internal-error": "500", "http-error": "any"}
+
+
+def test_every_reason_of_the_banks_refusals() -> None:
+    rows = {_only(row[0]): int(row[1]) for row in rows_under(_HTTP, "Refusals of the bank")}
+    assert set(rows) == _constants(ROOT / "src/bank/card.py", "Refused", argument=0)
+    source = ast.parse((ROOT / "src/bank/http.py").read_text())
+    (statuses,) = (
+        ast.literal_eval(node.value)
+        for node in source.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "REFUSALS"
+    )
+    assert rows == {reason: statuses.get(reason, 409) for reason in rows}
+
+
+def _routes() -> dict[str, set[str]]:
+    return {_only(row[0]): set(code(row[1])) - {"hour", "day"} for row in rows_under(_HTTP, "Routes")}
+
+
+def test_every_route_with_its_parameters(client: httpx.Client) -> None:
+    document = client.get("/openapi/openapi.json").raise_for_status().json()
+    known = {f"{method.upper()} {path}": o for path, each in document["paths"].items() for method, o in each.items()}
+    routes = _routes()
+    assert set(routes) == set(known)
+    for route, operation in known.items():
+        if route.startswith("GET "):
+            query = {each["name"] for each in operation.get("parameters", ()) if each["in"] == "query"}
+            assert routes[route] == query, route
+
+
+@pytest.mark.parametrize("route", [route for route in _routes() if not route.startswith("GET ")])
+def test_a_body_has_the_fields_that_are_named(client: httpx.Client, route: str) -> None:
+    """All of them fit, with none missing and no other."""
+    method, path = route.replace("{card_id}", "nobody").split()
+    fields = _routes()[route]
+    body = {field: -1 if field in ("amount", "limit") else "nobody" for field in fields}
+
+    def kind(content: Mapping[str, object]) -> str:
+        return str(client.request(method, path, json=content).json()["type"]).rpartition(":")[2]
+
+    assert kind(body) in ("card-unknown", "invalid-amount")
+    for wrong in ({**body, "more": 1}, *({k: v for k, v in body.items() if k != field} for field in fields)):
+        assert kind(wrong) == "invalid-input", wrong
+
+
+def test_every_metric(client: httpx.Client) -> None:
+    client.get("/health/live").raise_for_status()
+    told = re.findall(r"^# TYPE (\S+) (\S+)$", client.get("/metrics").text, re.MULTILINE)
+    known = {name: kind for name, kind in told if not name.endswith("_created")}
+    assert {_only(row[0]): row[1] for row in rows_under(REFERENCE / "metrics.md", "Metrics")} == known
+
+
+def test_every_file_and_table(bank: BankProcess) -> None:
+    page = REFERENCE / "files.md"
+    files = {path.name for path in bank.folder.iterdir() if not path.name.endswith(("-wal", "-shm", ".wal"))}
+    assert {_only(row[0]) for row in rows_under(page, "Files on disk")} == files
+    connection = connect(bank.folder / "events.db", read_only=True)
+    tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    connection.close()
+    assert {_only(row[0]) for row in rows_under(page, "Tables of `events.db`")} == tables - {"sqlite_sequence"}
+
+
+def test_every_public_name() -> None:
+    names = [_only(row[0]) for row in rows_under(REFERENCE / "names.md", "Public names")]
+    assert sorted(names) == sorted(mainstem.__all__)
+
+
+def test_every_message_with_its_fields() -> None:
+    known = {
+        name: list(value.__struct_fields__)
+        for name, value in vars(messages).items()
+        if isinstance(value, type) and issubclass(value, msgspec.Struct) and value is not msgspec.Struct
+    }
+    rows = {_only(row[0]): code(row[1]) for row in rows_under(REFERENCE / "messages.md", "Messages")}
+    assert rows == known
+
+
+def _resolves(name: str) -> bool:
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:length]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[length:]:
+            if not hasattr(found, part):
+                return False
+            found = getattr(found, part)
+        return True
+    return False
+
+
+@pytest.mark.parametrize("page", pages(), ids=name_of)
+def test_names_in_the_text_exist(page: Path) -> None:
+    """Modules and what is in them, settings, and files of the repository, wherever a page names one."""
+    named = code(prose(page))
+    dotted = {text for text in named if re.fullmatch(r"mainstem(\.\w+)+", text) and text != "mainstem.lock"}
+    assert not {text for text in dotted if not _resolves(text)}
+    settings = {PREFIX + name.upper() for name in Settings.__struct_fields__}
+    used = {text for each in named for text in re.findall(r"MAINSTEM_[A-Z_]+", each)} - {"MAINSTEM_", PREFIX}
+    assert used <= settings
+    paths = {text for text in named if re.fullmatch(r"(src|tests|docs)/[\w./-]*", text)}
+    assert not {text for text in paths if not (ROOT / text).exists()}
