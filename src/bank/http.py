@@ -1,10 +1,7 @@
 """The bank over HTTP: the seed's two URLs, the cards, and analytical queries."""
 
-import asyncio
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from decimal import Decimal
-from typing import Annotated, Any, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 import msgspec
@@ -14,34 +11,26 @@ from litestar.params import HeaderParameter, PathParameter, QueryParameter
 from msgspec import Struct
 
 from bank import analytics
-from bank.balance import CARD_BALANCE, CardBalance
 from bank.balance import GROUP as BALANCE_GROUP
 from bank.card import (
     CARD_ID,
     BlockCard,
-    CardCommand,
     ChangeLimit,
     CloseCard,
-    DebitCard,
     OpenCard,
     Repay,
     UnblockCard,
     Withdraw,
 )
 from bank.refusal import GROUP as REFUSAL_GROUP
-from bank.refusal import REFUSAL
+from bank.service import Bank, CardView, RefusalView, StatementLine
 from bank.statement import GROUP as STATEMENT_GROUP
-from bank.statement import MONEY_WITHDRAWAL, iso_time
-from mainstem import Olap, Origin, Refused, position_token, read_position_token
-from mainstem.assembly import Embedded
-from mainstem.query.cursor import cursor_token, read_cursor
-from mainstem.query.freshness import Freshness
-from mainstem.query.input import Body, decimal_of, idempotency_key
-from mainstem.query.openapi import command_operation, money_schema, text_schema
+from mainstem.query.cursor import cursor_token
+from mainstem.query.input import Body, decimal_of
+from mainstem.query.openapi import COMMAND_HEADERS, PAGE_HEADERS, command_operation, money_schema, text_schema
 from mainstem.query.problems import InvalidInput
 from mainstem.query.web import POSITION_HEADER, json_response, problem_responses
 
-R = TypeVar("R")
 _Request = Request[Any, Any, Any]
 
 REFUSALS = {"card-unknown": 404, "invalid-amount": 422, "invalid-card": 422}
@@ -49,39 +38,6 @@ REFUSALS = {"card-unknown": 404, "invalid-amount": 422, "invalid-card": 422}
 
 _TEXT_MAX = 200
 _PAGE_MAX = 1_000
-_READERS = 4
-
-
-class CardView(Struct, frozen=True, rename="camel"):
-    """A card: `balance` is what can still be withdrawn."""
-
-    id: str
-    limit: Decimal
-    used: Decimal
-    balance: Decimal
-    status: str
-    version: int
-
-
-class StatementLine(Struct, frozen=True, rename="camel"):
-    """A line of the mini statement."""
-
-    id: str
-    debit_card_id: str
-    amount: Decimal
-    transaction_date: str
-
-
-class RefusalView(Struct, frozen=True, rename="camel"):
-    """A refused command: why, when, and who asked."""
-
-    id: str
-    card: str
-    command: str
-    reason: str
-    detail: str
-    refused_at: str
-    actor: str
 
 
 class _Withdrawal(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -127,80 +83,6 @@ _REFUSING = problem_responses(400, 404, 409, 413, 415, 422, 503, 504)
 _READING = problem_responses(400, 503)
 
 
-class Bank:
-    """The bank's questions and commands, asked of the running application."""
-
-    def __init__(self, running: Embedded) -> None:
-        self._running = running
-        self._wait_s = running.settings.query_wait_max_ms / 1000
-        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="query")
-        self._freshness: Freshness | None = None
-
-    @property
-    def olap(self) -> Olap:
-        """The analytical store."""
-        olap: Olap = self._running.olap
-        return olap
-
-    async def begin(self) -> None:
-        """Called by the server, in its event loop, before the first request."""
-        self._freshness = Freshness(self._running.views, asyncio.get_running_loop())
-
-    async def end(self) -> None:
-        """Called by the server after the last request."""
-        if self._freshness is not None:
-            self._freshness.close()
-        self._readers.shutdown(wait=False)
-
-    async def command(self, request: _Request, command: CardCommand, status: int, location: str) -> Response[Any]:
-        """Send the command; the answer is the card as it stands after it, with the position to wait for."""
-        host = request.client.host if request.client else "unknown"
-        answer = await self._running.commands.send(
-            command, key=idempotency_key(request), origin=Origin(actor=f"anonymous@{host}")
-        )
-        headers = {POSITION_HEADER: position_token(answer.position), "Location": location}
-        if answer.replayed:
-            headers["Idempotency-Replayed"] = "true"
-        return json_response(_view_of_state(answer.row), status, headers)
-
-    async def read(self, question: Callable[[], R], group: str = "", *tokens: str | None) -> R:
-        """Ask a store, off the event loop, once the group's view has the position that was named (if any)."""
-        token = next((token for token in tokens if token is not None), None)
-        if token is not None and self._freshness is not None:
-            await self._freshness.reached(group, read_position_token(token), self._wait_s)
-        return await asyncio.get_running_loop().run_in_executor(self._readers, question)
-
-    def card(self, card_id: str) -> CardView:
-        """The card in the balance view. Raises Refused for an unknown one."""
-        rows = self._running.views.find(CARD_BALANCE, {"id": card_id}, limit=1)
-        if not rows:
-            raise Refused("card-unknown", f"Card {card_id} does not exist")
-        return _view_of_balance(rows[0])
-
-    def lines(self, card_id: str, limit: int, cursor: str | None) -> list[StatementLine]:
-        """A page of the mini statement, newest first."""
-        after = None if cursor is None else read_cursor(cursor, (str,))
-        rows = self._running.views.find(
-            MONEY_WITHDRAWAL,
-            {"debit_card_id": card_id},
-            order=("id",),
-            descending=True,
-            after=after,
-            limit=limit,
-        )
-        return [StatementLine(r.id, r.debit_card_id, r.amount, iso_time(r.transaction_date_ms)) for r in rows]
-
-    def refusals(self, card_id: str, limit: int, cursor: str | None) -> list[RefusalView]:
-        """A page of refused commands, newest first."""
-        after = None if cursor is None else read_cursor(cursor, (str,))
-        rows = self._running.views.find(
-            REFUSAL, {"card": card_id}, order=("id",), descending=True, after=after, limit=limit
-        )
-        return [
-            RefusalView(r.id, r.card, r.command, r.reason, r.text, iso_time(r.refused_at_ms), r.actor) for r in rows
-        ]
-
-
 def routes(bank: Bank) -> list[BaseRouteHandler]:
     """All of the bank's routes."""
     return [*_withdrawal_routes(bank), *_card_routes(bank), *_state_routes(bank), *_analytics_routes(bank)]
@@ -214,6 +96,7 @@ def _withdrawal_routes(bank: Bank) -> list[BaseRouteHandler]:
         tags=["withdrawals"],
         operation_id="withdraw",
         operation_class=command_operation(debitCard=_CARD_SCHEMA, amount=_AMOUNT_SCHEMA),
+        response_headers=COMMAND_HEADERS,
         responses=_REFUSING,
     )
     async def withdraw(request: _Request) -> Response[CardView]:
@@ -223,7 +106,13 @@ def _withdrawal_routes(bank: Bank) -> list[BaseRouteHandler]:
         command = Withdraw(card=card, amount=decimal_of(content.amount, "amount"))
         return await bank.command(request, command, 201, f"/moneywithdrawals?{urlencode({'debitCardId': card})}")
 
-    @get("/moneywithdrawals", tags=["withdrawals"], operation_id="statement", responses=_READING)
+    @get(
+        "/moneywithdrawals",
+        tags=["withdrawals"],
+        operation_id="statement",
+        response_headers=PAGE_HEADERS,
+        responses=_READING,
+    )
     async def statement(
         card: Annotated[
             str, QueryParameter(name="debitCardId", pattern=rf"^{CARD_ID.pattern}$", description="The card's id")
@@ -248,6 +137,7 @@ def _card_routes(bank: Bank) -> list[BaseRouteHandler]:
         tags=["cards"],
         operation_id="openCard",
         operation_class=command_operation(id=_CARD_SCHEMA, limit=_LIMIT_SCHEMA),
+        response_headers=COMMAND_HEADERS,
         responses=_REFUSING,
     )
     async def open_card(request: _Request) -> Response[CardView]:
@@ -270,6 +160,7 @@ def _card_routes(bank: Bank) -> list[BaseRouteHandler]:
         tags=["cards"],
         operation_id="repay",
         operation_class=command_operation(amount=_AMOUNT_SCHEMA),
+        response_headers=COMMAND_HEADERS,
         responses=_REFUSING,
     )
     async def repay(request: _Request, card_id: CardId) -> Response[CardView]:
@@ -283,6 +174,7 @@ def _card_routes(bank: Bank) -> list[BaseRouteHandler]:
         tags=["cards"],
         operation_id="changeLimit",
         operation_class=command_operation(limit=_LIMIT_SCHEMA),
+        response_headers=COMMAND_HEADERS,
         responses=_REFUSING,
     )
     async def change_limit(request: _Request, card_id: CardId) -> Response[CardView]:
@@ -303,6 +195,7 @@ def _state_routes(bank: Bank) -> list[BaseRouteHandler]:
         operation_id="blockCard",
         status_code=200,
         operation_class=command_operation(reason=_REASON_SCHEMA),
+        response_headers=COMMAND_HEADERS,
         responses=_REFUSING,
     )
     async def block(request: _Request, card_id: CardId) -> Response[CardView]:
@@ -318,6 +211,7 @@ def _state_routes(bank: Bank) -> list[BaseRouteHandler]:
         operation_id="unblockCard",
         status_code=200,
         operation_class=command_operation(),
+        response_headers=COMMAND_HEADERS,
         responses=_REFUSING,
     )
     async def unblock(request: _Request, card_id: CardId) -> Response[CardView]:
@@ -331,6 +225,7 @@ def _state_routes(bank: Bank) -> list[BaseRouteHandler]:
         operation_id="closeCard",
         status_code=200,
         operation_class=command_operation(),
+        response_headers=COMMAND_HEADERS,
         responses=_REFUSING,
     )
     async def close(request: _Request, card_id: CardId) -> Response[CardView]:
@@ -338,7 +233,13 @@ def _state_routes(bank: Bank) -> list[BaseRouteHandler]:
         await nothing.read(request)
         return await bank.command(request, CloseCard(card=card_id), 200, f"/cards/{card_id}")
 
-    @get("/cards/{card_id:str}/refusals", tags=["cards"], operation_id="refusals", responses=_READING)
+    @get(
+        "/cards/{card_id:str}/refusals",
+        tags=["cards"],
+        operation_id="refusals",
+        response_headers=PAGE_HEADERS,
+        responses=_READING,
+    )
     async def refusals(card_id: CardId, limit: Limit = 100, cursor: Cursor = None) -> Response[list[RefusalView]]:
         """The card's refused commands, newest first."""
         rows = await bank.read(lambda: bank.refusals(card_id, limit, cursor), REFUSAL_GROUP)
@@ -384,14 +285,3 @@ def _page(path: str, query: dict[str, str], rows: Sequence[StatementLine | Refus
         following = urlencode({**query, "limit": limit, "cursor": cursor_token([rows[-1].id])})
         headers["Link"] = f'<{path}?{following}>; rel="next"'
     return json_response(rows, headers=headers)
-
-
-def _view_of_state(row: Any) -> CardView:
-    if not isinstance(row, DebitCard):
-        raise TypeError("a command for a card is answered with its state row")
-    balance = row.initial_limit - row.used_limit
-    return CardView(row.id, row.initial_limit, row.used_limit, balance, row.status, row.version)
-
-
-def _view_of_balance(row: CardBalance) -> CardView:
-    return CardView(row.id, row.card_limit, row.used, row.card_limit - row.used, row.status, row.version)

@@ -10,9 +10,10 @@ from bank.analytics import BANKAPP
 from bank.balance import BALANCE
 from bank.card import CARD, OpenCard
 from bank.http import REFUSALS as REFUSAL_STATUS
-from bank.http import Bank, routes
+from bank.http import routes
 from bank.ledgers import LEDGERS
 from bank.refusal import REFUSALS
+from bank.service import Bank
 from bank.statement import STATEMENT, TOPIC
 from mainstem import Application
 from mainstem.assembly import Embedded, embedded

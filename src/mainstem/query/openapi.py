@@ -1,9 +1,13 @@
 """The OpenAPI description of bodies and headers that handlers read themselves."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
+from litestar.datastructures import ResponseHeader
 from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, Parameter, RequestBody, Schema
+from litestar.plugins import OpenAPISchemaPlugin
 
 _KEY = Parameter(
     name="Idempotency-Key",
@@ -12,6 +16,38 @@ _KEY = Parameter(
     description="The same key with the same content gets the same answer; with other content, 422.",
     schema=Schema(type=OpenAPIType.STRING, pattern=r"^[\x21-\x7e]{1,255}$", min_length=1, max_length=255),
 )
+
+
+COMMAND_HEADERS = (
+    ResponseHeader(name="Location", documentation_only=True, description="Where the effect can be read"),
+    ResponseHeader(
+        name="Mainstem-Position", documentation_only=True, description="The position that a query can wait for"
+    ),
+    ResponseHeader(
+        name="Idempotency-Replayed",
+        documentation_only=True,
+        description="true for a repeated answer",
+    ),
+)
+"""The headers on the answer of a command."""
+
+PAGE_HEADERS = (
+    ResponseHeader(name="Link", documentation_only=True, description="The next page, rel=next; absent on the last"),
+)
+"""The headers on a page of rows."""
+
+
+class DecimalSchemaPlugin(OpenAPISchemaPlugin):
+    """Decimals are JSON numbers, written with all their digits."""
+
+    @staticmethod
+    def is_plugin_supported_type(value: Any) -> bool:
+        """Decimals only."""
+        return value is Decimal
+
+    def to_openapi_schema(self, field_definition: Any, schema_creator: Any) -> Schema:  # noqa: ARG002 - the plugin's form
+        """A number."""
+        return Schema(type=OpenAPIType.NUMBER)
 
 
 def command_operation(**fields: Schema) -> type[Operation]:
@@ -27,6 +63,7 @@ def _operation(fields: Mapping[str, Schema]) -> type[Operation]:
         additional_properties=False,
     )
 
+    @dataclass
     class CommandOperation(Operation):
         def __post_init__(self) -> None:
             self.request_body = RequestBody({"application/json": OpenAPIMediaType(schema=schema)}, required=True)

@@ -7,15 +7,16 @@ from typing import Any
 
 import msgspec
 from litestar import Litestar, MediaType, Response, Router, get
-from litestar.config.app import AppConfig
 from litestar.openapi import OpenAPIConfig, ResponseSpec
-from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
+from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import License
 from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 
 from mainstem.query import metrics as metrics_
 from mainstem.query.metrics import Metrics
+from mainstem.query.openapi import DecimalSchemaPlugin
+from mainstem.query.openapi_page import PageRenderPlugin
 from mainstem.query.problems import MEDIA_TYPE, Problem, exception_handlers
 
 _JSON = msgspec.json.Encoder(decimal_format="number")
@@ -88,24 +89,21 @@ def web_application(
 ) -> Litestar:
     """The whole application. `refusals` gives the HTTP status of refusals by their reason (409 unless named)."""
 
-    def limits(config: AppConfig) -> AppConfig:
-        config.request_max_body_size = body_max_bytes
-        return config
-
     openapi = OpenAPIConfig(
         title=about.title,
         version=about.version,
         description=about.description,
         license=License(name="Apache-2.0", identifier="Apache-2.0"),
         path="/openapi",
-        render_plugins=[SwaggerRenderPlugin(), JsonRenderPlugin(path="/openapi.json")],
+        render_plugins=[PageRenderPlugin(), JsonRenderPlugin(path="/openapi.json")],
         use_handler_docstrings=True,
     )
     return Litestar(
         [*routes, _operations(operations)],
         exception_handlers=exception_handlers(refusals),
         openapi_config=openapi,
-        on_app_init=[limits],
+        plugins=[DecimalSchemaPlugin()],
+        request_max_body_size=body_max_bytes,
         on_startup=list(on_startup),
         on_shutdown=list(on_shutdown),
         logging_config=None,

@@ -1,0 +1,273 @@
+"""Bad input to a real process: each a clear 4xx problem that changes nothing, never a 500, and the bank goes on."""
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from tests.process import BankProcess, bank_process
+
+CARD = "123456789"
+_JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BankProcess]:
+    folder: Path = tmp_path_factory.mktemp("bad-input")
+    with bank_process(folder / "data") as process:
+        with process.client() as client:
+            post(client, "/cards", {"id": "blocked", "limit": 100}).raise_for_status()
+            post(client, "/cards/blocked/block", {"reason": "lost"}).raise_for_status()
+            post(client, "/cards", {"id": "closed", "limit": 100}).raise_for_status()
+            post(client, "/cards/closed/close", {}).raise_for_status()
+        yield process
+        assert "fault in the program" not in process.text()
+
+
+@pytest.fixture
+def client(bank: BankProcess) -> Iterator[httpx.Client]:
+    with bank.client() as client:
+        yield client
+
+
+def post(client: httpx.Client, path: str, content: Any) -> httpx.Response:
+    return client.post(path, json=content)
+
+
+def state(client: httpx.Client) -> tuple[Any, ...]:
+    """All that a withdrawal or another command could have changed."""
+    cards = tuple(client.get(f"/cards/{card}").json() for card in (CARD, "blocked", "closed"))
+    return (*cards, client.get("/moneywithdrawals", params={"debitCardId": CARD}).json())
+
+
+def problem(answer: httpx.Response) -> str:
+    """The problem's type; the answer is one in RFC 9457's form."""
+    assert answer.headers["content-type"] == "application/problem+json"
+    content = answer.json()
+    assert content["status"] == answer.status_code
+    assert content["title"]
+    assert content["detail"]
+    name = content["type"]
+    assert name.startswith("urn:mainstem:problem:")
+    return str(name).removeprefix("urn:mainstem:problem:")
+
+
+def body(amount: str, card: str = CARD) -> bytes:
+    return f'{{"debitCard":"{card}","amount":{amount}}}'.encode()
+
+
+_BODIES: list[tuple[str, bytes, int, str]] = [
+    ("zero", body("0"), 422, "invalid-amount"),
+    ("zero with places", body("0.00"), 422, "invalid-amount"),
+    ("negative zero", body("-0.0"), 422, "invalid-amount"),
+    ("negative", body("-5"), 422, "invalid-amount"),
+    ("three decimals", body("1.005"), 422, "invalid-amount"),
+    ("three decimals by exponent", body("1005e-3"), 422, "invalid-amount"),
+    ("tiny", body("1e-400"), 422, "invalid-amount"),
+    ("huge", body("1e400"), 422, "invalid-amount"),
+    ("huger", body("1e999999999999"), 422, "invalid-amount"),
+    ("many digits", body("1" * 1_000), 422, "invalid-input"),
+    ("NaN", body("NaN"), 400, "malformed-request"),
+    ("infinity", body("Infinity"), 400, "malformed-request"),
+    ("hexadecimal", body("0x10"), 400, "malformed-request"),
+    ("leading zero", body("010"), 400, "malformed-request"),
+    ("a string", body('"10.00"'), 422, "invalid-input"),
+    ("null", body("null"), 422, "invalid-input"),
+    ("true", body("true"), 422, "invalid-input"),
+    ("a list", body("[10]"), 422, "invalid-input"),
+    ("an object", body('{"value":10}'), 422, "invalid-input"),
+    ("amount missing", b'{"debitCard":"123456789"}', 422, "invalid-input"),
+    ("card missing", b'{"amount":10}', 422, "invalid-input"),
+    ("card null", b'{"debitCard":null,"amount":10}', 422, "invalid-input"),
+    ("card a number", b'{"debitCard":123456789,"amount":10}', 422, "invalid-input"),
+    ("card empty", body("10", ""), 422, "invalid-input"),
+    ("card with a blank", body("10", "123 456"), 422, "invalid-input"),
+    ("card with NUL", body("10", "123\\u0000"), 422, "invalid-input"),
+    ("card in odd Unicode", body("10", "１２３\\u202e\\ud83d\\udcb6"), 422, "invalid-input"),
+    ("half a surrogate pair", body("10", "\\ud83d"), 400, "malformed-request"),
+    ("card too long", body("10", "1" * 37), 422, "invalid-input"),
+    ("a path as a card", body("10", "../../etc/passwd"), 422, "invalid-input"),
+    ("SQL as a card", body("10", "' OR 1=1 --"), 422, "invalid-input"),
+    ("a field too many", b'{"debitCard":"123456789","amount":10,"limit":5}', 422, "invalid-input"),
+    ("over the limit", body("10000.01"), 409, "insufficient-balance"),
+    ("an unknown card", body("10", "unheard-of"), 404, "card-unknown"),
+    ("a blocked card", body("10", "blocked"), 409, "card-blocked"),
+    ("a closed card", body("10", "closed"), 409, "card-closed"),
+    ("nothing", b"", 400, "malformed-request"),
+    ("cut off", b'{"debitCard":"123456789","amo', 400, "malformed-request"),
+    ("two objects", body("10") + body("10"), 400, "malformed-request"),
+    ("a trailing comma", b'{"debitCard":"123456789","amount":10,}', 400, "malformed-request"),
+    ("a list of objects", b"[" + body("10") + b"]", 422, "invalid-input"),
+    ("no UTF-8", b'{"debitCard":"\xff\xfe","amount":10}', 400, "malformed-request"),
+    ("UTF-16", body("10").decode().encode("utf-16"), 400, "malformed-request"),
+    ("NUL", b"\0" * 100, 400, "malformed-request"),
+    ("deeply nested", b'{"debitCard":' + b"[" * 30_000, 422, "invalid-input"),
+    ("deeply nested amount", b'{"debitCard":"1","amount":' + b"[" * 30_000, 400, "malformed-request"),
+    ("too large", b'{"debitCard":"' + b"1" * 70_000 + b'","amount":10}', 413, "body-too-large"),
+]
+
+
+@pytest.mark.parametrize(("content", "status", "name"), [each[1:] for each in _BODIES], ids=[e[0] for e in _BODIES])
+def test_a_bad_withdrawal(client: httpx.Client, content: bytes, status: int, name: str) -> None:
+    before = state(client)
+    answer = client.post("/moneywithdrawals", content=content, headers=_JSON)
+    assert (answer.status_code, problem(answer)) == (status, name), answer.text
+    assert state(client) == before
+
+
+@pytest.mark.parametrize(
+    "content_type", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"]
+)
+def test_another_content_type(client: httpx.Client, content_type: str | None) -> None:
+    before = state(client)
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    answer = client.post("/moneywithdrawals", content=body("10"), headers=headers)
+    assert (answer.status_code, problem(answer)) == (415, "unsupported-media-type")
+    assert state(client) == before
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "content", "status", "name"),
+    [
+        ("POST", "/cards", {"id": CARD, "limit": 5}, 409, "card-exists"),
+        ("POST", "/cards", {"id": "new", "limit": -1}, 422, "invalid-amount"),
+        ("POST", "/cards", {"id": "né", "limit": 1}, 422, "invalid-input"),
+        ("POST", f"/cards/{CARD}/repayments", {"amount": 1}, 409, "repayment-too-large"),
+        ("POST", "/cards/unheard-of/repayments", {"amount": 1}, 404, "card-unknown"),
+        ("PUT", f"/cards/{CARD}/limit", {"limit": "5"}, 422, "invalid-input"),
+        ("POST", f"/cards/{CARD}/block", {"reason": ""}, 422, "invalid-input"),
+        ("POST", f"/cards/{CARD}/block", {"reason": "a\u0000b"}, 422, "invalid-input"),
+        ("POST", f"/cards/{CARD}/block", {"reason": "x" * 201}, 422, "invalid-input"),
+        ("POST", "/cards/closed/unblock", {}, 409, "card-closed"),
+        ("POST", "/cards/closed/close", {}, 409, "card-closed"),
+    ],
+)
+def test_other_bad_commands(client: httpx.Client, method: str, path: str, content: Any, status: int, name: str) -> None:
+    before = state(client)
+    answer = client.request(method, path, json=content)
+    assert (answer.status_code, problem(answer)) == (status, name), answer.text
+    assert state(client) == before
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/moneywithdrawals", 400),
+        ("/moneywithdrawals?debitCardId=", 400),
+        ("/moneywithdrawals?debitCardId=%00", 400),
+        ("/moneywithdrawals?debitCardId=%F0%9F%92%B6", 400),
+        ("/moneywithdrawals?debitCardId=%ff%fe", 400),
+        (f"/moneywithdrawals?debitCardId={CARD}&limit=0", 400),
+        (f"/moneywithdrawals?debitCardId={CARD}&limit=1001", 400),
+        (f"/moneywithdrawals?debitCardId={CARD}&limit=many", 400),
+        (f"/moneywithdrawals?debitCardId={CARD}&cursor=nonsense", 400),
+        (f"/moneywithdrawals?debitCardId={CARD}&cursor={'A' * 5000}", 400),
+        (f"/moneywithdrawals?debitCardId={CARD}&position=nonsense", 400),
+        (f"/moneywithdrawals?debitCardId={CARD}&position=", 400),
+        ("/cards/unheard-of", 404),
+        ("/cards/%00", 400),
+        ("/cards/%2e%2e%2fetc", 404),
+        ("/analytics/spending?grain=minute", 400),
+        ("/analytics/cards?limit=-1", 400),
+        ("/analytics/cards?debitCardId=%27", 400),
+        ("/nowhere", 404),
+        ("/%00", 404),
+    ],
+)
+def test_a_bad_question(client: httpx.Client, path: str, status: int) -> None:
+    answer = client.get(path)
+    assert answer.status_code == status, answer.text
+    problem(answer)
+
+
+def test_another_method(client: httpx.Client) -> None:
+    answer = client.request("DELETE", f"/cards/{CARD}")
+    assert (answer.status_code, problem(answer)) == (405, "method-not-allowed")
+    assert "GET" in answer.headers["allow"]
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 256, "schlüssel"])
+def test_a_bad_idempotency_key(client: httpx.Client, key: str) -> None:
+    before = state(client)
+    headers = [(b"Content-Type", b"application/json"), (b"Idempotency-Key", key.encode())]
+    answer = client.post("/moneywithdrawals", content=body("10"), headers=headers)
+    assert (answer.status_code, problem(answer)) == (400, "malformed-request")
+    assert state(client) == before
+
+
+def _raw(bank: BankProcess, sent: bytes, more: bytes = b"", times: int = 0) -> bytes:
+    """What the server answers to bytes that no client library would send."""
+    place = urlsplit(bank.url)
+    assert place.hostname is not None
+    found = b""
+    with socket.create_connection((place.hostname, place.port or 0), timeout=10) as connection:
+        try:
+            connection.sendall(sent)
+            for _ in range(times):
+                connection.sendall(more)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # the server has had enough, and has answered
+        try:
+            while part := connection.recv(65_536):
+                found += part
+                if b"\r\n\r\n" in found:
+                    break
+        except ConnectionResetError:
+            pass
+    return found
+
+
+def test_an_id_of_ten_megabytes(bank: BankProcess, client: httpx.Client) -> None:
+    """In the body, in the query and in the path."""
+    before = state(client)
+    answer = client.post("/moneywithdrawals", content=body("1", "1" * 10_000_000), headers=_JSON)
+    assert (answer.status_code, problem(answer)) == (413, "body-too-large")
+    for start in (b"GET /moneywithdrawals?debitCardId=", b"GET /cards/"):
+        found = _raw(bank, start, b"1" * 100_000, times=100)
+        assert found == b"" or found.split()[1][:1] == b"4", found[:200]
+    assert state(client) == before
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"NONSENSE\r\n\r\n",
+        b"GET / HTTP/9.9\r\nHost: x\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 200,
+        b"POST /moneywithdrawals HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
+        b"POST /moneywithdrawals HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef",
+        b"POST /moneywithdrawals HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"GET /\0 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX-Large: " + b"a" * 1_000_000 + b"\r\n\r\n",
+    ],
+)
+def test_what_is_no_http(bank: BankProcess, client: httpx.Client, sent: bytes) -> None:
+    before = state(client)
+    found = _raw(bank, sent)
+    assert found == b"" or found.split()[1][:1] == b"4", found[:200]
+    assert state(client) == before
+
+
+def test_a_client_that_goes_away_in_the_middle(bank: BankProcess, client: httpx.Client) -> None:
+    before = state(client)
+    place = urlsplit(bank.url)
+    head = (
+        b"POST /moneywithdrawals HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n"
+    )
+    for _ in range(20):
+        with socket.create_connection((place.hostname or "", place.port or 0), timeout=10) as connection:
+            connection.sendall(head + body("10"))
+    assert state(client) == before
+
+
+def test_a_number_keeps_every_digit(client: httpx.Client) -> None:
+    """No float ever touches it."""
+    client.post("/cards", content=b'{"id":"exact","limit":9999999999999999.99}', headers=_JSON).raise_for_status()
+    answer = client.post("/moneywithdrawals", content=body("9999999999999999.98", "exact"), headers=_JSON)
+    assert answer.status_code == 201
+    assert '"balance":0.01' in answer.text
+    assert json.loads(answer.text, parse_float=str)["used"] == "9999999999999999.98"
