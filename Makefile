@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench format lock clean
+.PHONY: help run test lint bench docs format lock clean
 
 help: ## Show what there is to make.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -23,6 +23,9 @@ lint: $(VENV)/dev.stamp ## Check style, types and the import arrows.
 
 bench: $(VENV)/dev.stamp .bench/stamp ## Measure, each figure beside a peer or a limit; takes about five minutes.
 	$(BIN)/python benchmarks/all.py
+
+docs: $(VENV)/dev.stamp ## Build the documentation into build/docs.
+	$(BIN)/sphinx-build -W -q -b html docs build/docs
 
 format: $(VENV)/dev.stamp ## Bring all code into its form.
 	$(BIN)/ruff check --fix .

@@ -79,12 +79,14 @@ def check_been_there(ranges: Mapping[int, Range], done: Mapping[Place, int], bin
 
 
 class Hop(Struct, frozen=True, rename="camel"):
-    """One stage behind the command side: by how many messages it is behind, and its trouble, if it has any."""
+    """One stage behind the command side: by how many messages it is behind, its trouble, if it has any, and how many
+    keys are parked behind a dead letter."""
 
     name: str
     state: str
     lag: int
     trouble: str | None = None
+    parked: int = 0
 
 
 class Status(Struct, frozen=True):
@@ -195,7 +197,10 @@ class Embedded:
         found = [Hop("relay", relay.state, relay.lag, relay.reason)]
         for group, runner in self.listeners.items():
             listener = runner.status()
-            found.append(Hop(group, listener.state, sum(listener.lag.values()), listener.reason))
+            trouble = listener.reason
+            if trouble is None and listener.parked:
+                trouble = f"{listener.parked} keys wait behind dead letters in {runner.binding.dead_letter_topic}"
+            found.append(Hop(group, listener.state, sum(listener.lag.values()), trouble, listener.parked))
         for name, ingestion in self.ingestions.items():
             olap = ingestion.status
             state = "running" if olap.state == "idle" else olap.state

@@ -1,4 +1,4 @@
-"""The command line: run an application, look at it, hold its accounts against each other, handle its dead letters."""
+"""The command line: run an application, look at it, hold its accounts against each other."""
 
 import importlib
 import os

@@ -152,6 +152,8 @@ class Runner:
             outcome = self._batches.carefully(records, self._parked, self._stop.wait)
             self._commit(outcome, offsets)
         self._offsets.update(offsets)
+        for key, reason in outcome.parked.items():
+            _log.warning("a dead letter parks its key", group=self.binding.group, key=key[:200], cause=reason)
         self._parked.update(outcome.parked)
         figures = self._figures
         self._figures = replace(figures, handled=figures.handled + len(records), dead=figures.dead + outcome.dead)

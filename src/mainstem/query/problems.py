@@ -77,6 +77,8 @@ def exception_handlers(refusals: Mapping[str, int]) -> dict[Any, Handler]:
     def http(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
         name = _HTTP_TYPES.get(error.status_code, "http-error")
         headers = {k: v for k, v in (error.headers or {}).items() if k.lower() in ("allow", "retry-after")}
+        if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            headers["Connection"] = "close"  # the rest of the body is not read, so nothing can follow it
         return response(_problem(error.status_code, name, str(error.detail)), headers)
 
     def unknown(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
