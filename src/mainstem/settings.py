@@ -87,4 +87,4 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 def _decode(kind: type, value: object) -> object:
     if kind is Path and isinstance(value, str) and value:
         return Path(value)
-    raise msgspec.ValidationError(f"{value!r} is no {kind.__name__}")
+    raise ValueError(f"{value!r} is no {kind.__name__}")  # the decoder adds the setting's name

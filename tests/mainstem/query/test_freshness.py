@@ -1,0 +1,63 @@
+"""A query waits until the view has what its client wrote, and no longer than it may."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mainstem.errors import InvalidQuery, NotYetThere
+from mainstem.messages import Position
+from mainstem.query.cursor import cursor_token, read_cursor
+from mainstem.query.freshness import Freshness
+from mainstem.view.sqlite import SqliteViews
+
+
+@pytest.fixture
+def views(tmp_path: Path) -> Iterator[SqliteViews]:
+    views = SqliteViews(tmp_path / "views.db")
+    yield views
+    views.close()
+
+
+def _reach(views: SqliteViews, version: int) -> None:
+    with views.transaction() as transaction:
+        transaction.save("g", {}, [Position("k", version)])
+
+
+def test_waiting_ends_with_the_commit(views: SqliteViews) -> None:
+    async def story() -> None:
+        freshness = Freshness(views, asyncio.get_running_loop())
+        waiting = [asyncio.ensure_future(freshness.reached("g", Position("k", 3), 10)) for _ in range(5)]
+        for version in (1, 2):
+            await asyncio.to_thread(_reach, views, version)
+        assert not any(each.done() for each in waiting)
+        await asyncio.to_thread(_reach, views, 3)
+        await asyncio.wait_for(asyncio.gather(*waiting), 5)
+        await freshness.reached("g", Position("k", 2), 0)
+        freshness.close()
+
+    asyncio.run(story())
+
+
+def test_waiting_has_an_end(views: SqliteViews) -> None:
+    async def story() -> None:
+        freshness = Freshness(views, asyncio.get_running_loop())
+        with pytest.raises(NotYetThere, match=r"0\.05 s"):
+            await freshness.reached("g", Position("k", 1), 0.05)
+        freshness.close()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("values", [["a"], ["ä€", 5], [2**60]])
+def test_a_cursor_round_trips(values: list[str | int]) -> None:
+    assert read_cursor(cursor_token(values), [type(value) for value in values]) == values
+
+
+@pytest.mark.parametrize(
+    "token", ["", "x", "W10", "WzEuNV0", "é", "A" * 2_000, cursor_token(["a", "b"]), cursor_token([1])]
+)
+def test_a_cursor_that_nobody_gave_out(token: str) -> None:
+    with pytest.raises(InvalidQuery):
+        read_cursor(token, [str])

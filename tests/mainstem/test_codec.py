@@ -1,0 +1,88 @@
+"""Bytes to messages and back, and what is not a message."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mainstem.codec import Decoder, encode, event_payloads, position_token, read_position_token, recorded_events
+from mainstem.errors import CodecError, ConfigurationError, InvalidQuery
+from mainstem.messages import Event, Position, Recorded
+
+
+class Opened(Event, frozen=True):
+    limit: int
+
+
+class Closed(Event, frozen=True):
+    pass
+
+
+class OpenedAgain(Event, frozen=True, tag="Opened"):
+    pass
+
+
+_HOSTILE = (b"", b"1,2", b"]", b"[", b"null", b"{}", b'{"type":"Opened"}', b"\xff", b" , ", b'"', b"[" * 5_000)
+_EVENTS: list[type[Event]] = [Opened, Closed]
+_DECODER = event_payloads(_EVENTS)
+_ITEMS = st.one_of(st.sampled_from(_HOSTILE), st.integers().map(lambda n: encode(Opened(limit=n))), st.binary())
+
+
+def _outcome(decode: Any, data: Any) -> Any:
+    try:
+        return decode(data)
+    except CodecError:
+        return CodecError
+
+
+@given(
+    st.lists(st.one_of(st.sampled_from(_HOSTILE), st.integers().map(lambda n: encode(Opened(limit=n))), st.binary()))
+)
+def test_a_batch_is_decoded_as_each_of_it_alone(items: list[bytes]) -> None:
+    alone = [_outcome(_DECODER.one, item) for item in items]
+    together = _outcome(_DECODER.many, items)
+    assert together == (CodecError if CodecError in alone else alone)
+
+
+@pytest.mark.parametrize("data", _HOSTILE)
+def test_what_is_no_message(data: bytes) -> None:
+    with pytest.raises(CodecError):
+        _DECODER.one(data)
+    with pytest.raises(CodecError):
+        _DECODER.many([encode(Closed()), data, encode(Closed())])
+
+
+def test_events_are_told_apart_by_their_names() -> None:
+    assert _DECODER.many([encode(Closed()), encode(Opened(limit=5))]) == [Closed(), Opened(limit=5)]
+    same: list[type[Event]] = [Opened, OpenedAgain]
+    with pytest.raises(ConfigurationError, match="share a name"):
+        event_payloads(same)
+
+
+def test_a_recorded_event_round_trips() -> None:
+    recorded = Recorded(
+        stream="card-7-a", version=3, occurred_at_ms=1, recorded_at_ms=2, actor="teller", payload=Opened(limit=5)
+    )
+    found = recorded_events(_EVENTS).one(encode(recorded))
+    assert found == recorded
+    assert found.aggregate_id == "7-a"
+
+
+@given(key=st.text(), version=st.integers(0, 2**63 - 1))
+def test_a_position_token_round_trips(key: str, version: int) -> None:
+    token = position_token(Position(key, version))
+    assert token.replace("-", "").replace("_", "").isalnum()
+    if len(token) <= 1024:
+        assert read_position_token(token) == Position(key, version)
+
+
+@pytest.mark.parametrize("token", ["", "x", "nonsense", "=", "W10", "WyJhIl0", "WzEsMl0", "é", "A" * 5_000, "\0"])
+def test_a_token_that_nobody_gave_out(token: str) -> None:
+    with pytest.raises(InvalidQuery):
+        read_position_token(token)
+
+
+def test_a_decoder_of_any_type() -> None:
+    decoder: Decoder[list[int]] = Decoder(list[int])
+    assert decoder.many([b"[1]", b"[2,3]"]) == [[1], [2, 3]]
