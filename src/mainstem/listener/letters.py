@@ -12,6 +12,9 @@ FAILED = "failed"
 BEHIND = "behind"
 """An earlier record of its key could not: this one waits behind it, so that the key's order is kept."""
 
+DROPPED = "dropped"
+"""Somebody has dropped the key's letters before this one."""
+
 _TRACEBACK_MAX = 8_192
 _TEXT_MAX = 1_024
 
@@ -37,6 +40,20 @@ def dead_letter(binding: Binding[object], record: Record, reason: str, cause: Ba
         timestamp_ms=record.timestamp_ms,
         identity=f"{record.topic}:{record.partition}:{record.offset}",
         headers=record.headers + own,
+    )
+
+
+def dropped(binding: Binding[object], last: Record, why: str) -> NewRecord:
+    """The record that says that a key's dead letters up to `last` were dropped, and why."""
+    about = {"reason": DROPPED, "group": binding.group, "cause": why[:_TEXT_MAX], "topic": binding.dead_letter_topic}
+    about |= {"partition": str(last.partition), "offset": str(last.offset)}
+    return NewRecord(
+        topic=binding.dead_letter_topic,
+        key=last.key,
+        value=None,
+        timestamp_ms=last.timestamp_ms,
+        identity=f"dropped:{last.partition}:{last.offset}",
+        headers=tuple((f"dead-letter-{name}", value.encode(errors="replace")) for name, value in about.items()),
     )
 
 

@@ -12,7 +12,7 @@ The steps of a batch, and why its effect is exactly once under a crash between a
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,9 +22,10 @@ from msgspec import Struct
 from mainstem.errors import CodecError, MainstemError
 from mainstem.listener.batch import Batches, Interrupted, Outcome
 from mainstem.listener.binding import Binding
+from mainstem.listener.dead_letters import DeadLetter, DeadLetters
 from mainstem.log.port import Consumer, Log, Place, Topic
 from mainstem.messages import Record
-from mainstem.view.port import ViewStore
+from mainstem.view.port import ViewStore, ViewTransaction
 
 _log = structlog.get_logger(__name__)
 
@@ -61,6 +62,8 @@ class Runner:
         self._log = log
         self._views = views
         self._batches = Batches(binding, views)
+        self._letters = DeadLetters(binding, log, views)
+        self._between = threading.Lock()
         self._consumer: Consumer | None = None
         self._offsets: dict[Place, int] = {}
         self._told: dict[Place, int] = {}
@@ -110,6 +113,25 @@ class Runner:
             raise
         return len(records)
 
+    def dead_letters(self, key: str | None = None, limit: int = 100) -> list[DeadLetter]:
+        """The records that wait, of one key or of all."""
+        return self._letters.of(key, limit)
+
+    def retry(self, key: str) -> int:
+        """Handle a parked key's letters anew, from any thread, between two batches; how many. Raises ListenerError."""
+        return self._ask(lambda: self._letters.retry(key, self._stop.wait, self._write), key)
+
+    def drop(self, key: str, why: str) -> int:
+        """Leave a parked key's letters for good, with the reason on record; how many. Raises ListenerError."""
+        return self._ask(lambda: self._letters.drop(key, why), key)
+
+    def _ask(self, work: Callable[[], int], key: str) -> int:
+        with self._between:
+            done = work()
+            self._parked.discard(key)
+        _log.info("dead letters are done with", group=self.binding.group, key=key[:200], letters=done)
+        return done
+
     def pause(self) -> None:
         """Begin no further batch."""
         self._resumed.clear()
@@ -144,6 +166,10 @@ class Runner:
         return consumer
 
     def _do(self, records: Sequence[Record]) -> None:
+        with self._between:
+            self._handle(records)
+
+    def _handle(self, records: Sequence[Record]) -> None:
         offsets = {(record.topic, record.partition): record.offset + 1 for record in records}
         outcome = self._batches.handle(records, self._parked, self._stop.wait)
         try:
@@ -173,11 +199,15 @@ class Runner:
         if outcome.outgoing:
             self._log.append(outcome.outgoing)
         with self._views.transaction() as transaction:
-            if outcome.working is not None:
-                outcome.working.write(transaction)
-            if outcome.parked:
-                transaction.park(self.binding.group, outcome.parked)
-            transaction.save(self.binding.group, offsets, outcome.positions)
+            self._write(outcome, transaction)
+            transaction.save(self.binding.group, offsets)
+
+    def _write(self, outcome: Outcome, transaction: ViewTransaction) -> None:
+        if outcome.working is not None:
+            outcome.working.write(transaction)
+        if outcome.parked:
+            transaction.park(self.binding.group, outcome.parked)
+        transaction.save(self.binding.group, {}, outcome.positions)
 
     def _leave(self) -> None:
         consumer, self._consumer = self._consumer, None
