@@ -182,8 +182,9 @@ class _Transaction:
             stands = int(rows[0][0])
         if stands != expected:
             raise VersionConflict(stream, expected, stands)
+        recorded_at_ms = max(self._now_ms, occurred_at_ms)  # the transaction began before its events occurred
         for version, event in enumerate(events, expected + 1):
-            values = (stream, version, event.type, event.payload.decode(), occurred_at_ms, self._now_ms)
+            values = (stream, version, event.type, event.payload.decode(), occurred_at_ms, recorded_at_ms)
             self._events.append((*values, origin.actor, origin.correlation_id))
         self._versions[stream] = expected + len(events)
 

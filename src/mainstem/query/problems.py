@@ -72,7 +72,8 @@ def exception_handlers(refusals: Mapping[str, int]) -> dict[Any, Handler]:
     """Handlers for every exception; `refusals` gives a refusal's reason a status other than 409."""
 
     def known(_: Request[Any, Any, Any], error: errors.MainstemError) -> Response[bytes]:
-        return response(problem_of(error, refusals), _retry_after(error))
+        problem = problem_of(error, refusals)
+        return response(problem, _retry_after(error) if problem.status == HTTPStatus.SERVICE_UNAVAILABLE else {})
 
     def http(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
         name = _HTTP_TYPES.get(error.status_code, "http-error")
@@ -114,6 +115,4 @@ def _problem(status: int, name: str, detail: str, field: str | None = None) -> P
 def _retry_after(error: errors.MainstemError) -> dict[str, str]:
     if isinstance(error, errors.TryAgain):
         return {"Retry-After": str(error.retry_after_s)}
-    if isinstance(error, errors.StoreError | errors.ShuttingDown | errors.NotYetThere | errors.LogError):
-        return {"Retry-After": "1"}
-    return {}
+    return {"Retry-After": "1"}

@@ -54,6 +54,12 @@ class EventStoreContract(ABC):
         with store.transaction() as transaction:
             transaction.append(stream, expected, [event(n) for n in numbers], occurred_at_ms=500, origin=ORIGIN)
 
+    def test_nothing_is_recorded_before_it_occurred(self, store: EventStore) -> None:
+        """A transaction's clock is read once, at its beginning."""
+        with store.transaction() as transaction:
+            transaction.append("a-1", 0, [event(1)], occurred_at_ms=5_000, origin=ORIGIN)
+        assert store.read("a-1")[0].recorded_at_ms == 5_000
+
     def test_events_come_back_as_they_were_appended(self, store: EventStore) -> None:
         """With their versions, times and origin."""
         self.append(store, "a-1", 0, 1, 2)

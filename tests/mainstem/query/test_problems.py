@@ -1,0 +1,46 @@
+"""Every error of mainstem's as a problem: its status, its stable type, and when to try again."""
+
+import msgspec
+import pytest
+
+from mainstem import errors
+from mainstem.query.problems import InvalidInput, Problem, exception_handlers, problem_of
+
+_REFUSALS = {"card-unknown": 404}
+_CASES: list[tuple[errors.MainstemError, int, str, str | None]] = [
+    (errors.Refused("card-unknown", "no such card"), 404, "card-unknown", None),
+    (errors.Refused("card-blocked", "blocked"), 409, "card-blocked", None),
+    (errors.InvalidCommand("no"), 422, "invalid-command", None),
+    (errors.IdempotencyConflict("other content"), 422, "idempotency-key-reused", None),
+    (errors.TryAgain("full", 7), 503, "try-again", "7"),
+    (errors.AnswerTimeout("late"), 504, "answer-timeout", None),
+    (errors.ShuttingDown("stopping"), 503, "shutting-down", "1"),
+    (errors.VersionConflict("a-1", 1, 2), 409, "version-conflict", None),
+    (errors.StateDrift("drift"), 409, "state-drift", None),
+    (errors.StoreFull("no space left"), 503, "store-unavailable", "1"),
+    (errors.StoreCorrupt("damaged"), 503, "store-unavailable", "1"),
+    (errors.UnknownTopic("x"), 503, "log-unavailable", "1"),
+    (errors.InvalidQuery("x"), 400, "invalid-query", None),
+    (errors.NotYetThere("x"), 503, "not-yet-there", "1"),
+    (errors.CodecError("x"), 500, "internal-error", None),
+    (InvalidInput("amount", "amount is missing"), 422, "invalid-input", None),
+]
+
+
+@pytest.mark.parametrize(("error", "status", "name", "retry_after"), _CASES)
+def test_an_error_as_a_problem(error: errors.MainstemError, status: int, name: str, retry_after: str | None) -> None:
+    handler = exception_handlers(_REFUSALS)[errors.MainstemError]
+    answer = handler(None, error)  # type: ignore[arg-type]
+    problem = msgspec.json.decode(answer.content, type=Problem)
+    assert (answer.status_code, problem.status) == (status, status)
+    assert problem.type == f"urn:mainstem:problem:{name}"
+    assert answer.headers.get("Retry-After") == retry_after
+    assert problem.title
+
+
+def test_a_fault_in_the_program_tells_nothing_of_itself() -> None:
+    assert "secret" not in problem_of(errors.CodecError("secret"), {}).detail
+
+
+def test_the_field_that_is_wrong_is_named() -> None:
+    assert problem_of(InvalidInput("amount", "amount is missing"), {}).field == "amount"
