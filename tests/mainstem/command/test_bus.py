@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
@@ -356,3 +356,27 @@ def test_a_store_that_fails_answers_each_caller(clock: Clock) -> None:
 def test_two_deciders_of_one_command_are_a_mistake(clock: Clock) -> None:
     with pytest.raises(ConfigurationError):
         Handler([CARD, CARD], clock_ms=clock)
+
+
+def test_on_a_slow_disk_callers_share_their_flushes(
+    bus: CommandBus, store: SqliteEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Callers who come again after an answer go into the next batch, not into every second one."""
+    bus.execute(OpenCard(card="c", limit=money("100000")))
+    real = store.transaction
+
+    @contextmanager
+    def slow() -> Iterator[Any]:
+        with real() as transaction:
+            yield transaction
+            threading.Event().wait(0.05)
+
+    monkeypatch.setattr(store, "transaction", slow)
+    before = bus.status().batches
+    threads = [threading.Thread(target=lambda: [bus.execute(withdraw()) for _ in range(6)]) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert bus.execute(withdraw()).version == 2 + 16 * 6
+    assert bus.status().batches - before <= 9
