@@ -69,8 +69,11 @@ class Log(Protocol):
 
         With a `sequence` the log remembers it for the `producer` in the same transaction (see `last_sequence`), and
         takes nothing that comes with one not above it; identities are neither looked at nor kept then.
-        Raises UnknownTopic or RecordTooLarge.
+        Raises what `check` raises.
         """
+
+    def check(self, record: NewRecord) -> None:
+        """Raises UnknownTopic, RecordTooLarge, or CodecError for a name or a time that no log could hold."""
 
     def last_sequence(self, producer: str) -> int | None:
         """The sequence that came with the producer's last append: where it goes on after a crash."""

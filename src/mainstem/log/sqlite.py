@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from mainstem.errors import LogError, RecordTooLarge, TopicMismatch, UnknownTopic
+from mainstem.errors import CodecError, LogError, RecordTooLarge, TopicMismatch, UnknownTopic
 from mainstem.log.partitioner import partition_for
 from mainstem.log.port import Place, Range, Topic
 from mainstem.log.sqlite_consumer import PLACE, READ, SqliteConsumer, records_of
@@ -91,7 +91,7 @@ class SqliteLog:
     def append(self, records: Sequence[NewRecord], *, producer: str = "", sequence: int | None = None) -> int:
         """Append in one durable transaction."""
         for record in records:
-            self._check(record)
+            self.check(record)
         with self._writing, transaction(self._writer, self._path):
             if sequence is not None and not self._next_sequence(producer, sequence):
                 return 0
@@ -105,9 +105,17 @@ class SqliteLog:
             for bell in tuple(self._bells.get(topic, ())):
                 bell.set()
 
-    def _check(self, record: NewRecord) -> None:
+    def check(self, record: NewRecord) -> None:
+        """By the limits of the record's topic."""
         _, topic = self._topic(record.topic)
-        size = len(record.key) + len(record.value or b"") + sum(len(n) + len(v) for n, v in record.headers)
+        try:
+            size = len(record.key.encode()) + len(record.value or b"")
+            size += sum(len(name.encode()) + len(value) for name, value in record.headers)
+            (record.identity or "").encode()
+        except UnicodeEncodeError as error:
+            raise CodecError(f"a name in a record for {topic.name} is no text: {error}") from error
+        if not 0 <= record.timestamp_ms < 2**63:
+            raise CodecError(f"a record for {topic.name} has the time {record.timestamp_ms}")
         if size > topic.record_max_bytes:
             raise RecordTooLarge(f"a record of {size} bytes for {topic.name}, which takes {topic.record_max_bytes}")
 

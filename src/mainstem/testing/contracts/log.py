@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mainstem.errors import LogError, OffsetOutOfRange, RecordTooLarge, TopicMismatch, UnknownTopic
+from mainstem.errors import CodecError, LogError, OffsetOutOfRange, RecordTooLarge, TopicMismatch, UnknownTopic
 from mainstem.log.port import Log, Range, Topic
 from mainstem.messages import NewRecord, Record
 
@@ -86,6 +86,23 @@ class LogContract(ABC):
         large = NewRecord(topic="single", key="k", value=b"x" * 1_001, timestamp_ms=0)
         with pytest.raises(RecordTooLarge):
             log.append([record(1, topic="single"), large])
+        assert log.ranges("single") == {0: Range(0, 0)}
+
+    @pytest.mark.parametrize(
+        ("key", "identity", "timestamp_ms"),
+        [("\ud800", None, 0), ("k", "\ud800", 0), ("k", None, -1), ("k", None, 2**63)],
+    )
+    def test_what_no_log_could_hold(self, log: Log, key: str, identity: str | None, timestamp_ms: int) -> None:
+        """Can be asked before, and is refused."""
+        bad = NewRecord(topic="single", key=key, value=b"", timestamp_ms=timestamp_ms, identity=identity)
+        log.check(record(1, topic="single"))
+        for take in (log.check, lambda each: log.append([record(1, topic="single"), each])):
+            with pytest.raises(CodecError):
+                take(bad)
+        with pytest.raises(RecordTooLarge):
+            log.check(NewRecord(topic="single", key="ä" * 501, value=None, timestamp_ms=0))
+        with pytest.raises(UnknownTopic):
+            log.check(record(1, topic="unheard-of"))
         assert log.ranges("single") == {0: Range(0, 0)}
 
     def test_an_identity_is_taken_once(self, log: Log) -> None:
