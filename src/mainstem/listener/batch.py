@@ -5,12 +5,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mainstem.codec import Decoder
-from mainstem.errors import StoreBusy, StoreError, Transient
+from mainstem.errors import StoreError, Transient, UnknownTopic
 from mainstem.listener.binding import Binding
 from mainstem.listener.letters import BEHIND, FAILED, dead_letter
+from mainstem.log.port import Log
 from mainstem.messages import NewRecord, Position, Record
+from mainstem.table import Table
 from mainstem.view.apply import Working, working
 from mainstem.view.port import ViewStore
+
+_REASON_MAX = 500
+_POSITIONS = Table("position", Position, key=("key",))
 
 Wait = Callable[[float], bool]
 """Waits for seconds; True where the listener is to stop."""
@@ -18,12 +23,16 @@ Wait = Callable[[float], bool]
 
 @dataclass
 class Outcome:
-    """What a batch leads to: rows (in `working`), records to send, positions reached, keys to park."""
+    """What a batch leads to: rows (in `working`), records to send, positions reached, keys to park.
+
+    `parked` has the reason for each key of which a record was put aside, `since` the first such record's offset.
+    """
 
     working: Working[Any] | None
     outgoing: list[NewRecord] = field(default_factory=list)
     positions: list[Position] = field(default_factory=list)
     parked: dict[str, str] = field(default_factory=dict)
+    since: dict[str, int] = field(default_factory=dict)
     dead: int = 0
 
 
@@ -34,16 +43,17 @@ class Interrupted(Exception):
 class Batches:
     """Handles batches for one binding."""
 
-    def __init__(self, binding: Binding[Any], views: ViewStore) -> None:
+    def __init__(self, binding: Binding[Any], log: Log, views: ViewStore) -> None:
         self._binding = binding
+        self._log = log
         self._views = views
 
     def handle(self, records: Sequence[Record], parked: Set[str], wait: Wait) -> Outcome:
-        """All at once where nothing stands in the way, else one by one. Store errors are raised."""
+        """All at once where nothing stands in the way, else one by one. Raises StoreError and UnknownTopic."""
         if not any(record.key in parked for record in records):
             try:
                 return self._all(records)
-            except StoreError:
+            except (StoreError, UnknownTopic):
                 raise
             except Exception:  # noqa: S110 - the batch is handled again, one by one, and each failure told then
                 pass
@@ -58,7 +68,7 @@ class Batches:
         return outcome
 
     def carefully(self, records: Sequence[Record], parked_before: Set[str], wait: Wait) -> Outcome:
-        """One by one, each row checked; what fails becomes a dead letter."""
+        """One by one, each row, position and record checked; what fails becomes a dead letter."""
         parked = set(parked_before)
         outcome = self._outcome()
         for record in records:
@@ -67,11 +77,10 @@ class Batches:
                 continue
             try:
                 self._patiently(outcome, record, wait)
-            except (StoreError, Interrupted):
+            except (StoreError, UnknownTopic, Interrupted):
                 raise
             except Exception as error:
                 parked.add(record.key)
-                outcome.parked[record.key] = f"{type(error).__name__}: {error}"[:500]
                 self._put_aside(outcome, record, FAILED, error)
         return outcome
 
@@ -81,7 +90,7 @@ class Batches:
         for attempt in range(1, policy.attempts + 1):
             try:
                 self._one(outcome, record)
-            except (Transient, StoreBusy) as error:
+            except Transient as error:
                 if attempt == policy.attempts:
                     raise
                 if wait(policy.wait_ms(attempt + 1) / 1000):
@@ -93,6 +102,10 @@ class Batches:
         message = self._binding.decoder.one(record.value or b"")
         spoken = Outcome(None)
         self._speak(spoken, [record], [message])
+        for position in spoken.positions:
+            _POSITIONS.check(position)
+        for each in spoken.outgoing:
+            self._log.check(each)
         if outcome.working is not None:
             outcome.working.handle(message)
         outcome.outgoing.extend(spoken.outgoing)
@@ -123,7 +136,10 @@ class Batches:
         ]
 
     def _put_aside(self, outcome: Outcome, record: Record, reason: str, cause: BaseException | str) -> None:
+        text = f"{type(cause).__name__}: {cause}" if isinstance(cause, BaseException) else cause
         outcome.outgoing.append(dead_letter(self._binding, record, reason, cause))
+        outcome.parked.setdefault(record.key, text[:_REASON_MAX].encode(errors="replace").decode())
+        outcome.since.setdefault(record.key, record.offset)
         outcome.dead += 1
 
     def _outcome(self) -> Outcome:

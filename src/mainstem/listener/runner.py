@@ -12,14 +12,14 @@ The steps of a batch, and why its effect is exactly once under a crash between a
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
 from msgspec import Struct
 
-from mainstem.errors import CodecError, MainstemError
+from mainstem.errors import CodecError, ListenerError, MainstemError, RecordTooLarge
 from mainstem.listener.batch import Batches, Interrupted, Outcome
 from mainstem.listener.binding import Binding
 from mainstem.listener.dead_letters import DeadLetter, DeadLetters
@@ -33,6 +33,8 @@ _POLL_S = 0.5
 _TELL_EVERY_S = 1.0
 _STALLED_FIRST_S = 0.05
 _STALLED_LONGEST_S = 5.0
+_LETTER_BYTES = 65_536
+"""By how much a dead letter may be larger than its record: the cause, the traceback and the origin."""
 
 
 class ListenerStatus(Struct, frozen=True):
@@ -48,8 +50,8 @@ class ListenerStatus(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class _Figures:
-    state: str = "stopped"
-    reason: str | None = None
+    running: bool = False
+    stalled: str | None = None
     handled: int = 0
     dead: int = 0
 
@@ -61,8 +63,8 @@ class Runner:
         self.binding = binding
         self._log = log
         self._views = views
-        self._batches = Batches(binding, views)
-        self._letters = DeadLetters(binding, log, views)
+        self._batches = Batches(binding, log, views)
+        self._letters = DeadLetters(binding, log, views, self._batches)
         self._between = threading.Lock()
         self._consumer: Consumer | None = None
         self._offsets: dict[Place, int] = {}
@@ -78,7 +80,7 @@ class Runner:
         """Run until `stop`. A store that fails stalls the listener; it goes on by itself when that is over."""
         self._stop = stop
         wait_s = _STALLED_FIRST_S
-        self._figures = replace(self._figures, state="running", reason=None)
+        self._figures = replace(self._figures, running=True, stalled=None)
         try:
             while not stop.is_set():
                 if not self._resumed.wait(_POLL_S):
@@ -96,7 +98,7 @@ class Runner:
                     self._going()
         finally:
             self._leave()
-            self._figures = replace(self._figures, state="stopped")
+            self._figures = replace(self._figures, running=False)
 
     def step(self, timeout_s: float = 0.0) -> int:
         """One batch: the number of records that were done. Waits up to `timeout_s` for the first."""
@@ -114,32 +116,43 @@ class Runner:
         return len(records)
 
     def dead_letters(self, key: str | None = None, limit: int = 100) -> list[DeadLetter]:
-        """The records that wait, of one key or of all."""
+        """The first `limit` records that wait, of one parked key (or ListenerError) or of all, by key, oldest first."""
         return self._letters.of(key, limit)
 
     def retry(self, key: str) -> int:
-        """Handle a parked key's letters anew, from any thread, between two batches; how many. Raises ListenerError."""
-        return self._ask(lambda: self._letters.retry(key, self._stop.wait, self._write), key)
+        """Handle a parked key's letters anew, in their order; how many. From any thread, between two batches.
+
+        Raises ListenerError where one fails again: those before it are done, it and those behind it wait as before.
+        """
+        done, more = 0, True
+        while more:
+            with self._between:
+                try:
+                    retried = self._letters.retry(key, self._stop.wait, self._write)
+                except Interrupted as error:
+                    raise ListenerError(f"the listener is stopping; {done} dead letters of {key!r} are done") from error
+                done, more = done + retried.done, retried.more
+                if retried.failure is not None:
+                    raise ListenerError(f"{done} dead letters of {key!r} are done, the next fails: {retried.failure}")
+                if not more:
+                    self._parked.discard(key)
+            _log.info("dead letters are handled", group=self.binding.group, key=key[:200], letters=done)
+        return done
 
     def drop(self, key: str, why: str) -> int:
         """Leave a parked key's letters for good, with the reason on record; how many. Raises ListenerError."""
-        return self._ask(lambda: self._letters.drop(key, why), key)
-
-    def _ask(self, work: Callable[[], int], key: str) -> int:
         with self._between:
-            done = work()
+            count = self._letters.drop(key, why)
             self._parked.discard(key)
-        _log.info("dead letters are done with", group=self.binding.group, key=key[:200], letters=done)
-        return done
+        _log.info("dead letters are dropped", group=self.binding.group, key=key[:200], letters=count, reason=why[:200])
+        return count
 
     def pause(self) -> None:
         """Begin no further batch."""
         self._resumed.clear()
-        self._figures = replace(self._figures, state="paused")
 
     def resume(self) -> None:
         """Go on."""
-        self._figures = replace(self._figures, state="running")
         self._resumed.set()
 
     def status(self) -> ListenerStatus:
@@ -149,21 +162,35 @@ class Runner:
         ranges = self._log.ranges(self.binding.topic)
         lag = {n: held.end - done.get((self.binding.topic, n), held.begin) for n, held in ranges.items()}
         parked = len(self._parked)
-        return ListenerStatus(figures.state, figures.reason, figures.handled, figures.dead, parked, lag)
+        return ListenerStatus(self._state(figures), figures.stalled, figures.handled, figures.dead, parked, lag)
+
+    def _state(self, figures: _Figures) -> str:
+        if not figures.running:
+            return "stopped"
+        if not self._resumed.is_set():
+            return "paused"
+        return "running" if figures.stalled is None else "stalled"
 
     def _join(self) -> Consumer:
-        binding = self.binding
-        partitions = len(self._log.ranges(binding.topic))
-        self._log.create(Topic(binding.dead_letter_topic, partitions))
-        consumer = self._log.consumer(binding.group, [binding.topic])
-        kept = {
-            place: offset for place, offset in self._views.offsets(binding.group).items() if place[0] == binding.topic
-        }
-        ranges = self._log.ranges(binding.topic)
-        self._offsets = {(binding.topic, n): kept.get((binding.topic, n), held.begin) for n, held in ranges.items()}
+        group, topic = self.binding.group, self.binding.topic
+        ranges, kept = self._log.ranges(topic), self._views.offsets(group)
+        self._make_dead_letter_topic()
+        self._offsets = {(topic, n): kept.get((topic, n), held.begin) for n, held in ranges.items()}
+        if not self._offsets.keys() <= kept.keys():  # from here on, what retention removes unread is told
+            with self._views.transaction() as transaction:
+                transaction.save(group, self._offsets)
+        self._parked = set(self._views.parked(group))
+        consumer = self._log.consumer(group, [topic])
         consumer.seek(self._offsets)
-        self._parked = set(self._views.parked(binding.group))
         return consumer
+
+    def _make_dead_letter_topic(self) -> None:
+        """With room for any record of the topic and its cause. What is declared of its retention stays."""
+        topics = self._log.topics()
+        heard = topics[self.binding.topic]
+        stands = topics.get(self.binding.dead_letter_topic, Topic(self.binding.dead_letter_topic, heard.partitions))
+        room = max(stands.record_max_bytes, heard.record_max_bytes + _LETTER_BYTES)
+        self._log.create(replace(stands, partitions=heard.partitions, record_max_bytes=room))
 
     def _do(self, records: Sequence[Record]) -> None:
         with self._between:
@@ -174,12 +201,13 @@ class Runner:
         outcome = self._batches.handle(records, self._parked, self._stop.wait)
         try:
             self._commit(outcome, offsets)
-        except CodecError:  # a row that no table can hold, found when it was written
+        except (CodecError, RecordTooLarge):  # what no table or topic can hold, found when it was written
             outcome = self._batches.carefully(records, self._parked, self._stop.wait)
             self._commit(outcome, offsets)
         self._offsets.update(offsets)
-        for key, reason in outcome.parked.items():
-            _log.warning("a dead letter parks its key", group=self.binding.group, key=key[:200], cause=reason)
+        for key in outcome.parked.keys() - self._parked:
+            cause = outcome.parked[key]
+            _log.warning("a dead letter parks its key", group=self.binding.group, key=key[:200], cause=cause)
         self._parked.update(outcome.parked)
         figures = self._figures
         self._figures = replace(figures, handled=figures.handled + len(records), dead=figures.dead + outcome.dead)
@@ -206,7 +234,7 @@ class Runner:
         if outcome.working is not None:
             outcome.working.write(transaction)
         if outcome.parked:
-            transaction.park(self.binding.group, outcome.parked)
+            transaction.park(self.binding.group, outcome.parked, outcome.since)
         transaction.save(self.binding.group, {}, outcome.positions)
 
     def _leave(self) -> None:
@@ -217,12 +245,12 @@ class Runner:
 
     def _stalled(self, error: Exception) -> None:
         reason = f"{type(error).__name__}: {error}"
-        if self._figures.reason != reason:
+        if self._figures.stalled != reason:
             known = isinstance(error, MainstemError)
             _log.error("listener is stalled", group=self.binding.group, cause=reason, exc_info=None if known else error)
-        self._figures = replace(self._figures, state="stalled", reason=reason)
+        self._figures = replace(self._figures, stalled=reason)
 
     def _going(self) -> None:
-        if self._figures.state == "stalled":
+        if self._figures.stalled is not None:
             _log.info("listener goes on", group=self.binding.group)
-            self._figures = replace(self._figures, state="running", reason=None)
+            self._figures = replace(self._figures, stalled=None)

@@ -31,21 +31,27 @@ class ViewTransaction(Protocol):
     def save(self, group: str, offsets: Mapping[Place, int], positions: Sequence[Position] = ()) -> None:
         """Keep the offsets up to which the group is done, and the versions its view has reached (never lowered)."""
 
-    def park(self, group: str, keys: Mapping[str, str]) -> None:
-        """Mark keys as parked behind a dead letter, each with the reason."""
+    def park(self, group: str, keys: Mapping[str, str], since: Mapping[str, int]) -> None:
+        """Mark keys as parked, each with the reason and the offset of its record that failed. The first mark stays."""
 
     def release(self, group: str, key: str) -> None:
         """Take the mark away."""
 
 
 class ViewStore(Protocol):
-    """Materialized views of declared tables. Reading never waits for a writer."""
+    """Materialized views of declared tables. Reading never waits for a writer.
+
+    Raises StoreUnavailable once it is closed, StoreBusy where a writer waits for another for too long.
+    """
 
     def create(self, table: Table[R]) -> None:
-        """Make the table and its indexes, or leave them. Raises ConfigurationError where other columns stand there."""
+        """Make the table and its indexes, or leave them.
+
+        Raises ConfigurationError where a table of other columns, types or key stands there.
+        """
 
     def transaction(self) -> AbstractContextManager[ViewTransaction]:
-        """A writer's transaction: commits where the block ends, changes nothing where it raises."""
+        """A writer's transaction: commits where the block ends, changes nothing where it raises. Not to be nested."""
 
     def get(self, table: Table[R], keys: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], R]:
         """The rows that stand under those keys, without waiting for a writer."""
@@ -62,7 +68,8 @@ class ViewStore(Protocol):
     ) -> list[R]:
         """Rows whose columns equal `where`, ordered by columns, beginning behind the values `after` of these columns.
 
-        Raises InvalidQuery for a column that the table does not have.
+        A page goes on rightly where the order's columns tell rows apart and hold no None. Decimals are ordered as text.
+        Raises InvalidQuery for a column that the table does not have, or a value that no column could hold.
         """
 
     def scan(self, table: Table[R]) -> Iterator[R]:
@@ -79,6 +86,9 @@ class ViewStore(Protocol):
 
     def parked(self, group: str) -> Mapping[str, str]:
         """The group's parked keys, each with the reason."""
+
+    def parked_since(self, group: str) -> Mapping[str, int]:
+        """The group's parked keys, each with the offset of its record that failed."""
 
     def on_commit(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Call `listener` after every commit of this process; returns what ends it."""

@@ -7,24 +7,28 @@ so a power cut takes the last of both together, and the listener reads again fro
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
-from queue import LifoQueue
+from queue import Empty, LifoQueue
 from typing import Any, TypeVar
 
 import apsw
 import structlog
 from msgspec import Struct
 
-from mainstem.errors import CodecError, ConfigurationError, InvalidQuery
+from mainstem.errors import CodecError, ConfigurationError, InvalidQuery, StoreBusy, StoreUnavailable
 from mainstem.messages import Position
 from mainstem.sqlite import connect, insert_many, mapped_errors, prepare, table_definition, transaction
-from mainstem.table import Table, quoted
+from mainstem.table import Table, decimal_text, quoted
 from mainstem.view.port import Place
 
 R = TypeVar("R", bound=Struct)
 
 _log = structlog.get_logger(__name__)
 _READERS = 4
+_WAIT_S = 30.0
+"""How long anybody waits for the writer's or a reader's connection."""
+
 _KEYS_MAX = 500
 _MIGRATIONS = (
     """
@@ -39,7 +43,9 @@ _MIGRATIONS = (
         name TEXT NOT NULL, key TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (name, key)
     ) STRICT, WITHOUT ROWID;
     """,
+    "ALTER TABLE mainstem_parked ADD COLUMN since INTEGER NOT NULL DEFAULT 0",
 )
+_DECLARED = "mainstem_declared"
 _OFFSETS = "(name, topic, partition) DO UPDATE SET offset = excluded.offset"
 _POSITIONS = "(name, key) DO UPDATE SET version = excluded.version WHERE excluded.version > version"
 
@@ -60,13 +66,22 @@ class SqliteViews:
 
     def create(self, table: Table[R]) -> None:
         """With its indexes; those no longer declared are dropped."""
-        with self._writing, transaction(self._writer, self._path):
+        with self._write():
             self._writer.execute(table_definition(table))
-            stands: Any = self._writer.execute(f"PRAGMA table_info({quoted(table.name)})").fetchall()
-            if [row[1] for row in stands] != [column.name for column in table.columns]:
-                text = f"the view {table.name} stands with the columns {[row[1] for row in stands]}"
-                raise ConfigurationError(f"{text}, declared are {[c.name for c in table.columns]}; rebuild it")
+            self._writer.execute(table_definition(table, _DECLARED))
+            stands, declared = self._columns(table.name), self._columns(_DECLARED)
+            self._writer.execute(f"DROP TABLE {_DECLARED}")
+            if stands != declared:
+                text = f"the view {table.name} stands as {stands}, declared is {declared}"
+                raise ConfigurationError(f"{text}; rebuild it")
             self._index(table)
+
+    def _columns(self, name: str) -> list[str]:
+        rows: Any = self._writer.execute(f"PRAGMA table_info({quoted(name)})").fetchall()
+        return [
+            f"{column} {kind}{' NOT NULL' * needed}{f' KEY {key}' if key else ''}"
+            for _, column, kind, needed, _, key in rows
+        ]
 
     def _index(self, table: Table[Any]) -> None:
         wanted = {f"{table.name}__{'__'.join(columns)}": columns for columns in table.indexes}
@@ -83,7 +98,7 @@ class SqliteViews:
     @contextmanager
     def transaction(self) -> Iterator["_Transaction"]:
         """The writer's; readers see all of it or nothing."""
-        with self._writing, transaction(self._writer, self._path):
+        with self._write():
             yield _Transaction(self._writer)
         for listener in tuple(self._listeners):
             try:
@@ -112,13 +127,13 @@ class SqliteViews:
         for name in (*where, *order):
             if name not in known:
                 raise InvalidQuery(f"{table.name} has no column {name!r}")
-        conditions = [f"{quoted(name)} = ?" for name in where]
-        values = list(where.values())
+        conditions = [f"{quoted(name)} IS ?" for name in where]
+        values = [_bound(table, name, value) for name, value in where.items()]
         if after is not None:
             if len(after) != len(order):
                 raise InvalidQuery(f"a page of {table.name} begins behind values of {', '.join(order)}")
             conditions.append(f"({quoted(*order)}) {'<' if descending else '>'} ({', '.join('?' * len(order))})")
-            values.extend(after)
+            values.extend(_bound(table, name, value) for name, value in zip(order, after, strict=True))
         direction = " DESC" if descending else ""
         sql = f"SELECT {_names(table)} FROM {quoted(table.name)}"
         if conditions:
@@ -129,6 +144,7 @@ class SqliteViews:
 
     def scan(self, table: Table[R]) -> Iterator[R]:
         """On a connection of its own."""
+        self._check_open()
         connection = connect(self._path, read_only=True)
         try:
             with mapped_errors(self._path):
@@ -157,6 +173,10 @@ class SqliteViews:
         """By key."""
         return dict(self._ask("SELECT key, reason FROM mainstem_parked WHERE name = ?", (group,)))
 
+    def parked_since(self, group: str) -> Mapping[str, int]:
+        """By key."""
+        return dict(self._ask("SELECT key, since FROM mainstem_parked WHERE name = ?", (group,)))
+
     def on_commit(self, listener: Callable[[], None]) -> Callable[[], None]:
         """In the thread that commits, after the commit."""
         self._listeners.append(listener)
@@ -181,29 +201,51 @@ class SqliteViews:
 
     def drop(self, table: Table[R], group: str | None = None) -> None:
         """The table, and what is kept of the group."""
-        with self._writing, transaction(self._writer, self._path):
+        with self._write():
             self._writer.execute(f"DROP TABLE IF EXISTS {quoted(table.name)}")
             for kept in ("mainstem_offset", "mainstem_position", "mainstem_parked"):
                 self._writer.execute(f"DELETE FROM {kept} WHERE name = ?", (group,))
 
     def close(self) -> None:
-        """Waits for readers that are at work."""
+        """Waits for readers that are at work; those that come later are told that it is closed."""
         with self._writing:
             if self._closed:
                 return
             self._closed = True
-            for _ in range(_READERS):
-                self._readers.get().close()
-            self._writer.close()
+            readers = [self._readers.get() for _ in range(_READERS)]
+            for reader in (*readers, self._writer):
+                reader.close()
+            for reader in readers:  # whoever waits for one gets it, and sees that it is closed
+                self._readers.put(reader)
+
+    @contextmanager
+    def _write(self) -> Iterator[None]:
+        if not self._writing.acquire(timeout=_WAIT_S):
+            raise StoreBusy(f"{self._path.name} is being written by another for more than {_WAIT_S:.0f} s")
+        try:
+            self._check_open()
+            with transaction(self._writer, self._path):
+                yield
+        finally:
+            self._writing.release()
 
     @contextmanager
     def _reader(self) -> Iterator[apsw.Connection]:
-        reader = self._readers.get()
+        self._check_open()
         try:
+            reader = self._readers.get(timeout=_WAIT_S)
+        except Empty:
+            raise StoreBusy(f"{self._path.name} is being read by too many for more than {_WAIT_S:.0f} s") from None
+        try:
+            self._check_open()
             with mapped_errors(self._path):
                 yield reader
         finally:
             self._readers.put(reader)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreUnavailable(f"{self._path.name} is closed")
 
     def _ask(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
         with self._reader() as reader:
@@ -256,10 +298,10 @@ class _Transaction:
         reached = [(group, key, version) for key, version in highest.items()]
         insert_many(self._connection, "mainstem_position", reached, _POSITIONS)
 
-    def park(self, group: str, keys: Mapping[str, str]) -> None:
-        """The first reason stays."""
-        sql = "INSERT INTO mainstem_parked VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
-        self._connection.executemany(sql, [(group, key, reason) for key, reason in keys.items()])
+    def park(self, group: str, keys: Mapping[str, str], since: Mapping[str, int]) -> None:
+        """A row for each key."""
+        sql = "INSERT INTO mainstem_parked (name, key, reason, since) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+        self._connection.executemany(sql, [(group, key, reason, since[key]) for key, reason in keys.items()])
 
     def release(self, group: str, key: str) -> None:
         """Nothing where it is not parked."""
@@ -279,6 +321,23 @@ def _get(connection: apsw.Connection, table: Table[R], keys: Sequence[tuple[Any,
             typed = table.from_values(row)
             found[table.key_of(typed)] = typed
     return found
+
+
+def _bound(table: Table[Any], name: str, value: Any) -> Any:
+    """The value of a question as the column holds it. Raises InvalidQuery for one that no column could hold."""
+    column = next(column for column in table.columns if column.name == name)
+    try:
+        if isinstance(value, Decimal) and column.kind == "decimal":
+            return decimal_text(value, column.places)
+        if isinstance(value, str):
+            value.encode()
+        elif isinstance(value, int):
+            value.to_bytes(8, signed=True)
+        elif not isinstance(value, float | bytes | None):
+            raise InvalidQuery(f"{type(value).__name__} is nothing that {name} of {table.name} could hold")
+    except (CodecError, OverflowError, UnicodeEncodeError) as error:
+        raise InvalidQuery(f"{value!r:.100} does not fit {name} of {table.name}") from error
+    return value
 
 
 def _names(table: Table[Any]) -> str:

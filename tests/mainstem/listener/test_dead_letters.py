@@ -1,4 +1,4 @@
-"""Dead letters: listed, tried again all or none, dropped with a reason; nothing twice, and in the key's order."""
+"""Dead letters: listed, tried again, dropped with a reason; nothing twice, nothing lost, and in the key's order."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from msgspec import Struct
 
 from mainstem.codec import Decoder
-from mainstem.errors import ListenerError
+from mainstem.errors import ListenerError, StoreFull
 from mainstem.listener.binding import Binding
 from mainstem.listener.runner import Runner
 from mainstem.log.port import Topic
@@ -34,18 +34,20 @@ class Sum(Struct, frozen=True):
 
 
 SUMS = Table("sums", Sum, key=("key",))
-BAD = 13
+BAD, OTHER = 13, 14
 
 
 class Handler:
-    """Fails for the bad number until it is mended."""
+    """Fails for the bad numbers until it is mended, and for the number 1 if it is told to."""
 
-    mended = False
+    mended = others = first = False
 
     def fold(self, row: Sum | None, message: Add) -> Sum:
         """The row after the message."""
         if message.n == BAD and not self.mended:
             raise ValueError("thirteen")
+        if (message.n == OTHER and not self.others) or (message.n == 1 and self.first):
+            raise ValueError("other")
         return Sum(message.key, f"{row.order if row else ''} {message.n}")
 
     def emit(self, message: Add) -> list[NewRecord]:
@@ -70,7 +72,7 @@ def views(tmp_path: Path) -> Iterator[SqliteViews]:
     views.close()
 
 
-def runner(handler: Handler, log: SqliteLog, views: SqliteViews) -> Runner:
+def runner(handler: Handler, log: SqliteLog, views: SqliteViews, batch_max: int = 100) -> Runner:
     """A runner that has taken its first look."""
     binding: Binding[Add] = Binding(
         group="g",
@@ -78,6 +80,7 @@ def runner(handler: Handler, log: SqliteLog, views: SqliteViews) -> Runner:
         decoder=Decoder(Add),
         projection=Fold(SUMS, lambda message: (message.key,), handler.fold),
         emit=handler.emit,
+        batch_max=batch_max,
     )
     made = Runner(binding, log, views)
     drain(made)
@@ -135,7 +138,7 @@ def test_a_retry_takes_all_in_order_and_the_key_flows_again(log: SqliteLog, view
 def test_a_retry_that_fails_again_changes_nothing(log: SqliteLog, views: SqliteViews) -> None:
     send(log, "a", 1, BAD, 2)
     running = runner(Handler(), log, views)
-    with pytest.raises(ListenerError, match="fails again: ValueError: thirteen"):
+    with pytest.raises(ListenerError, match="0 dead letters of 'a' are done, the next fails: ValueError: thirteen"):
         running.retry("a")
     assert orders(views) == {"a": "1"}
     assert sent(log) == [("a", 1)]
@@ -194,3 +197,117 @@ def test_a_key_that_does_not_wait(log: SqliteLog, views: SqliteViews) -> None:
     for ask in (running.retry, running.dead_letters, lambda key: running.drop(key, "x")):
         with pytest.raises(ListenerError, match="does not wait"):
             ask("a")
+
+
+def test_a_retry_goes_as_far_as_it_can(log: SqliteLog, views: SqliteViews) -> None:
+    handler = Handler()
+    send(log, "a", 1, BAD, 2, OTHER, 3)
+    running = runner(handler, log, views)
+    handler.mended = True
+    with pytest.raises(ListenerError, match="2 dead letters of 'a' are done, the next fails: ValueError: other"):
+        running.retry("a")
+    assert orders(views) == {"a": "1 13 2"}
+    assert views.parked("g") == {"a": "ValueError: other"}
+    assert [each.origin[-2:] for each in running.dead_letters()] == ["@3", "@4"]
+    handler.others = True
+    assert running.retry("a") == 2
+    assert sent(log) == [("a", n) for n in (1, BAD, 2, OTHER, 3)]
+
+
+@pytest.mark.parametrize("count", [3, 6, 7])
+def test_many_letters_are_handled_in_batches(log: SqliteLog, views: SqliteViews, count: int) -> None:
+    handler = Handler()
+    send(log, "a", BAD, *range(100, 100 + count - 1))
+    running = runner(handler, log, views, batch_max=3)
+    handler.mended = True
+    assert running.retry("a") == count
+    send(log, "a", 7)
+    drain(running)
+    assert orders(views)["a"].split() == [str(n) for n in (BAD, *range(100, 100 + count - 1), 7)]
+    assert (views.parked("g"), running.status().parked) == ({}, 0)
+
+
+def full() -> None:
+    """What a full disk does to a transaction."""
+    raise StoreFull("no space left")
+
+
+def test_a_letter_written_before_its_batch_was_lost_is_handled_once(
+    log: SqliteLog, views: SqliteViews, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is in its topic, but the view knows nothing of it yet."""
+    handler = Handler()
+    send(log, "a", 1, BAD)
+    running = runner(handler, log, views)
+    send(log, "a", 5)
+    with monkeypatch.context() as patched:
+        patched.setattr(views, "transaction", full)
+        with pytest.raises(StoreFull):
+            running.step()
+    handler.mended = True
+    assert running.retry("a") == 1
+    drain(running)
+    assert orders(views) == {"a": "1 13 5"}
+
+
+def test_a_letter_whose_record_was_handled_after_all_is_not_handled_again(
+    log: SqliteLog, views: SqliteViews, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = Handler()
+    send(log, "a", BAD)
+    with monkeypatch.context() as patched:
+        patched.setattr(views, "transaction", full)
+        with pytest.raises(StoreFull):
+            runner(handler, log, views)
+    handler.mended = True
+    running = runner(handler, log, views)
+    handler.mended = False
+    send(log, "a", 2, BAD)
+    drain(running)
+    handler.mended = True
+    assert running.retry("a") == 1
+    assert orders(views) == {"a": "13 2 13"}
+
+
+def test_what_fails_again_after_the_view_was_filled_again_waits_again(log: SqliteLog, views: SqliteViews) -> None:
+    """Its letter is in the topic already, and was dropped once; and now an earlier record fails too."""
+    handler = Handler()
+    send(log, "a", 1, BAD, 2)
+    runner(handler, log, views).drop("a", "not needed")
+    views.drop(SUMS, "g")
+    views.create(SUMS)
+    handler.first = True
+    running = runner(handler, log, views)
+    assert [each.origin[-2:] for each in running.dead_letters()] == ["@0", "@1", "@2"]
+    handler.first, handler.mended = False, True
+    assert running.retry("a") == 3
+    assert orders(views) == {"a": "1 13 2"}
+
+
+def test_a_drop_that_dies_before_its_transaction_leaves_the_letters_open(
+    log: SqliteLog, views: SqliteViews, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = Handler()
+    send(log, "a", 1, BAD, 2)
+    running = runner(handler, log, views)
+    with monkeypatch.context() as patched:
+        patched.setattr(views, "transaction", full)
+        with pytest.raises(StoreFull):
+            running.drop("a", "not needed")
+    assert len(running.dead_letters()) == 2
+    handler.mended = True
+    assert running.retry("a") == 2
+    assert orders(views) == {"a": "1 13 2"}
+
+
+def test_a_key_released_by_another_process_parks_again(log: SqliteLog, views: SqliteViews) -> None:
+    """This runner still believes that it waits, and puts its next record aside: that must not be lost."""
+    handler = Handler()
+    send(log, "a", BAD)
+    running = runner(handler, log, views)
+    runner(handler, log, views).drop("a", "by another")
+    send(log, "a", 2)
+    drain(running)
+    assert views.parked_since("g") == {"a": 1}
+    assert running.retry("a") == 1
+    assert orders(views) == {"a": "2"}

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,139 +11,32 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec import Struct
+from tests.adder import (
+    ENTRIES,
+    FLAKY,
+    POISON,
+    QUICK,
+    Count,
+    Entry,
+    Handlers,
+    drain,
+    open_log,
+    open_views,
+    send,
+    sent,
+    sums,
+)
 
 from mainstem.codec import Decoder
-from mainstem.errors import ConfigurationError, StoreFull, Transient
-from mainstem.listener.binding import Binding, RetryPolicy
+from mainstem.errors import ConfigurationError, StoreFull
+from mainstem.listener.binding import Binding
 from mainstem.listener.letters import described, origin_of
 from mainstem.listener.runner import Runner
 from mainstem.log.port import Topic
 from mainstem.log.sqlite import SqliteLog
-from mainstem.messages import NewRecord, Position
-from mainstem.table import Table
-from mainstem.view.projection import Fold, Rows
+from mainstem.messages import NewRecord
+from mainstem.view.projection import Rows
 from mainstem.view.sqlite import SqliteViews
-
-
-class Count(Struct, frozen=True):
-    """A message: add so much to an account."""
-
-    account: str
-    add: int
-    version: int = 0
-
-
-class Sum(Struct, frozen=True):
-    """The view's row."""
-
-    account: str
-    total: int
-    messages: int
-
-
-class Entry(Struct, frozen=True):
-    """A row for each message."""
-
-    id: str
-    add: int
-
-
-SUMS = Table("sums", Sum, key=("account",))
-ENTRIES = Table("entries", Entry, key=("id",))
-TOPIC, OUT = Topic("counts", partitions=2), Topic("out", partitions=1)
-QUICK = RetryPolicy(attempts=3, first_wait_ms=1, longest_wait_ms=2)
-POISON, FLAKY = 666, 777
-
-
-class Handlers:
-    """The pure functions of the binding, and how often the flaky message fails yet."""
-
-    def __init__(self, flaky: int = 0) -> None:
-        self.flaky = flaky
-
-    def fold(self, row: Sum | None, message: Count) -> Sum:
-        """The row after the message."""
-        if message.add == POISON:
-            raise ValueError("poison")
-        if message.add == FLAKY and self.flaky:
-            self.flaky -= 1
-            raise Transient("not now")
-        row = row or Sum(message.account, 0, 0)
-        return Sum(row.account, row.total + message.add, row.messages + 1)
-
-    def emit(self, message: Count) -> Sequence[NewRecord]:
-        """Two records for each message."""
-        value = b"%d" % message.add
-        return [NewRecord(topic=OUT.name, key=message.account, value=value, timestamp_ms=0) for _ in range(2)]
-
-    def binding(self, batch_max: int = 3) -> Binding[Count]:
-        """A fold, with what it emits."""
-        return Binding(
-            group="adder",
-            topic=TOPIC.name,
-            decoder=Decoder(Count),
-            projection=Fold(SUMS, lambda message: (message.account,), self.fold),
-            emit=self.emit,
-            position=lambda message: Position(message.account, message.version),
-            batch_max=batch_max,
-            retry=QUICK,
-        )
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Iterator[SqliteLog]:
-    log = open_log(tmp_path)
-    yield log
-    log.close()
-
-
-@pytest.fixture
-def views(tmp_path: Path) -> Iterator[SqliteViews]:
-    views = open_views(tmp_path)
-    yield views
-    views.close()
-
-
-def open_log(folder: Path) -> SqliteLog:
-    log = SqliteLog(folder / "log.db")
-    log.create(TOPIC)
-    log.create(OUT)
-    return log
-
-
-def open_views(folder: Path) -> SqliteViews:
-    views = SqliteViews(folder / "views.db")
-    views.create(SUMS)
-    views.create(ENTRIES)
-    return views
-
-
-def send(log: SqliteLog, *messages: tuple[str, int]) -> None:
-    """Append messages, each with a version of its own."""
-    log.append([_record(Count(account, add, number)) for number, (account, add) in enumerate(messages, 1)])
-
-
-def _record(count: Count) -> NewRecord:
-    return NewRecord(topic=TOPIC.name, key=count.account, value=msgspec.json.encode(count), timestamp_ms=5)
-
-
-def drain(runner: Runner) -> None:
-    """Step until there is nothing left."""
-    while runner.step():
-        pass
-
-
-def sums(views: SqliteViews) -> dict[str, tuple[int, int]]:
-    """The view: total and number of messages by account."""
-    return {row.account: (row.total, row.messages) for row in views.scan(SUMS)}
-
-
-def sent(log: SqliteLog, topic: str = "out") -> list[tuple[str, int]]:
-    """What was emitted, by key."""
-    places = log.ranges(topic)
-    found = [each for partition in places for each in log.read(topic, partition, 0, 10_000)]
-    return [(each.key, int(each.value or b"")) for each in found]
 
 
 def test_rows_positions_offsets_and_messages(log: SqliteLog, views: SqliteViews) -> None:
@@ -320,9 +213,9 @@ def test_a_store_that_fails_stalls_the_listener_and_dead_letters_nothing(
 
 
 def test_what_was_removed_before_it_was_read_is_never_skipped_silently(log: SqliteLog, views: SqliteViews) -> None:
+    """Nor where it was the first of its partition."""
+    Runner(Handlers().binding(), log, views).step()
     send(log, ("a", 1), ("a", 2))
-    with views.transaction() as transaction:
-        transaction.save("adder", {("counts", log.partition_of("counts", "a")): 0}, [])
     log.create(Topic("counts", partitions=2, retention_ms=1))
     log.apply_retention(10_000)
     runner = Runner(Handlers().binding(), log, views)
@@ -374,14 +267,10 @@ def test_a_binding_that_does_nothing_is_refused() -> None:
 _RUNNING = """
 import sys
 from pathlib import Path
-import importlib.util
-spec = importlib.util.spec_from_file_location("listening", sys.argv[2])
-listening = importlib.util.module_from_spec(spec)
-sys.modules["listening"] = listening
-spec.loader.exec_module(listening)
+from mainstem.listener.runner import Runner
+from tests.adder import Handlers, open_log, open_views
 folder = Path(sys.argv[1])
-log, views = listening.open_log(folder), listening.open_views(folder)
-runner = listening.Runner(listening.Handlers().binding(batch_max=5), log, views)
+runner = Runner(Handlers().binding(batch_max=5), open_log(folder), open_views(folder))
 while True:
     if not runner.step(0.05):
         print("drained", flush=True)
@@ -394,8 +283,8 @@ def test_killed_with_9_again_and_again(log: SqliteLog, views: SqliteViews, tmp_p
     messages = [("abcd"[number % 4], number) for number in range(600)]
     send(log, *messages)
     for _ in range(5):
-        words = [sys.executable, "-c", _RUNNING, str(tmp_path), __file__]
-        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        words = [sys.executable, "-c", _RUNNING, str(tmp_path)]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]) as process:
             assert process.stdout is not None
             for _ in range(12):
                 process.stdout.readline()

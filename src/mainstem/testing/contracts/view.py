@@ -5,11 +5,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import Struct
 
-from mainstem.errors import CodecError, ConfigurationError, InvalidQuery
+from mainstem.errors import CodecError, ConfigurationError, InvalidQuery, StoreUnavailable
 from mainstem.messages import Position
 from mainstem.table import Table
 from mainstem.view.port import ViewStore
@@ -125,7 +126,7 @@ class ViewContract(ABC):
             with views.transaction() as transaction:
                 transaction.add(LINE, [line(1)])
                 transaction.save(GROUP, {("t", 0): 5}, [Position("k", 3)])
-                transaction.park(GROUP, {"k": "broken"})
+                transaction.park(GROUP, {"k": "broken"}, {"k": 4})
                 raise LookupError
 
         with pytest.raises(LookupError):
@@ -139,14 +140,14 @@ class ViewContract(ABC):
         """A position never goes back; an offset is what was saved last."""
         with views.transaction() as transaction:
             transaction.save(GROUP, {("t", 0): 5, ("t", 1): 9}, [Position("k", 3), Position("k", 2), Position("l", 1)])
-            transaction.park(GROUP, {"k": "first"})
+            transaction.park(GROUP, {"k": "first"}, {"k": 4})
         with views.transaction() as transaction:
             transaction.save(GROUP, {("t", 0): 4}, [Position("k", 1)])
-            transaction.park(GROUP, {"k": "second", "l": "third"})
+            transaction.park(GROUP, {"k": "second", "l": "third"}, {"k": 5, "l": 6})
             transaction.release(GROUP, "l")
         assert views.offsets(GROUP) == {("t", 0): 4, ("t", 1): 9}
         assert (views.reached(GROUP, "k"), views.reached(GROUP, "l"), views.reached(GROUP, "m")) == (3, 1, 0)
-        assert views.parked(GROUP) == {"k": "first"}
+        assert (views.parked(GROUP), views.parked_since(GROUP)) == ({"k": "first"}, {"k": 4})
         assert (views.offsets("h"), views.reached("h", "k"), views.parked("h")) == ({}, 0, {})
 
     def test_pages_of_an_index(self, views: ViewStore) -> None:
@@ -180,15 +181,43 @@ class ViewContract(ABC):
         with pytest.raises(InvalidQuery):
             views.find(LINE, {}, order=("account", "id"), after=("a",))
 
+    @pytest.mark.parametrize(
+        ("column", "value"),
+        [
+            ("id", 2**63),
+            ("account", "\ud800"),
+            ("account", ["a"]),
+            ("amount", Decimal("0.001")),
+            ("amount", Decimal("NaN")),
+        ],
+    )
+    def test_a_value_that_no_column_could_hold(self, views: ViewStore, column: str, value: object) -> None:
+        """Is no row's, and the question's fault."""
+        with pytest.raises(InvalidQuery):
+            views.find(LINE, {column: value})
+        with pytest.raises(InvalidQuery):
+            views.find(LINE, {}, order=(column,), after=(value,))
+
+    def test_rows_are_found_by_any_of_their_values(self, views: ViewStore) -> None:
+        """As they are in the row: decimals, booleans, None."""
+        self.add(views, line(1, amount="1.50"), line(2))
+        found = [views.find(LINE, where) for where in ({"amount": Decimal("1.5")}, {"note": None}, {"paid": True})]
+        assert [[row.id for row in rows] for rows in found] == [[1], [1, 2], []]
+
     def test_a_table_stands_as_it_was_declared(self, views: ViewStore) -> None:
-        """With other columns it has to be rebuilt."""
+        """With other columns, types or keys it has to be rebuilt."""
         views.create(LINE)
 
         class Wider(Line, frozen=True):
             more: int = 0
 
-        with pytest.raises(ConfigurationError, match="rebuild"):
-            views.create(Table("line", Wider, key=("id",)))
+        class Other(Line, frozen=True):
+            account: int  # type: ignore[assignment]
+
+        others: list[Table[Any]] = [Table("line", row, key=("id",)) for row in (Wider, Other)]
+        for table in (*others, Table("line", Line, key=("account",))):
+            with pytest.raises(ConfigurationError, match="rebuild"):
+                views.create(table)
 
     def test_readers_see_the_last_commit_while_one_writes(self, views: ViewStore) -> None:
         """And never a part of what is being written."""
@@ -232,7 +261,7 @@ class ViewContract(ABC):
         with views.transaction() as transaction:
             transaction.add(LINE, [line(1)])
             transaction.save(GROUP, {("t", 0): 9}, [Position("k", 9)])
-            transaction.park(GROUP, {"k": "broken"})
+            transaction.park(GROUP, {"k": "broken"}, {"k": 4})
             transaction.add(built, [line(2), line(3)])
             transaction.save(built.name, {}, [Position("k", 5)])
         views.swap(LINE, built, GROUP, {("t", 0): 7})
@@ -261,6 +290,9 @@ class ViewContract(ABC):
         again.close()
 
     def test_closing_twice_is_allowed(self, views: ViewStore) -> None:
-        """The second does nothing."""
+        """The second does nothing; what comes later is told, and waits for nothing."""
         views.close()
         views.close()
+        for ask in (lambda: views.count(LINE), lambda: list(views.scan(LINE)), lambda: self.add(views, line(1))):
+            with pytest.raises(StoreUnavailable, match="closed"):
+                ask()

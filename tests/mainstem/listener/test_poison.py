@@ -1,0 +1,129 @@
+"""What no table, topic or view can hold parks its key alone: the listener goes on, and nothing of it is lost."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from tests.adder import SUMS, Count, Handlers, Sum, drain, send, sent, sums
+
+from mainstem.errors import StoreBusy, UnknownTopic
+from mainstem.listener.runner import Runner
+from mainstem.log.port import Consumer, Topic
+from mainstem.log.sqlite import SqliteLog
+from mainstem.messages import NewRecord, Position
+from mainstem.view.projection import Fold
+from mainstem.view.sqlite import SqliteViews
+
+
+def _out(key: str, value: bytes = b"1", timestamp_ms: int = 0, identity: str | None = None) -> NewRecord:
+    return NewRecord(topic="out", key=key, value=value, timestamp_ms=timestamp_ms, identity=identity)
+
+
+@pytest.mark.parametrize(
+    "poison",
+    [
+        _out("a", b"x" * 2_000_000),
+        _out("\ud800"),
+        _out("a", identity="\ud800"),
+        _out("a", timestamp_ms=2**63),
+        _out("a", timestamp_ms=-1),
+    ],
+    ids=["too large", "half a character", "half an identity", "too late", "too early"],
+)
+def test_a_record_that_no_topic_takes(log: SqliteLog, views: SqliteViews, poison: NewRecord) -> None:
+    def emit(message: Count) -> Sequence[NewRecord]:
+        return [poison if message.account == "a" else _out(message.account)]
+
+    send(log, ("a", 1), ("b", 2))
+    drain(Runner(replace(Handlers().binding(), emit=emit), log, views))
+    assert sums(views) == {"b": (2, 1)}
+    assert sent(log) == [("b", 1)]
+    assert list(views.parked("adder")) == ["a"]
+
+
+@pytest.mark.parametrize("position", [Position("a", 2**63), Position("\ud800", 1)])
+def test_a_position_that_no_view_holds(log: SqliteLog, views: SqliteViews, position: Position) -> None:
+    binding = replace(Handlers().binding(), position=lambda message: position if message.account == "a" else None)
+    send(log, ("a", 1), ("b", 2))
+    drain(Runner(binding, log, views))
+    assert sums(views) == {"b": (2, 1)}
+    assert list(views.parked("adder")) == ["a"]
+
+
+def test_a_cause_that_is_no_text(log: SqliteLog, views: SqliteViews) -> None:
+    def fold(row: Sum | None, message: Count) -> Sum:
+        raise ValueError("half \ud800 a character")
+
+    binding = replace(Handlers().binding(), projection=Fold(SUMS, lambda message: (message.account,), fold))
+    send(log, ("a", 1))
+    drain(Runner(binding, log, views))
+    assert views.parked("adder") == {"a": "ValueError: half ? a character"}
+
+
+def test_a_record_as_large_as_its_topic_takes(log: SqliteLog, views: SqliteViews) -> None:
+    """Its dead letter is larger, and has its place."""
+    log.append([NewRecord(topic="counts", key="a", value=b"x" * (1_048_576 - 1), timestamp_ms=0)])
+    runner = Runner(Handlers().binding(), log, views)
+    drain(runner)
+    assert [(each.key, each.reason) for each in runner.dead_letters()] == [("a", "failed")]
+
+
+def test_the_retention_declared_of_a_dead_letter_topic_stays(log: SqliteLog, views: SqliteViews) -> None:
+    log.create(Topic("counts.adder.dead", partitions=2, retention_ms=5))
+    drain(Runner(Handlers().binding(), log, views))
+    assert log.topics()["counts.adder.dead"].retention_ms == 5
+
+
+def test_a_topic_that_is_not_there_yet_stalls_and_parks_nothing(log: SqliteLog, views: SqliteViews) -> None:
+    """Somebody has to make it; then it goes on."""
+    record = NewRecord(topic="later", key="k", value=b"1", timestamp_ms=0)
+    later = replace(Handlers().binding(), emit=lambda _: [record])
+    send(log, ("a", 1))
+    runner = Runner(later, log, views)
+    with pytest.raises(UnknownTopic):
+        drain(runner)
+    assert views.parked("adder") == {}
+    log.create(Topic("later", partitions=1))
+    drain(runner)
+    assert (sums(views), sent(log, "later")) == ({"a": (1, 1)}, [("k", 1)])
+
+
+def test_a_runner_that_cannot_begin_leaves_nothing_behind(
+    log: SqliteLog, views: SqliteViews, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A consumer of each try that failed would be woken for ever."""
+
+    def busy(group: str) -> dict[str, str]:
+        raise StoreBusy("later")
+
+    made: list[Consumer] = []
+    real = log.consumer
+
+    def consumer(group: str, topics: Sequence[str]) -> Consumer:
+        made.append(real(group, topics))
+        return made[-1]
+
+    monkeypatch.setattr(log, "consumer", consumer)
+    runner = Runner(Handlers().binding(), log, views)
+    with monkeypatch.context() as patched:
+        patched.setattr(views, "parked", busy)
+        with pytest.raises(StoreBusy):
+            runner.step()
+    assert made == []
+
+
+def test_a_runner_paused_before_it_runs_says_so(log: SqliteLog, views: SqliteViews) -> None:
+    runner = Runner(Handlers().binding(), log, views)
+    runner.pause()
+    stop = threading.Event()
+    running = threading.Thread(target=runner.run, args=(stop,))
+    running.start()
+    try:
+        while runner.status().state == "stopped" and running.is_alive():
+            threading.Event().wait(0.001)
+        assert runner.status().state == "paused"
+    finally:
+        stop.set()
+        running.join(10)
+    assert runner.status().state == "stopped"
