@@ -12,6 +12,8 @@ _log = structlog.get_logger(__name__)
 
 _WAIT_S = 0.5
 _PACE_S = 0.01
+_LOADED_PACE_S = 0.03
+_LOADED = 64
 """Between two batches: what comes meanwhile goes together, and the write side has the machine for itself."""
 
 _TROUBLE_FIRST_S = 0.05
@@ -55,8 +57,8 @@ class Relay:
         self._state = "running"
         while not stop.is_set():
             try:
-                if self.step():
-                    stop.wait(_PACE_S)
+                if taken := self.step():
+                    stop.wait(_LOADED_PACE_S if taken > _LOADED else _PACE_S)
                 else:
                     self._capture.wait(self._position, _WAIT_S)
             except Exception as error:
