@@ -32,8 +32,8 @@ format: $(VENV)/dev.stamp ## Bring all code into its form.
 	$(BIN)/ruff format .
 
 lock: $(VENV)/dev.stamp ## Pin the current versions of everything, without download addresses.
-	$(BIN)/uv pip compile $(LOCK) --upgrade --extra build -o requirements/run.lock pyproject.toml
-	$(BIN)/uv pip compile $(LOCK) --upgrade --extra build --extra dev -c requirements/run.lock -o requirements/dev.lock pyproject.toml
+	$(BIN)/uv pip compile $(LOCK) --upgrade --extra build --extra distributed -o requirements/run.lock pyproject.toml
+	$(BIN)/uv pip compile $(LOCK) --upgrade --extra build --extra distributed --extra dev -c requirements/run.lock -o requirements/dev.lock pyproject.toml
 
 clean: ## Remove what was built; data stays.
 	rm -rf $(VENV) .bench build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
