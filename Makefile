@@ -4,13 +4,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench docs format lock clean
+.PHONY: help run test lint bench docs format lock clean stack-up stack-down
 
 help: ## Show what there is to make.
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 run: $(VENV)/run.stamp ## Run the bank, embedded, on 127.0.0.1:8080.
 	$(BIN)/mainstem run
+
+stack-up: $(VENV)/run.stamp ## Start MySQL, Kafka, Connect, ZooKeeper and Druid without a container engine.
+	$(BIN)/python -m deploy up
+
+stack-down: $(VENV)/run.stamp ## Stop what stack-up has started; its data stays in .stack.
+	$(BIN)/python -m deploy down
 
 test: $(VENV)/dev.stamp ## Run all tests.
 	$(BIN)/python -m pytest

@@ -1,0 +1,51 @@
+"""`python -m deploy up|down|status`: the real stack without a container engine."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from deploy import stack
+from deploy.downloads import StackUnavailable
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
+_out = Console()
+_err = Console(stderr=True)
+
+Folder = Annotated[Path, typer.Option("--folder", help="Where the stack keeps its data, logs and configuration.")]
+Shift = Annotated[int, typer.Option("--shift", min=0, max=50_000, help="Add this to every port.")]
+
+
+def _say(text: str) -> None:
+    _out.print(text, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def up(folder: Folder = Path(".stack"), shift: Shift = 0) -> None:
+    """Download (once), start, and wait until every part is ready."""
+    stack.up(folder, shift, _say)
+
+
+@app.command()
+def down(folder: Folder = Path(".stack")) -> None:
+    """Stop what `up` has started in that folder; the data stays."""
+    stack.down(folder, _say)
+
+
+@app.command()
+def status(folder: Folder = Path(".stack")) -> None:
+    """Which parts run, by pid."""
+    processes = stack.processes_of(folder)
+    for name in processes.names():
+        pid = processes.pid(name)
+        _say(f"{name:20} {'runs, pid ' + str(pid) if pid else 'has ended'}")
+
+
+if __name__ == "__main__":
+    try:
+        app()
+    except StackUnavailable as error:
+        _err.print(f"error: {error}", highlight=False, soft_wrap=True, markup=False)
+        sys.exit(2)

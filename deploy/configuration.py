@@ -1,0 +1,199 @@
+"""Every part's configuration, generated: one source for the engine-less stack and for the compose file.
+
+A configuration is a mapping of the part's own property names to text; `properties` makes a file of it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+Properties = Mapping[str, str]
+
+DATABASE = "inventory"
+CAPTURE_USER, APPLICATION_USER = "debezium", "mainstem"
+DEVELOPMENT_PASSWORD = "mainstem"  # noqa: S105 - of a stack on loopback; elsewhere the settings name a file
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where each part listens. The seed's: 8081 coordinator, 8082 Druid SQL, 8083 Connect."""
+
+    mysql: int = 3306
+    kafka: int = 9092
+    controller: int = 9093
+    connect: int = 8083
+    zookeeper: int = 2181
+    coordinator: int = 8081
+    broker: int = 8082
+    historical: int = 8085
+    indexer: int = 8091
+    derby: int = 1527
+
+    @classmethod
+    def shifted(cls, by: int) -> "Ports":
+        """All of them that much higher, for a second stack beside the first."""
+        return cls(*(port + by for port in astuple(cls())))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a stack runs: the host that its parts call each other by, their ports, and the folder of their data."""
+
+    host: str
+    ports: Ports
+    data: Path
+
+
+def properties(values: Properties) -> str:
+    """The text of a properties file."""
+    return "".join(f"{name}={value}\n" for name, value in values.items())
+
+
+def mysql_options(place: Place) -> Properties:
+    """What mysqld is told: row changes complete with their columns' names, GTIDs, full durability."""
+    return {
+        "port": str(place.ports.mysql),
+        "server-id": "1",
+        "log-bin": "binlog",
+        "binlog-format": "ROW",
+        "binlog-row-image": "FULL",
+        "binlog-row-metadata": "FULL",
+        "gtid-mode": "ON",
+        "enforce-gtid-consistency": "ON",
+        "innodb-flush-log-at-trx-commit": "1",
+        "sync-binlog": "1",
+        "character-set-server": "utf8mb4",
+        "collation-server": "utf8mb4_0900_bin",
+        "default-time-zone": "+00:00",
+        "mysqlx": "OFF",
+    }
+
+
+def mysql_accounts() -> tuple[str, ...]:
+    """The statements that make the database and two users: the application's, and the capture's, which only reads."""
+    capture = "SELECT, RELOAD, LOCK TABLES, SHOW DATABASES, REPLICATION SLAVE, REPLICATION CLIENT"
+    return (
+        f"CREATE DATABASE IF NOT EXISTS {DATABASE}",
+        f"CREATE USER IF NOT EXISTS '{APPLICATION_USER}'@'%' IDENTIFIED BY '{DEVELOPMENT_PASSWORD}'",
+        f"GRANT ALL ON *.* TO '{APPLICATION_USER}'@'%'",
+        f"CREATE USER IF NOT EXISTS '{CAPTURE_USER}'@'%' IDENTIFIED BY '{DEVELOPMENT_PASSWORD}'",
+        f"GRANT {capture} ON *.* TO '{CAPTURE_USER}'@'%'",
+    )
+
+
+def kafka_server(place: Place) -> Properties:
+    """One node that is broker and controller, without ZooKeeper; topics are made by declaration only."""
+    kafka, controller = f"{place.host}:{place.ports.kafka}", f"{place.host}:{place.ports.controller}"
+    return {
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        "controller.quorum.voters": f"1@{controller}",
+        "listeners": f"PLAINTEXT://{kafka},CONTROLLER://{controller}",
+        "advertised.listeners": f"PLAINTEXT://{kafka}",
+        "controller.listener.names": "CONTROLLER",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "log.dirs": str(place.data / "kafka"),
+        "auto.create.topics.enable": "false",
+        "offsets.topic.replication.factor": "1",
+        "offsets.topic.num.partitions": "8",
+        "transaction.state.log.replication.factor": "1",
+        "transaction.state.log.min.isr": "1",
+        "transaction.state.log.num.partitions": "8",
+        "share.coordinator.state.topic.replication.factor": "1",
+        "share.coordinator.state.topic.min.isr": "1",
+        "group.initial.rebalance.delay.ms": "0",
+        "group.consumer.heartbeat.interval.ms": "1000",
+        "group.consumer.session.timeout.ms": "10000",
+        "group.consumer.min.heartbeat.interval.ms": "1000",
+        "group.consumer.min.session.timeout.ms": "6000",
+        "message.max.bytes": "2097152",
+    }
+
+
+def connect_worker(place: Place, plugins: Path) -> Properties:
+    """A distributed worker whose source connectors may write exactly once."""
+    internal = {f"{kind}.storage.topic": f"connect-{name}" for kind, name in _INTERNAL.items()}
+    copies = {f"{kind}.storage.replication.factor": "1" for kind in _INTERNAL}
+    return {
+        "bootstrap.servers": f"{place.host}:{place.ports.kafka}",
+        "group.id": "connect",
+        "listeners": f"http://{place.host}:{place.ports.connect}",
+        "plugin.path": str(plugins),
+        "plugin.discovery": "service_load",
+        "key.converter": "org.apache.kafka.connect.json.JsonConverter",
+        "value.converter": "org.apache.kafka.connect.json.JsonConverter",
+        "key.converter.schemas.enable": "false",
+        "value.converter.schemas.enable": "false",
+        "exactly.once.source.support": "enabled",
+        "offset.flush.interval.ms": "1000",
+        **internal,
+        **copies,
+    }
+
+
+_INTERNAL = {"offset": "offsets", "config": "configs", "status": "status"}
+
+
+def zookeeper(place: Place) -> Properties:
+    """What Druid finds its parts by."""
+    return {
+        "tickTime": "2000",
+        "dataDir": str(place.data / "zookeeper"),
+        "clientPort": str(place.ports.zookeeper),
+        "clientPortAddress": place.host,
+        "admin.enableServer": "false",
+    }
+
+
+def druid_common(place: Place, extensions: Path) -> Properties:
+    """What all of Druid's processes share. Its metadata is kept in Derby, enough for one machine."""
+    derby = f"//{place.host}:{place.ports.derby}{place.data / 'druid' / 'metadata.db'}"
+    return {
+        "druid.extensions.directory": str(extensions),
+        "druid.extensions.loadList": '["druid-kafka-indexing-service"]',
+        "druid.host": place.host,
+        "druid.zk.service.host": f"{place.host}:{place.ports.zookeeper}",
+        "druid.zk.paths.base": "/druid",
+        "druid.metadata.storage.type": "derby",
+        "druid.metadata.storage.connector.connectURI": f"jdbc:derby:{derby};create=true",
+        "druid.metadata.storage.connector.host": place.host,
+        "druid.metadata.storage.connector.port": str(place.ports.derby),
+        "druid.storage.type": "local",
+        "druid.storage.storageDirectory": str(place.data / "druid" / "segments"),
+        "druid.indexer.logs.type": "file",
+        "druid.indexer.logs.directory": str(place.data / "druid" / "task-logs"),
+        "druid.selectors.indexing.serviceName": "druid/overlord",
+        "druid.selectors.coordinator.serviceName": "druid/coordinator",
+        "druid.emitter": "noop",
+        "druid.startup.logging.logProperties": "false",
+        "druid.lookup.enableLookupSyncOnStartup": "false",
+        "druid.processing.buffer.sizeBytes": "32MiB",
+        "druid.processing.numThreads": "1",
+        "druid.processing.numMergeBuffers": "2",
+        "druid.server.http.numThreads": "20",
+    }
+
+
+def druid_process(place: Place, name: str) -> Properties:
+    """What one of Druid's processes has of its own: coordinator (and overlord), broker, historical, indexer."""
+    own: dict[str, dict[str, str]] = {
+        "coordinator": {
+            "druid.coordinator.startDelay": "PT1S",
+            "druid.coordinator.period": "PT5S",
+            "druid.coordinator.asOverlord.enabled": "true",
+            "druid.coordinator.asOverlord.overlordService": "druid/overlord",
+            "druid.indexer.queue.startDelay": "PT1S",
+            "druid.indexer.runner.type": "httpRemote",
+            "druid.indexer.storage.type": "metadata",
+        },
+        "broker": {"druid.sql.enable": "true", "druid.broker.http.numConnections": "5"},
+        "historical": {
+            "druid.segmentCache.locations": f'[{{"path":"{place.data / "druid" / "cache"}","maxSize":"1g"}}]',
+        },
+        "indexer": {
+            "druid.worker.capacity": "4",
+            "druid.indexer.task.baseTaskDir": str(place.data / "druid" / "task"),
+        },
+    }
+    port = getattr(place.ports, name)
+    return {"druid.service": f"druid/{name}", "druid.plaintextPort": str(port), **own[name]}

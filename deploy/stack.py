@@ -1,0 +1,84 @@
+"""The engine-less stack: up, down, status. All that it makes lies in one folder; only what it started is stopped."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from deploy.configuration import Place, Ports
+from deploy.downloads import Say, StackUnavailable, fetch_all
+from deploy.parts import Part, Stack, listens
+from deploy.processes import Processes
+
+_READY_S = 180.0
+_LOOK_S = 0.2
+
+
+def place(folder: Path, shift: int = 0) -> Place:
+    """On loopback, with its data below the folder."""
+    return Place("127.0.0.1", Ports.shifted(shift), folder.absolute() / "data")
+
+
+def up(folder: Path, shift: int, say: Say) -> Place:
+    """Download what is missing, start what does not run, wait until all of it is ready. Raises StackUnavailable."""
+    where = place(folder, shift)
+    waves = Stack(where, fetch_all(say), folder.absolute() / "conf").waves()
+    starting = _Starting(processes_of(folder), where.host, say)
+    for wave in waves:
+        with ThreadPoolExecutor(len(wave)) as pool:
+            list(pool.map(starting.start, wave))
+    return where
+
+
+def down(folder: Path, say: Say) -> None:
+    """Stop what was started there, the last part first. Its data stays."""
+    processes = processes_of(folder)
+    order = [name for name in _ORDER if name in processes.names()]
+    for name in reversed(order):
+        if processes.stop(name):
+            say(f"{name} is stopped")
+
+
+def processes_of(folder: Path) -> Processes:
+    """The processes of the stack in that folder."""
+    return Processes(folder.absolute() / "run")
+
+
+_ORDER = (
+    "mysql",
+    "zookeeper",
+    "kafka",
+    "connect",
+    "druid-coordinator",
+    "druid-historical",
+    "druid-broker",
+    "druid-indexer",
+)
+
+
+class _Starting:
+    def __init__(self, processes: Processes, host: str, say: Say) -> None:
+        self._processes = processes
+        self._host = host
+        self._say = say
+        self._began = time.monotonic()
+
+    def start(self, part: Part) -> None:
+        """Start the part unless it runs, and see it through."""
+        if self._processes.pid(part.name) is None:
+            if listens(self._host, part.port):
+                raise StackUnavailable(f"{part.name} needs the port {part.port}, which another process has")
+            part.prepare()
+            self._processes.start(part.name, part.words, {}, self._processes.folder)
+        self._await(part)
+        part.begin()
+        self._say(f"{part.name} is ready on port {part.port} ({time.monotonic() - self._began:.0f} s)")
+
+    def _await(self, part: Part) -> None:
+        deadline = time.monotonic() + _READY_S
+        while not part.ready():
+            if self._processes.pid(part.name) is None:
+                raise StackUnavailable(f"{part.name} has ended:\n{self._processes.last_words(part.name)}")
+            if time.monotonic() > deadline:
+                text = f"{part.name} is not ready after {_READY_S:.0f} s"
+                raise StackUnavailable(f"{text}:\n{self._processes.last_words(part.name)}")
+            time.sleep(_LOOK_S)
