@@ -20,7 +20,8 @@
     │   ├── UnknownTopic
     │   ├── TopicMismatch           declared otherwise than it was made
     │   ├── OffsetOutOfRange        retention has removed it, or it is not there yet
-    │   └── RecordTooLarge
+    │   ├── RecordTooLarge
+    │   └── Fenced                  the partitions are another member's by now
     ├── ListenerError
     │   └── Transient               raised by a handler: worth another try
     ├── QueryError
@@ -36,6 +37,7 @@ __all__ = [
     "CodecError",
     "CommandError",
     "ConfigurationError",
+    "Fenced",
     "IdempotencyConflict",
     "InvalidCommand",
     "InvalidQuery",
@@ -158,6 +160,10 @@ class OffsetOutOfRange(LogError):
 
 class RecordTooLarge(LogError):
     """The record is larger than its topic allows."""
+
+
+class Fenced(LogError):
+    """The group has given the partitions to another member: what this one was about to write was not written."""
 
 
 class ListenerError(MainstemError):

@@ -1,6 +1,6 @@
 """What the rest of the house asks of a log: topics of partitions, records by offset, groups with committed offsets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,6 +9,9 @@ from mainstem.messages import NewRecord, Record
 
 Place = tuple[str, int]
 """A topic and a partition of it."""
+
+Assigned = Callable[[Sequence[Place]], Mapping[Place, int]]
+"""Called in `poll` with the places that the consumer is given from now on; answers from which offset to read each."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Range:
 
 
 class Consumer(Protocol):
-    """Reads its topics' partitions for one group, each in order of offsets. Not to be shared by threads."""
+    """Reads the partitions that its group gives it, each in order of offsets. Not to be shared by threads."""
 
     def poll(self, limit: int, timeout_s: float) -> Sequence[Record]:
         """At most `limit` records beyond those polled before; waits up to `timeout_s` for the first, without spinning.
@@ -49,7 +52,16 @@ class Consumer(Protocol):
         """Go on from those offsets, for the places named."""
 
     def commit(self, offsets: Mapping[Place, int]) -> None:
-        """Keep, for the group, that everything before those offsets is done."""
+        """Keep, for the group, that everything before those offsets is done. Raises Fenced."""
+
+    def send(self, records: Sequence[NewRecord], offsets: Mapping[Place, int]) -> None:
+        """Append the records and keep the group's offsets, durably in one transaction: all of it or nothing.
+
+        Raises Fenced where a place is no longer this consumer's, and what `Log.check` raises.
+        """
+
+    def places(self) -> Sequence[Place]:
+        """The places that are this consumer's; none before the first poll."""
 
     def close(self) -> None:
         """Stop reading; wakes a poll that waits in another thread."""
@@ -87,8 +99,8 @@ class Log(Protocol):
     def partition_of(self, topic: str, key: str) -> int:
         """The partition that holds the records of this key."""
 
-    def consumer(self, group: str, topics: Sequence[str]) -> Consumer:
-        """A consumer that goes on from the group's committed offsets, or from each partition's begin."""
+    def consumer(self, group: str, topics: Sequence[str], assigned: Assigned | None = None) -> Consumer:
+        """A consumer that goes on from what `assigned` answers, else the group's committed offsets, else the begin."""
 
     def committed(self, group: str) -> Mapping[Place, int]:
         """The group's committed offsets."""

@@ -9,7 +9,7 @@ import msgspec
 
 from mainstem.errors import CodecError, LogError, RecordTooLarge, TopicMismatch, UnknownTopic
 from mainstem.log.partitioner import partition_for
-from mainstem.log.port import Place, Range, Topic
+from mainstem.log.port import Assigned, Place, Range, Topic
 from mainstem.log.sqlite_consumer import PLACE, READ, SqliteConsumer, records_of
 from mainstem.messages import NewRecord, Record
 from mainstem.sqlite import connect, insert_many, mapped_errors, prepare, transaction
@@ -99,6 +99,15 @@ class SqliteLog:
             self._insert(fresh)
         self._ring({record.topic for record in fresh})
         return len(fresh)
+
+    def send(self, group: str, records: Sequence[NewRecord], offsets: Mapping[Place, int]) -> None:
+        """Append, and keep the group's offsets, in one durable transaction."""
+        for record in records:
+            self.check(record)
+        with self._writing, transaction(self._writer, self._path):
+            self._insert(self._unknown(records))
+            self._keep(group, offsets)
+        self._ring({record.topic for record in records})
 
     def _ring(self, topics: Iterable[str]) -> None:
         for topic in topics:
@@ -191,14 +200,14 @@ class SqliteLog:
         """Kafka's default partitioner."""
         return partition_for(key, self._topic(topic)[1].partitions)
 
-    def consumer(self, group: str, topics: Sequence[str]) -> SqliteConsumer:
+    def consumer(self, group: str, topics: Sequence[str], assigned: Assigned | None = None) -> SqliteConsumer:
         """A consumer of all partitions of these topics."""
         committed = self.committed(group)
         offsets = {}
         for topic in topics:
             for partition, held in self.ranges(topic).items():
                 offsets[topic, partition] = committed.get((topic, partition), held.begin)
-        return SqliteConsumer(self, self._path, group, offsets)
+        return SqliteConsumer(self, self._path, group, offsets, assigned)
 
     def committed(self, group: str) -> Mapping[Place, int]:
         """By topic and partition."""
@@ -209,14 +218,15 @@ class SqliteLog:
     def commit(self, group: str, offsets: Mapping[Place, int]) -> None:
         """Keep the group's offsets. Raises LogError for one beyond the end."""
         with self._writing, transaction(self._writer, self._path):
-            for (topic, partition), offset in offsets.items():
-                place = self._place(topic, partition)
-                found: Any = self._writer.execute(PLACE, (place,)).fetchall()
-                if not 0 <= offset <= found[0][1]:
-                    raise LogError(
-                        f"offset {offset} of {topic}/{partition} cannot be committed; it ends at {found[0][1]}"
-                    )
-                self._writer.execute("INSERT OR REPLACE INTO group_offset VALUES (?, ?, ?)", (group, place, offset))
+            self._keep(group, offsets)
+
+    def _keep(self, group: str, offsets: Mapping[Place, int]) -> None:
+        for (topic, partition), offset in offsets.items():
+            place = self._place(topic, partition)
+            found: Any = self._writer.execute(PLACE, (place,)).fetchall()
+            if not 0 <= offset <= found[0][1]:
+                raise LogError(f"offset {offset} of {topic}/{partition} cannot be committed; it ends at {found[0][1]}")
+            self._writer.execute("INSERT OR REPLACE INTO group_offset VALUES (?, ?, ?)", (group, place, offset))
 
     def apply_retention(self, now_ms: int) -> int:
         """Chunk by chunk, so that nobody waits for long."""

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import msgspec
 
 from mainstem.errors import OffsetOutOfRange, UnknownTopic
-from mainstem.log.port import Place
-from mainstem.messages import Record
+from mainstem.log.port import Assigned, Place
+from mainstem.messages import NewRecord, Record
 from mainstem.sqlite import connect, mapped_errors
 
 READ = (
@@ -39,11 +39,15 @@ class _Log(Protocol):
 
     def commit(self, group: str, offsets: Mapping[Place, int]) -> None: ...
 
+    def send(self, group: str, records: Sequence[NewRecord], offsets: Mapping[Place, int]) -> None: ...
+
 
 class SqliteConsumer:
     """Reads places on a connection of its own; each poll begins with another place, so that none starves."""
 
-    def __init__(self, log: _Log, path: Path, group: str, offsets: dict[Place, int]) -> None:
+    def __init__(
+        self, log: _Log, path: Path, group: str, offsets: dict[Place, int], assigned: Assigned | None = None
+    ) -> None:
         self._log = log
         self._path = path
         self._group = group
@@ -55,12 +59,16 @@ class SqliteConsumer:
         self._polling = threading.Lock()
         self._bell = threading.Event()
         self._closed = False
+        self._assigned = assigned
+        self._polled = False
         log.listen({topic for topic, _ in offsets}, self._bell)
 
     def poll(self, limit: int, timeout_s: float) -> Sequence[Record]:
         """Reads at once where there is something; otherwise waits for an append to one of its topics."""
         deadline = time.monotonic() + timeout_s
         with self._polling:
+            if not self._polled:
+                self._begin()
             while not self._stopped():
                 self._bell.clear()
                 version = self._version()
@@ -68,6 +76,19 @@ class SqliteConsumer:
                 if found or not self._wait(version, deadline):
                     return found
         return []
+
+    def _begin(self) -> None:
+        if self._assigned is not None:
+            self.seek(self._assigned(list(self._offsets)))
+        self._polled = True
+
+    def places(self) -> Sequence[Place]:
+        """All partitions of its topics: there is no other member."""
+        return list(self._offsets) if self._polled else []
+
+    def send(self, records: Sequence[NewRecord], offsets: Mapping[Place, int]) -> None:
+        """In the log's file."""
+        self._log.send(self._group, records, offsets)
 
     def _wait(self, version: int, deadline: float) -> bool:
         """Until there may be something new; False where the time was over first."""

@@ -2,13 +2,13 @@
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from mainstem.errors import CodecError, LogError, OffsetOutOfRange, RecordTooLarge, TopicMismatch, UnknownTopic
-from mainstem.log.port import Log, Range, Topic
+from mainstem.log.port import Log, Place, Range, Topic
 from mainstem.messages import NewRecord, Record
 
 TOPIC = Topic("orders", partitions=3)
@@ -185,6 +185,36 @@ class LogContract(ABC):
         assert numbers(consumer.poll(2, 0)) == [0, 1]
         with pytest.raises(UnknownTopic):
             consumer.seek({("orders", 0): 0})
+        consumer.close()
+
+    def test_what_a_consumer_sends_goes_with_its_offsets(self, log: Log) -> None:
+        """Both, or, where a record or an offset cannot be taken, neither."""
+        log.append([record(number, topic="single") for number in range(5)])
+        consumer = log.consumer("g", ["single"])
+        consumer.poll(10, _WAIT_S)
+        consumer.send([record(7)], {("single", 0): 3})
+        large = NewRecord(topic="single", key="k", value=b"x" * 1_001, timestamp_ms=0)
+        with pytest.raises(RecordTooLarge):
+            consumer.send([record(8), large], {("single", 0): 5})
+        with pytest.raises(LogError):
+            consumer.send([record(9)], {("single", 0): 6})
+        assert log.committed("g") == {("single", 0): 3}
+        assert numbers(log.read("orders", log.partition_of("orders", "k"), 0, 10)) == [7]
+        consumer.close()
+
+    def test_who_is_given_partitions_says_where_to_begin(self, log: Log) -> None:
+        """Asked once for each place; the group's own offsets do not count then."""
+        log.append([record(number, topic="single") for number in range(5)])
+        asked: list[Place] = []
+
+        def assigned(places: Sequence[Place]) -> dict[Place, int]:
+            asked.extend(places)
+            return dict.fromkeys(places, 2)
+
+        consumer = log.consumer("g", ["single"], assigned)
+        assert consumer.places() == []
+        assert numbers(consumer.poll(10, _WAIT_S)) == [2, 3, 4]
+        assert (consumer.places(), asked) == ([("single", 0)], [("single", 0)])
         consumer.close()
 
     def test_a_large_backlog_does_not_starve_the_others(self, log: Log) -> None:
