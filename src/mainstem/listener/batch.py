@@ -1,6 +1,6 @@
 """One batch of records: decoded, projected and emitted in memory; what cannot be handled is put aside, in order."""
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,9 @@ _POSITIONS = Table("position", Position, key=("key",))
 
 Wait = Callable[[float], bool]
 """Waits for seconds; True where the listener is to stop."""
+
+Sent = Callable[[Record], bool]
+"""Whether what a record leads to is on its topic already, from a time before a crash or before the view was lost."""
 
 
 @dataclass
@@ -48,48 +51,56 @@ class Batches:
         self._log = log
         self._views = views
 
-    def handle(self, records: Sequence[Record], parked: Set[str], wait: Wait) -> Outcome:
-        """All at once where nothing stands in the way, else one by one. Raises StoreError and UnknownTopic."""
+    def handle(
+        self, records: Sequence[Record], parked: Mapping[str, int], wait: Wait, sent: Sent | None = None
+    ) -> Outcome:
+        """All at once where nothing stands in the way, else one by one. Raises StoreError and UnknownTopic.
+
+        `parked` has each parked key with the offset from which its records wait.
+        """
         if not any(record.key in parked for record in records):
             try:
-                return self._all(records)
+                return self._all(records, sent)
             except (StoreError, UnknownTopic):
                 raise
             except Exception:  # noqa: S110 - the batch is handled again, one by one, and each failure told then
                 pass
-        return self.carefully(records, parked, wait)
+        return self.carefully(records, parked, wait, sent)
 
-    def _all(self, records: Sequence[Record]) -> Outcome:
+    def _all(self, records: Sequence[Record], sent: Sent | None) -> Outcome:
         messages = _decode(self._binding.decoder, records)
         outcome = self._outcome()
         if outcome.working is not None:
             outcome.working.handle_all(messages)
-        self._speak(outcome, records, messages)
+        unsent = messages if sent is None else [m for r, m in zip(records, messages, strict=True) if not sent(r)]
+        self._speak(outcome, unsent)
+        self._reach(outcome, messages)
         return outcome
 
-    def carefully(self, records: Sequence[Record], parked_before: Set[str], wait: Wait) -> Outcome:
+    def carefully(
+        self, records: Sequence[Record], parked: Mapping[str, int], wait: Wait, sent: Sent | None = None
+    ) -> Outcome:
         """One by one, each row, position and record checked; what fails becomes a dead letter."""
-        parked = set(parked_before)
         outcome = self._outcome()
         for record in records:
-            if record.key in parked:
-                self._put_aside(outcome, record, BEHIND, "an earlier record of this key is a dead letter")
+            silent = sent is not None and sent(record)
+            if record.key in outcome.since or record.offset >= parked.get(record.key, record.offset + 1):
+                self._put_aside(outcome, record, BEHIND, "an earlier record of this key is a dead letter", silent)
                 continue
             try:
-                self._patiently(outcome, record, wait)
+                self._patiently(outcome, record, wait, silent)
             except (StoreError, UnknownTopic, Interrupted):
                 raise
             except Exception as error:
-                parked.add(record.key)
-                self._put_aside(outcome, record, FAILED, error)
+                self._put_aside(outcome, record, FAILED, error, silent)
         return outcome
 
-    def _patiently(self, outcome: Outcome, record: Record, wait: Wait) -> None:
+    def _patiently(self, outcome: Outcome, record: Record, wait: Wait, silent: bool) -> None:
         """A transient failure is tried again, as often as the policy says; then it is final."""
         policy = self._binding.retry
         for attempt in range(1, policy.attempts + 1):
             try:
-                self._one(outcome, record)
+                self._one(outcome, record, silent)
             except Transient as error:
                 if attempt == policy.attempts:
                     raise
@@ -98,46 +109,33 @@ class Batches:
             else:
                 return
 
-    def _one(self, outcome: Outcome, record: Record) -> None:
+    def _one(self, outcome: Outcome, record: Record, silent: bool) -> None:
         message = self._binding.decoder.one(record.value or b"")
         spoken = Outcome(None)
-        self._speak(spoken, [record], [message])
+        self._speak(spoken, [message])
+        self._reach(spoken, [message])
         for position in spoken.positions:
             _POSITIONS.check(position)
         for each in spoken.outgoing:
             self._log.check(each)
         if outcome.working is not None:
             outcome.working.handle(message)
-        outcome.outgoing.extend(spoken.outgoing)
+        if not silent:
+            outcome.outgoing.extend(spoken.outgoing)
         outcome.positions.extend(spoken.positions)
 
-    def _speak(self, outcome: Outcome, records: Sequence[Record], messages: Sequence[Any]) -> None:
-        emit, position = self._binding.emit, self._binding.position
+    def _speak(self, outcome: Outcome, messages: Sequence[Any]) -> None:
+        emit = self._binding.emit
+        if emit is not None:
+            outcome.outgoing.extend([each for message in messages for each in emit(message)])
+
+    def _reach(self, outcome: Outcome, messages: Sequence[Any]) -> None:
+        position = self._binding.position
         outcome.positions.extend(reached for message in messages if (reached := position(message)) is not None)
-        if emit is None:
-            return
-        for record, message in zip(records, messages, strict=True):
-            outcome.outgoing.extend(self._identified(record, emit(message)))
 
-    def _identified(self, record: Record, outgoing: Sequence[NewRecord]) -> list[NewRecord]:
-        prefix = f"{self._binding.group}:{record.topic}:{record.partition}:{record.offset}"
-        return [
-            each
-            if each.identity is not None
-            else NewRecord(
-                topic=each.topic,
-                key=each.key,
-                value=each.value,
-                timestamp_ms=each.timestamp_ms,
-                identity=f"{prefix}:{number}",
-                headers=each.headers,
-            )
-            for number, each in enumerate(outgoing)
-        ]
-
-    def _put_aside(self, outcome: Outcome, record: Record, reason: str, cause: BaseException | str) -> None:
+    def _put_aside(self, outcome: Outcome, record: Record, reason: str, cause: BaseException | str, sent: bool) -> None:
         text = f"{type(cause).__name__}: {cause}" if isinstance(cause, BaseException) else cause
-        outcome.outgoing.append(dead_letter(self._binding, record, reason, cause))
+        outcome.outgoing.append(dead_letter(self._binding, record, reason, cause, sent=sent))
         outcome.parked.setdefault(record.key, text[:_REASON_MAX].encode(errors="replace").decode())
         outcome.since.setdefault(record.key, record.offset)
         outcome.dead += 1

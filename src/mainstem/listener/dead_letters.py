@@ -2,11 +2,14 @@
 
 Which letters are open is known from the views alone: of a parked key all those whose origin lies from the record that
 failed first (`parked_since`) up to the group's offset. Every record of the key in between was put aside, and no other.
-So it does not matter what a crash, or a view that was filled again, left in the dead-letter topic, or in which order. A
-retry that goes well writes rows and the key's release in one transaction, so a crash repeats nothing.
+So it does not matter what a crash, or a view that was filled again, left in the dead-letter topic, in which order, or
+how often: of letters of one origin the first counts.
+
+A retry sends what the letters lead to together with a record that closes them (RETRIED), then writes rows and the key's
+release in one transaction. After a crash in between the closing record keeps the next retry from sending twice.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 from typing import Any
@@ -16,12 +19,14 @@ from msgspec import Struct
 from mainstem.errors import ListenerError
 from mainstem.listener.batch import Batches, Outcome, Wait
 from mainstem.listener.binding import Binding
-from mainstem.listener.letters import described, dropped, origin_of
+from mainstem.listener.letters import BEHIND, DROPPED, FAILED, RETRIED, closing, described, origin_of
 from mainstem.log.port import Log
 from mainstem.messages import Record
 from mainstem.view.port import ViewStore, ViewTransaction
 
 _PAGE = 1_000
+_WAITING = (FAILED.encode(), BEHIND.encode())
+_CLOSING = (RETRIED.encode(), DROPPED.encode())
 
 
 class DeadLetter(Struct, frozen=True, rename="camel"):
@@ -68,18 +73,20 @@ class DeadLetters:
         group, batch_max = self._binding.group, self._binding.batch_max
         letters = nsmallest(batch_max + 1, self._open(since), key=_place)
         origins = [origin_of(letter) for letter in letters]
-        outcome = self._batches.carefully(origins[:batch_max], frozenset(), wait)
-        answers = [each for each in outcome.outgoing if each.topic != self._binding.dead_letter_topic]
-        if answers:
-            self._log.append(answers)
+        batch, reason = origins[:batch_max], self._views.parked(group)[key]
+        sent = self._sent(key, letters)
+        outcome = self._batches.carefully(batch, {}, wait, lambda record: record.offset in sent)
         failure, more = outcome.parked.get(key), len(letters) > batch_max
-        reason = self._views.parked(group)[key]
+        done = [each for each in batch if failure is None or each.offset < outcome.since[key]]
+        answers = [each for each in outcome.outgoing if each.topic != self._binding.dead_letter_topic]
+        if done:
+            self._log.append([*answers, closing(self._binding, done[-1], RETRIED, f"{len(done)} letters")])
         with self._views.transaction() as transaction:
             transaction.release(group, key)
             write(outcome, transaction)
             if more:
                 transaction.park(group, {key: reason}, {key: origins[batch_max].offset})
-        return Retried(min(len(letters), batch_max) - outcome.dead, more, failure)
+        return Retried(len(done), more, failure)
 
     def drop(self, key: str, why: str) -> int:
         """Leave the key's letters for good; how many. The reason goes on record behind them in their topic."""
@@ -87,10 +94,25 @@ class DeadLetters:
         for letter in self._open(self._since(key)):
             last, count = max(last or letter, letter, key=_place), count + 1
         if last is not None:
-            self._log.append([dropped(self._binding, last, why)])
+            self._log.append([closing(self._binding, origin_of(last), DROPPED, why)])
         with self._views.transaction() as transaction:
             transaction.release(self._binding.group, key)
         return count
+
+    def unfinished(self, partition: int, begin: int, until: int) -> dict[str, tuple[str, int]]:
+        """The keys with letters of origins from `begin` up to `until` that nothing has closed: why, and since when.
+
+        For a listener that goes on at `begin`, although it has sent what the records up to `until` lead to.
+        """
+        found: dict[str, dict[int, str]] = {}
+        for letter in self._all(partition):
+            key, origin = _place(letter)
+            letters = found.setdefault(key, {})
+            if letter.header("dead-letter-reason") in _CLOSING:
+                found[key] = {each: cause for each, cause in letters.items() if each > origin}
+            elif begin <= origin < until:
+                letters.setdefault(origin, _shown(letter).cause)
+        return {key: (letters[min(letters)], min(letters)) for key, letters in found.items() if letters}
 
     def _since(self, key: str) -> Mapping[str, int]:
         since = self._views.parked_since(self._binding.group).get(key)
@@ -105,18 +127,26 @@ class DeadLetters:
         for partition in sorted({self._log.partition_of(topic, key) for key in since}):
             until = done.get((self._binding.topic, partition), 0)
             seen: set[tuple[str, int]] = set()
-            for letter in self._letters(partition):
+            for letter in self._all(partition):
                 place = _place(letter)
-                if since.get(letter.key, until) <= place[1] < until and place not in seen:
+                waits = letter.header("dead-letter-reason") in _WAITING
+                if waits and since.get(letter.key, until) <= place[1] < until and place not in seen:
                     seen.add(place)
                     yield letter
 
-    def _letters(self, partition: int) -> Iterator[Record]:
-        """All letters that the partition holds, without the records of letters that were dropped."""
+    def _sent(self, key: str, letters: Sequence[Record]) -> set[int]:
+        """The origins of those letters whose outgoing records are on their topic already."""
+        partition = self._log.partition_of(self._binding.dead_letter_topic, key)
+        retried = (each for each in self._all(partition) if each.header("dead-letter-reason") == RETRIED.encode())
+        until = max((_place(each)[1] for each in retried if each.key == key), default=-1)
+        return {at for each in letters if (at := _place(each)[1]) <= until or each.header("dead-letter-sent")}
+
+    def _all(self, partition: int) -> Iterator[Record]:
+        """All records of this listener in a partition of the dead-letter topic."""
         topic = self._binding.dead_letter_topic
         offset, own = self._log.ranges(topic)[partition].begin, self._binding.topic.encode()
         while page := self._log.read(topic, partition, offset, _PAGE):
-            yield from (letter for letter in page if letter.header("dead-letter-topic") == own)
+            yield from (each for each in page if each.header("dead-letter-topic") == own)
             offset = page[-1].offset + 1
 
 

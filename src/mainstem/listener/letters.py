@@ -12,66 +12,72 @@ FAILED = "failed"
 BEHIND = "behind"
 """An earlier record of its key could not: this one waits behind it, so that the key's order is kept."""
 
-DROPPED = "dropped"
-"""Somebody has dropped the key's letters before this one."""
+RETRIED = "retried"
+"""The key's letters up to this record's origin were handled, and what they lead to was sent together with it."""
 
+DROPPED = "dropped"
+"""Somebody has dropped the key's letters up to this record's origin."""
+
+Headers = tuple[tuple[str, bytes], ...]
+
+_PREFIX = "dead-letter-"
 _TRACEBACK_MAX = 8_192
 _TEXT_MAX = 1_024
 
 
-def dead_letter(binding: Binding[object], record: Record, reason: str, cause: BaseException | str) -> NewRecord:
-    """The record as it goes to the dead-letter topic: same key and value, its cause and origin in the headers."""
-    described = {
-        "reason": reason,
-        "group": binding.group,
-        "cause": str(cause)[:_TEXT_MAX],
-        "topic": record.topic,
-        "partition": str(record.partition),
-        "offset": str(record.offset),
-    }
+def dead_letter(
+    binding: Binding[object], record: Record, reason: str, cause: BaseException | str, *, sent: bool
+) -> NewRecord:
+    """The record as it goes to the dead-letter topic: same key and value, its cause and origin in the headers.
+
+    `sent` says that what the record leads to is on its topic already, so that a retry must not send it again.
+    """
+    described = {"reason": reason, "cause": str(cause)[:_TEXT_MAX], **_origin(binding, record)}
+    if sent:
+        described["sent"] = "true"
     if isinstance(cause, BaseException):
         described["exception"] = type(cause).__name__
         described["traceback"] = "".join(traceback.format_exception(cause))[-_TRACEBACK_MAX:]
-    own = tuple((f"dead-letter-{name}", value.encode(errors="replace")) for name, value in described.items())
+    return _letter(binding, record, record.value, record.headers, described)
+
+
+def closing(binding: Binding[object], last: Record, reason: str, why: str) -> NewRecord:
+    """The record that closes a key's letters up to the origin `last`: RETRIED or DROPPED, and why."""
+    return _letter(binding, last, None, (), {"reason": reason, "cause": why[:_TEXT_MAX], **_origin(binding, last)})
+
+
+def _origin(binding: Binding[object], record: Record) -> dict[str, str]:
+    place = {"topic": record.topic, "partition": str(record.partition), "offset": str(record.offset)}
+    return {"group": binding.group, **place}
+
+
+def _letter(
+    binding: Binding[object], record: Record, value: bytes | None, headers: Headers, described: Mapping[str, str]
+) -> NewRecord:
+    own = tuple((_PREFIX + name, text.encode(errors="replace")) for name, text in described.items())
     return NewRecord(
         topic=binding.dead_letter_topic,
         key=record.key,
-        value=record.value,
+        value=value,
         timestamp_ms=record.timestamp_ms,
-        identity=f"{record.topic}:{record.partition}:{record.offset}",
-        headers=record.headers + own,
-    )
-
-
-def dropped(binding: Binding[object], last: Record, why: str) -> NewRecord:
-    """The record that says that a key's dead letters up to `last` were dropped, and why."""
-    about = {"reason": DROPPED, "group": binding.group, "cause": why[:_TEXT_MAX], "topic": binding.dead_letter_topic}
-    about |= {"partition": str(last.partition), "offset": str(last.offset)}
-    return NewRecord(
-        topic=binding.dead_letter_topic,
-        key=last.key,
-        value=None,
-        timestamp_ms=last.timestamp_ms,
-        identity=f"dropped:{last.partition}:{last.offset}",
-        headers=tuple((f"dead-letter-{name}", value.encode(errors="replace")) for name, value in about.items()),
+        headers=headers + own,
     )
 
 
 def origin_of(letter: Record) -> Record:
     """The record as it was before it became a dead letter."""
-    place = {name: value.decode() for name, value in letter.headers if name.startswith("dead-letter-")}
+    place = described(letter)
     return Record(
-        place["dead-letter-topic"],
-        int(place["dead-letter-partition"]),
-        int(place["dead-letter-offset"]),
+        place["topic"],
+        int(place["partition"]),
+        int(place["offset"]),
         letter.key,
         letter.value,
         letter.timestamp_ms,
-        tuple((name, value) for name, value in letter.headers if not name.startswith("dead-letter-")),
+        tuple((name, value) for name, value in letter.headers if not name.startswith(_PREFIX)),
     )
 
 
 def described(letter: Record) -> Mapping[str, str]:
     """What the headers say of the cause and the origin."""
-    prefix = "dead-letter-"
-    return {n.removeprefix(prefix): v.decode(errors="replace") for n, v in letter.headers if n.startswith(prefix)}
+    return {n.removeprefix(_PREFIX): v.decode(errors="replace") for n, v in letter.headers if n.startswith(_PREFIX)}

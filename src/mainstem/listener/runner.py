@@ -4,10 +4,13 @@ The steps of a batch, and why its effect is exactly once under a crash between a
 
 1. Poll records from the offsets that the view store keeps for the group, not from the log's own.
 2. Handle them in memory. Nothing has been written.
-3. Append to the log what they lead to (messages, dead letters). After a crash the same batch, or another cut of it, is
-   handled again and appends records of the same identities, which the log does not take twice.
+3. Send what they lead to (messages, dead letters) and the group's offsets, in one transaction of the log. After a crash
+   behind it the log's offsets are further than the view's. What lies between is handled again for the view alone: its
+   messages are not sent again, and the keys that have dead letters from there are parked as they were to be.
 4. One view transaction: rows, parked keys, positions, and the offsets behind the batch. From here on it is done.
-5. Tell the log the group's offsets, once in a second. They only show others how far it is.
+5. Tell the log the group's offsets, once in a second, where nothing was to be sent.
+
+A view that was lost is filled from the topic's begin in the same way: what was sent is not sent again.
 """
 
 import threading
@@ -68,9 +71,9 @@ class Runner:
         self._between = threading.Lock()
         self._consumer: Consumer | None = None
         self._offsets: dict[Place, int] = {}
-        self._told: dict[Place, int] = {}
+        self._sent: dict[Place, int] = {}
         self._told_at = 0.0
-        self._parked: set[str] = set()
+        self._parked: dict[str, int] = {}
         self._figures = _Figures()
         self._resumed = threading.Event()
         self._resumed.set()
@@ -135,7 +138,7 @@ class Runner:
                 if retried.failure is not None:
                     raise ListenerError(f"{done} dead letters of {key!r} are done, the next fails: {retried.failure}")
                 if not more:
-                    self._parked.discard(key)
+                    self._parked.pop(key, None)
             _log.info("dead letters are handled", group=self.binding.group, key=key[:200], letters=done)
         return done
 
@@ -143,7 +146,7 @@ class Runner:
         """Leave a parked key's letters for good, with the reason on record; how many. Raises ListenerError."""
         with self._between:
             count = self._letters.drop(key, why)
-            self._parked.discard(key)
+            self._parked.pop(key, None)
         _log.info("dead letters are dropped", group=self.binding.group, key=key[:200], letters=count, reason=why[:200])
         return count
 
@@ -172,17 +175,36 @@ class Runner:
         return "running" if figures.stalled is None else "stalled"
 
     def _join(self) -> Consumer:
-        group, topic = self.binding.group, self.binding.topic
-        ranges, kept = self._log.ranges(topic), self._views.offsets(group)
+        self._log.ranges(self.binding.topic)  # it must be there
         self._make_dead_letter_topic()
-        self._offsets = {(topic, n): kept.get((topic, n), held.begin) for n, held in ranges.items()}
-        if not self._offsets.keys() <= kept.keys():  # from here on, what retention removes unread is told
-            with self._views.transaction() as transaction:
-                transaction.save(group, self._offsets)
-        self._parked = set(self._views.parked(group))
-        consumer = self._log.consumer(group, [topic])
-        consumer.seek(self._offsets)
-        return consumer
+        self._offsets = {}
+        return self._log.consumer(self.binding.group, [self.binding.topic], self._begin)
+
+    def _begin(self, places: Sequence[Place]) -> Mapping[Place, int]:
+        """Where to go on with these places; from here on, what retention removes unread is told."""
+        group, topic = self.binding.group, self.binding.topic
+        with self._between:
+            kept, ranges = self._views.offsets(group), self._log.ranges(topic)
+            begin = {place: kept.get(place, ranges[place[1]].begin) for place in places}
+            sent = self._log.committed(group) if self.binding.emit is not None else {}
+            self._sent = {place: sent.get(place, 0) for place in places}
+            waiting = self._unfinished(begin)
+            if waiting or not begin.keys() <= kept.keys():
+                with self._views.transaction() as transaction:
+                    transaction.save(group, begin)
+                    since = {key: offset for key, (_, offset) in waiting.items()}
+                    transaction.park(group, {key: why for key, (why, _) in waiting.items()}, since)
+            self._offsets.update(begin)
+            self._parked = dict(self._views.parked_since(group))
+        return begin
+
+    def _unfinished(self, begin: Mapping[Place, int]) -> dict[str, tuple[str, int]]:
+        """The keys that wait because of records that were done before, as far as the log knows, but not the views."""
+        found: dict[str, tuple[str, int]] = {}
+        for place, offset in begin.items():
+            if offset < self._sent[place]:
+                found |= self._letters.unfinished(place[1], offset, self._sent[place])
+        return found
 
     def _make_dead_letter_topic(self) -> None:
         """With room for any record of the topic and its cause. What is declared of its retention stays."""
@@ -198,34 +220,43 @@ class Runner:
 
     def _handle(self, records: Sequence[Record]) -> None:
         offsets = {(record.topic, record.partition): record.offset + 1 for record in records}
-        outcome = self._batches.handle(records, self._parked, self._stop.wait)
+        again = any(self._offsets[place] < self._sent[place] for place in offsets)
+        sent = self._was_sent if again else None
+        outcome = self._batches.handle(records, self._parked, self._stop.wait, sent)
         try:
             self._commit(outcome, offsets)
         except (CodecError, RecordTooLarge):  # what no table or topic can hold, found when it was written
-            outcome = self._batches.carefully(records, self._parked, self._stop.wait)
+            outcome = self._batches.carefully(records, self._parked, self._stop.wait, self._was_sent)
             self._commit(outcome, offsets)
         self._offsets.update(offsets)
-        for key in outcome.parked.keys() - self._parked:
+        for key in outcome.parked.keys() - self._parked.keys():
             cause = outcome.parked[key]
             _log.warning("a dead letter parks its key", group=self.binding.group, key=key[:200], cause=cause)
-        self._parked.update(outcome.parked)
+        for key, since in outcome.since.items():
+            self._parked[key] = min(since, self._parked.get(key, since))
         figures = self._figures
         self._figures = replace(figures, handled=figures.handled + len(records), dead=figures.dead + outcome.dead)
 
+    def _was_sent(self, record: Record) -> bool:
+        return record.offset < self._sent[record.topic, record.partition]
+
     def _tell(self, consumer: Consumer) -> None:
-        """The group's offsets in the log only show others how far it is: they may be late, and they may be lost."""
+        """Where nothing was to be sent the group's offsets in the log may be late: they only show how far it is."""
         self._told_at = time.monotonic()
-        if self._offsets == self._told:
+        further = {place: offset for place, offset in self._offsets.items() if offset > self._sent[place]}
+        if not further:
             return
         try:
-            consumer.commit(self._offsets)
-            self._told = dict(self._offsets)
+            consumer.commit(further)
+            self._sent.update(further)
         except MainstemError as error:
             _log.warning("offsets were not told to the log", group=self.binding.group, cause=str(error))
 
     def _commit(self, outcome: Outcome, offsets: Mapping[Place, int]) -> None:
-        if outcome.outgoing:
-            self._log.append(outcome.outgoing)
+        if outcome.outgoing and self._consumer is not None:
+            sent = {place: max(offset, self._sent[place]) for place, offset in offsets.items()}
+            self._consumer.send(outcome.outgoing, sent)
+            self._sent.update(sent)
         with self._views.transaction() as transaction:
             self._write(outcome, transaction)
             transaction.save(self.binding.group, offsets)

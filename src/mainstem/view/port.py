@@ -32,7 +32,7 @@ class ViewTransaction(Protocol):
         """Keep the offsets up to which the group is done, and the versions its view has reached (never lowered)."""
 
     def park(self, group: str, keys: Mapping[str, str], since: Mapping[str, int]) -> None:
-        """Mark keys as parked, each with the reason and the offset of its record that failed. The first mark stays."""
+        """Mark keys as parked, each with the reason and the offset of its record that failed. The earliest stays."""
 
     def release(self, group: str, key: str) -> None:
         """Take the mark away."""

@@ -47,6 +47,7 @@ _MIGRATIONS = (
 )
 _DECLARED = "mainstem_declared"
 _OFFSETS = "(name, topic, partition) DO UPDATE SET offset = excluded.offset"
+_EARLIEST = "DO UPDATE SET reason = excluded.reason, since = excluded.since WHERE excluded.since < since"
 _POSITIONS = "(name, key) DO UPDATE SET version = excluded.version WHERE excluded.version > version"
 
 
@@ -300,7 +301,7 @@ class _Transaction:
 
     def park(self, group: str, keys: Mapping[str, str], since: Mapping[str, int]) -> None:
         """A row for each key."""
-        sql = "INSERT INTO mainstem_parked (name, key, reason, since) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+        sql = f"INSERT INTO mainstem_parked (name, key, reason, since) VALUES (?, ?, ?, ?) ON CONFLICT {_EARLIEST}"
         self._connection.executemany(sql, [(group, key, reason, since[key]) for key, reason in keys.items()])
 
     def release(self, group: str, key: str) -> None:

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.adder import open_log, open_views
 
 from mainstem.log.sqlite import SqliteLog
 from mainstem.view.sqlite import SqliteViews
+from tests.adder import open_log, open_views
 
 
 @pytest.fixture

@@ -72,14 +72,14 @@ def views(tmp_path: Path) -> Iterator[SqliteViews]:
     views.close()
 
 
-def runner(handler: Handler, log: SqliteLog, views: SqliteViews, batch_max: int = 100) -> Runner:
+def runner(handler: Handler, log: SqliteLog, views: SqliteViews, batch_max: int = 100, *, emits: bool = True) -> Runner:
     """A runner that has taken its first look."""
     binding: Binding[Add] = Binding(
         group="g",
         topic="adds",
         decoder=Decoder(Add),
         projection=Fold(SUMS, lambda message: (message.key,), handler.fold),
-        emit=handler.emit,
+        emit=handler.emit if emits else None,
         batch_max=batch_max,
     )
     made = Runner(binding, log, views)
@@ -247,20 +247,24 @@ def test_a_letter_written_before_its_batch_was_lost_is_handled_once(
     handler.mended = True
     assert running.retry("a") == 1
     drain(running)
+    assert views.parked_since("g") == {"a": 2}  # what it leads to was not sent, so it waits for a retry of its own
+    assert running.retry("a") == 1
     assert orders(views) == {"a": "1 13 5"}
+    assert sent(log) == [("a", 1), ("a", 13), ("a", 5)]
 
 
 def test_a_letter_whose_record_was_handled_after_all_is_not_handled_again(
     log: SqliteLog, views: SqliteViews, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handler = Handler()
+    runner(handler, log, views, emits=False)
     send(log, "a", BAD)
     with monkeypatch.context() as patched:
         patched.setattr(views, "transaction", full)
         with pytest.raises(StoreFull):
-            runner(handler, log, views)
+            runner(handler, log, views, emits=False)
     handler.mended = True
-    running = runner(handler, log, views)
+    running = runner(handler, log, views, emits=False)
     handler.mended = False
     send(log, "a", 2, BAD)
     drain(running)
@@ -269,8 +273,48 @@ def test_a_letter_whose_record_was_handled_after_all_is_not_handled_again(
     assert orders(views) == {"a": "13 2 13"}
 
 
+def test_a_letter_sent_before_its_batch_was_lost_waits_although_it_could_be_handled_by_now(
+    log: SqliteLog, views: SqliteViews, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it leads to was not sent: only a retry sends that."""
+    handler = Handler()
+    runner(handler, log, views)
+    send(log, "a", 1, BAD, 2)
+    with monkeypatch.context() as patched:
+        patched.setattr(views, "transaction", full)
+        with pytest.raises(StoreFull):
+            runner(handler, log, views)
+    handler.mended = True
+    running = runner(handler, log, views)
+    assert (orders(views), views.parked_since("g")) == ({"a": "1"}, {"a": 1})
+    assert running.retry("a") == 2
+    assert orders(views) == {"a": "1 13 2"}
+    assert sent(log) == [("a", 1), ("a", 13), ("a", 2)]
+
+
+def test_a_record_sent_before_its_batch_was_lost_that_fails_by_now_is_not_sent_again(
+    log: SqliteLog, views: SqliteViews, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = Handler()
+    handler.mended = True
+    runner(handler, log, views)
+    send(log, "a", 1, BAD, 2)
+    with monkeypatch.context() as patched:
+        patched.setattr(views, "transaction", full)
+        with pytest.raises(StoreFull):
+            runner(handler, log, views)
+    handler.mended = False
+    running = runner(handler, log, views)
+    send(log, "a", 3)
+    drain(running)
+    handler.mended = True
+    assert running.retry("a") == 3
+    assert orders(views) == {"a": "1 13 2 3"}
+    assert sent(log) == [("a", 1), ("a", 13), ("a", 2), ("a", 3)]
+
+
 def test_what_fails_again_after_the_view_was_filled_again_waits_again(log: SqliteLog, views: SqliteViews) -> None:
-    """Its letter is in the topic already, and was dropped once; and now an earlier record fails too."""
+    """Its letter is in the topic already, and was dropped once; and now an earlier record fails too, that was sent."""
     handler = Handler()
     send(log, "a", 1, BAD, 2)
     runner(handler, log, views).drop("a", "not needed")
@@ -282,6 +326,44 @@ def test_what_fails_again_after_the_view_was_filled_again_waits_again(log: Sqlit
     handler.first, handler.mended = False, True
     assert running.retry("a") == 3
     assert orders(views) == {"a": "1 13 2"}
+    assert sent(log) == [("a", 1), ("a", 13), ("a", 2)]
+
+
+def test_an_earlier_record_that_fails_when_the_view_is_filled_again_waits_too(
+    log: SqliteLog, views: SqliteViews
+) -> None:
+    """Before the one that waits already."""
+    handler = Handler()
+    send(log, "a", 1, BAD)
+    runner(handler, log, views)
+    views.drop(SUMS, "g")
+    views.create(SUMS)
+    handler.first = True
+    running = runner(handler, log, views)
+    assert views.parked_since("g") == {"a": 0}
+    handler.first, handler.mended = False, True
+    assert running.retry("a") == 2
+    assert (orders(views), sent(log)) == ({"a": "1 13"}, [("a", 1), ("a", 13)])
+
+
+def test_letters_still_wait_after_their_view_was_filled_again(log: SqliteLog, views: SqliteViews) -> None:
+    """And what was retried before is sent no second time."""
+    handler = Handler()
+    send(log, "a", 1, BAD)
+    running = runner(handler, log, views)
+    handler.mended = True
+    running.retry("a")
+    handler.mended = False
+    send(log, "a", 2, OTHER, 3)
+    drain(running)
+    views.drop(SUMS, "g")
+    views.create(SUMS)
+    handler.mended = True
+    running = runner(handler, log, views)
+    assert (orders(views), views.parked_since("g")) == ({"a": "1 13 2"}, {"a": 3})
+    handler.others = True
+    assert running.retry("a") == 2
+    assert sent(log) == [("a", n) for n in (1, BAD, 2, OTHER, 3)]
 
 
 def test_a_drop_that_dies_before_its_transaction_leaves_the_letters_open(

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,23 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from mainstem.codec import Decoder
+from mainstem.errors import ConfigurationError, ListenerError, StoreFull
+from mainstem.listener.binding import Binding
+from mainstem.listener.letters import described, origin_of
+from mainstem.listener.runner import Runner
+from mainstem.log.port import Topic
+from mainstem.log.sqlite import SqliteLog
+from mainstem.messages import NewRecord
+from mainstem.view.projection import Rows
+from mainstem.view.sqlite import SqliteViews
 from tests.adder import (
     ENTRIES,
     FLAKY,
     POISON,
     QUICK,
+    SUMS,
     Count,
     Entry,
     Handlers,
@@ -26,17 +39,6 @@ from tests.adder import (
     sent,
     sums,
 )
-
-from mainstem.codec import Decoder
-from mainstem.errors import ConfigurationError, StoreFull
-from mainstem.listener.binding import Binding
-from mainstem.listener.letters import described, origin_of
-from mainstem.listener.runner import Runner
-from mainstem.log.port import Topic
-from mainstem.log.sqlite import SqliteLog
-from mainstem.messages import NewRecord
-from mainstem.view.projection import Rows
-from mainstem.view.sqlite import SqliteViews
 
 
 def test_rows_positions_offsets_and_messages(log: SqliteLog, views: SqliteViews) -> None:
@@ -72,7 +74,7 @@ def _dying(real: Callable[..., Any], when: int, *, before: bool) -> Callable[...
     return call
 
 
-@pytest.mark.parametrize("step", ["append", "transaction", "commit"])
+@pytest.mark.parametrize("step", ["send", "transaction"])
 @pytest.mark.parametrize("before", [True, False])
 @pytest.mark.parametrize("when", [1, 2])
 def test_dying_before_or_after_any_step_of_a_batch(
@@ -81,7 +83,7 @@ def test_dying_before_or_after_any_step_of_a_batch(
     messages = [("abc"[number % 3], number) for number in range(20)]
     send(log, *messages)
     runner = Runner(Handlers().binding(), log, views)
-    owner: Any = {"append": log, "transaction": views, "commit": log}[step]
+    owner: Any = {"send": log, "transaction": views}[step]
     with monkeypatch.context() as patched:
         patched.setattr(owner, step, _dying(getattr(owner, step), when, before=before))
         with pytest.raises(Dies):
@@ -99,40 +101,61 @@ def _once_each(log: SqliteLog, views: SqliteViews, messages: Sequence[tuple[str,
     assert sorted(sent(log)) == sorted([*messages, *messages])
 
 
+_DEATHS, _WHAT = ("send", "transaction", "append"), ("poison", "mend", "retry", "refill")
 _script = st.lists(
     st.one_of(
-        st.tuples(st.sampled_from("abc"), st.integers(0, 100)),
-        st.tuples(st.sampled_from(("append", "transaction")), st.booleans()),
+        st.tuples(st.sampled_from("abc"), st.one_of(st.integers(0, 100), st.just(POISON))),
+        st.tuples(st.sampled_from(_DEATHS), st.booleans()),
+        st.tuples(st.sampled_from(_WHAT), st.none()),
     ),
-    max_size=25,
+    max_size=30,
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(script=_script, batch_max=st.integers(1, 8))
-def test_any_script_of_messages_and_deaths(
+def test_any_script_of_messages_deaths_faults_and_retries(
     tmp_path_factory: pytest.TempPathFactory, script: list[tuple[str, Any]], batch_max: int
 ) -> None:
-    """Each death meets the next step of its kind; what stays is what a listener without deaths would have made."""
+    """Each death meets the next step of its kind; in the end all is mended; each message counts and is sent once."""
     folder = tmp_path_factory.mktemp("script")
-    log, views = open_log(folder), open_views(folder)
+    log, views, handlers = open_log(folder), open_views(folder), Handlers()
     messages = []
     for first, second in script:
-        if isinstance(second, bool):
+        if first in _DEATHS:
             with pytest.MonkeyPatch.context() as patched:
-                owner: Any = log if first == "append" else views
+                owner: Any = views if first == "transaction" else log
                 patched.setattr(owner, first, _dying(getattr(owner, first), 1, before=second))
-                try:
-                    drain(Runner(Handlers().binding(batch_max), log, views))
-                except Dies:
-                    continue
+                with suppress(Dies):
+                    _retry_all(Runner(handlers.binding(batch_max), log, views), views)
+        elif first in _WHAT:
+            _do(first, handlers, log, views)
         else:
             messages.append((first, second))
             send(log, (first, second))
-    drain(Runner(Handlers().binding(batch_max), log, views))
+    handlers.poisoned = False
+    _retry_all(Runner(handlers.binding(batch_max), log, views), views)
     _once_each(log, views, messages)
     log.close()
     views.close()
+
+
+def _do(what: str, handlers: Handlers, log: SqliteLog, views: SqliteViews) -> None:
+    if what == "refill":
+        views.drop(SUMS, "adder")
+        views.create(SUMS)
+    elif what == "retry":
+        _retry_all(Runner(handlers.binding(), log, views), views)
+    else:
+        handlers.poisoned = what == "poison"
+
+
+def _retry_all(runner: Runner, views: SqliteViews) -> None:
+    drain(runner)
+    for key in views.parked("adder"):
+        with suppress(ListenerError):
+            runner.retry(key)
+    drain(runner)
 
 
 def test_a_dead_letter_keeps_its_keys_order_behind_it(log: SqliteLog, views: SqliteViews) -> None:

@@ -145,9 +145,12 @@ class ViewContract(ABC):
             transaction.save(GROUP, {("t", 0): 4}, [Position("k", 1)])
             transaction.park(GROUP, {"k": "second", "l": "third"}, {"k": 5, "l": 6})
             transaction.release(GROUP, "l")
+            transaction.park(GROUP, {"m": "later"}, {"m": 9})
+            transaction.park(GROUP, {"m": "earlier"}, {"m": 2})
         assert views.offsets(GROUP) == {("t", 0): 4, ("t", 1): 9}
         assert (views.reached(GROUP, "k"), views.reached(GROUP, "l"), views.reached(GROUP, "m")) == (3, 1, 0)
-        assert (views.parked(GROUP), views.parked_since(GROUP)) == ({"k": "first"}, {"k": 4})
+        assert views.parked(GROUP) == {"k": "first", "m": "earlier"}
+        assert views.parked_since(GROUP) == {"k": 4, "m": 2}
         assert (views.offsets("h"), views.reached("h", "k"), views.parked("h")) == ({}, 0, {})
 
     def test_pages_of_an_index(self, views: ViewStore) -> None:
