@@ -4,10 +4,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import apsw
-from tests.foreign import ForeignClient, foreign_client
 
 from mainstem.cdc.sqlite import SqliteCapture
 from mainstem.testing.contracts.capture import FACT, ITEM, CaptureContract
+from tests.foreign import ForeignClient, foreign_client
 
 
 class TestSqliteCapture(CaptureContract):

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 import structlog
-from tests.docs.console import Console, agrees, commands
-from tests.docs.pages import ROOT, Block, blocks, name_of, pages
 
 from mainstem import log_lines
+from tests.docs.console import Console, agrees, commands
+from tests.docs.pages import ROOT, Block, blocks, name_of, pages
 
 _RUNS = ("python", "console")
 _KNOWN = {*_RUNS, "text", "json", "sh", "sql", "toctree"}

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from tests.docs.pages import DOCS, ROOT, blocks, name_of, pages, prose
 
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")

@@ -11,8 +11,6 @@ import httpx
 import msgspec
 import pytest
 import typer.main
-from tests.docs.pages import DOCS, ROOT, code, name_of, pages, prose, rows_under
-from tests.process import BankProcess, bank_process
 from typer.core import TyperGroup
 
 import mainstem
@@ -20,6 +18,8 @@ from mainstem import cli, errors, messages
 from mainstem.query import problems
 from mainstem.settings import PREFIX, Settings
 from mainstem.sqlite import connect
+from tests.docs.pages import DOCS, ROOT, code, name_of, pages, prose, rows_under
+from tests.process import BankProcess, bank_process
 
 REFERENCE = DOCS / "reference"
 

@@ -9,13 +9,13 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from tests.process import BankProcess
 
 from bank.card import OpenCard, Withdraw
 from bank.main import application
 from mainstem.assembly import embedded
 from mainstem.errors import MainstemError, StoreCorrupt
 from mainstem.settings import Settings
+from tests.process import BankProcess
 
 _FILES = ("events.db", "log.db", "views.db", "analytics.duckdb")
 _GARBAGE = bytes(range(255, 0, -1)) * 64

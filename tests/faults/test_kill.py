@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from tests.process import BankProcess, bank_process
 
 _KILLS = 20

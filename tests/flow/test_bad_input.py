@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+
 from tests.process import BankProcess, bank_process
 
 CARD = "123456789"

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from tests.process import BankProcess, bank_process
 
 _CLIENTS = 16

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+
 from tests.process import BankProcess, bank_process
 
 CARD = "123456789"

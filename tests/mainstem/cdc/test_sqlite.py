@@ -13,7 +13,6 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.foreign import foreign_client
 
 from mainstem.cdc.port import Captured, Outbox
 from mainstem.cdc.relay import Relay
@@ -21,6 +20,7 @@ from mainstem.cdc.sqlite import MARK_TRANSACTION, SqliteCapture
 from mainstem.errors import ConfigurationError
 from mainstem.log.port import Topic
 from mainstem.log.sqlite import SqliteLog
+from tests.foreign import foreign_client
 
 _TABLES = """
 CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT UNIQUE, price DECIMAL_TEXT(18,2));
