@@ -192,6 +192,8 @@ def druid_process(place: Place, name: str) -> Properties:
         },
         "indexer": {
             "druid.worker.capacity": "4",
+            "druid.server.http.gracefulShutdownTimeout": "PT2S",
+            "druid.indexer.task.gracefulShutdownTimeout": "PT5S",
             "druid.indexer.task.baseTaskDir": str(place.data / "druid" / "task"),
         },
     }

@@ -3,12 +3,12 @@
 import json
 import os
 import signal
-import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 _STOP_S = 30.0
+_KILLED_S = 5.0
 _LOOK_S = 0.1
 
 
@@ -19,22 +19,22 @@ class Processes:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    def start(self, name: str, words: Sequence[str], environment: Mapping[str, str], cwd: Path) -> None:
-        """Start it, its output in NAME.log, unless it runs already."""
+    def start(self, name: str, words: Sequence[str], cwd: Path) -> None:
+        """Start it in a session of its own, its output in NAME.log, unless it runs already."""
         if self.pid(name) is not None:
             return
-        with self.output(name).open("ab") as output:
-            process = subprocess.Popen(
-                list(words),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-                cwd=cwd,
-                env={**os.environ, **environment},
+        output = os.open(self.output(name), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            pid = os.posix_spawn(
+                "/bin/sh",
+                ["sh", "-c", 'cd "$0" && exec "$@" </dev/null', str(cwd), *words],
+                os.environ,
+                file_actions=[(os.POSIX_SPAWN_DUP2, output, 1), (os.POSIX_SPAWN_DUP2, output, 2)],
+                setsid=True,
             )
-        record = {"pid": process.pid, "started": _started(process.pid)}
-        self._record(name).write_text(json.dumps(record))
+        finally:
+            os.close(output)
+        self._record(name).write_text(json.dumps({"pid": pid, "started": _started(pid)}))
 
     def pid(self, name: str) -> int | None:
         """Its pid while it runs; None otherwise, also where the pid is another process's by now."""
@@ -53,15 +53,19 @@ class Processes:
         """Ask it to end, insist after half a minute; whether it ran. Its record goes."""
         pid = self.pid(name)
         if pid is not None:
-            _signal(pid, signal.SIGTERM)
-            deadline = time.monotonic() + _STOP_S
-            while self.pid(name) is not None and time.monotonic() < deadline:
-                _reap(pid)
-                time.sleep(_LOOK_S)
-            if self.pid(name) is not None:
-                _signal(pid, signal.SIGKILL)
+            for number, seconds in ((signal.SIGTERM, _STOP_S), (signal.SIGKILL, _KILLED_S)):
+                _signal(pid, number)
+                if self._ends(name, pid, seconds):
+                    break
         self._record(name).unlink(missing_ok=True)
         return pid is not None
+
+    def _ends(self, name: str, pid: int, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while self.pid(name) is not None and time.monotonic() < deadline:
+            time.sleep(_LOOK_S)
+        _reap(pid)
+        return self.pid(name) is None
 
     def last_words(self, name: str, lines: int = 15) -> str:
         """The end of what it printed."""

@@ -1,6 +1,7 @@
 """The engine-less stack: up, down, status. All that it makes lies in one folder; only what it started is stopped."""
 
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,6 +24,7 @@ def up(folder: Path, shift: int, say: Say) -> Place:
     where = place(folder, shift)
     waves = Stack(where, fetch_all(say), folder.absolute() / "conf").waves()
     starting = _Starting(processes_of(folder), where.host, say)
+    starting.check_ports([part for wave in waves for part in wave])
     for wave in waves:
         with ThreadPoolExecutor(len(wave)) as pool:
             list(pool.map(starting.start, wave))
@@ -30,12 +32,16 @@ def up(folder: Path, shift: int, say: Say) -> Place:
 
 
 def down(folder: Path, say: Say) -> None:
-    """Stop what was started there, the last part first. Its data stays."""
+    """Stop what was started there, first what needs the others. Its data stays."""
     processes = processes_of(folder)
-    order = [name for name in _ORDER if name in processes.names()]
-    for name in reversed(order):
+
+    def stop(name: str) -> None:
         if processes.stop(name):
             say(f"{name} is stopped")
+
+    for wave in (_SERVED, _SERVING):
+        with ThreadPoolExecutor(len(wave)) as pool:
+            list(pool.map(stop, [name for name in processes.names() if name in wave]))
 
 
 def processes_of(folder: Path) -> Processes:
@@ -43,16 +49,8 @@ def processes_of(folder: Path) -> Processes:
     return Processes(folder.absolute() / "run")
 
 
-_ORDER = (
-    "mysql",
-    "zookeeper",
-    "kafka",
-    "connect",
-    "druid-coordinator",
-    "druid-historical",
-    "druid-broker",
-    "druid-indexer",
-)
+_SERVING = ("mysql", "zookeeper", "kafka")
+_SERVED = ("connect", "druid-coordinator", "druid-historical", "druid-broker", "druid-indexer")
 
 
 class _Starting:
@@ -62,13 +60,17 @@ class _Starting:
         self._say = say
         self._began = time.monotonic()
 
+    def check_ports(self, parts: Sequence[Part]) -> None:
+        """Before anything is started. Raises StackUnavailable."""
+        for part in parts:
+            if self._processes.pid(part.name) is None and listens(self._host, part.port):
+                raise StackUnavailable(f"{part.name} needs the port {part.port}, which another process has")
+
     def start(self, part: Part) -> None:
         """Start the part unless it runs, and see it through."""
         if self._processes.pid(part.name) is None:
-            if listens(self._host, part.port):
-                raise StackUnavailable(f"{part.name} needs the port {part.port}, which another process has")
             part.prepare()
-            self._processes.start(part.name, part.words, {}, self._processes.folder)
+            self._processes.start(part.name, part.words, self._processes.folder)
         self._await(part)
         part.begin()
         self._say(f"{part.name} is ready on port {part.port} ({time.monotonic() - self._began:.0f} s)")

@@ -3,3 +3,5 @@
 import pytest
 
 pytest.register_assert_rewrite("mainstem.testing.contracts")
+
+pytest_plugins = ["tests.stack"]

@@ -13,7 +13,8 @@ from deploy.stack import down, processes_of, up
 SHIFT = 10_000
 """Its ports are that much higher than the usual ones."""
 
-_FOLDER = Path(__file__).parents[1] / ".stack-test"
+FOLDER = Path(__file__).parents[1] / ".stack-test"
+"""Where its data, logs and configuration are."""
 
 
 @pytest.fixture(scope="session")
@@ -22,13 +23,13 @@ def stack() -> Iterator[Place]:
 
     With MAINSTEM_REQUIRE_STACK=1 its absence is a failure.
     """
-    ran = any(processes_of(_FOLDER).pid(name) for name in processes_of(_FOLDER).names())
+    ran = any(processes_of(FOLDER).pid(name) for name in processes_of(FOLDER).names())
     try:
-        yield up(_FOLDER, SHIFT, print)
+        yield up(FOLDER, SHIFT, print)
     except StackUnavailable as error:
         if os.environ.get("MAINSTEM_REQUIRE_STACK") == "1":
             raise
         pytest.skip(str(error))
     finally:
         if not ran:
-            down(_FOLDER, print)
+            down(FOLDER, print)
