@@ -258,6 +258,7 @@ class Runner:
             self._consumer.send(outcome.outgoing, sent)
             self._sent.update(sent)
         with self._views.transaction() as transaction:
+            transaction.check(self.binding.group, {place: self._offsets[place] for place in offsets})
             self._write(outcome, transaction)
             transaction.save(self.binding.group, offsets)
 

@@ -28,6 +28,9 @@ class ViewTransaction(Protocol):
     def remove(self, table: Table[R], keys: Sequence[tuple[Any, ...]]) -> None:
         """Delete the rows under those keys."""
 
+    def check(self, group: str, offsets: Mapping[Place, int]) -> None:
+        """Raises Fenced where the group stands elsewhere than at these offsets; nobody moves them until the end."""
+
     def save(self, group: str, offsets: Mapping[Place, int], positions: Sequence[Position] = ()) -> None:
         """Keep the offsets up to which the group is done, and the versions its view has reached (never lowered)."""
 

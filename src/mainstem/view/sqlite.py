@@ -16,7 +16,7 @@ import apsw
 import structlog
 from msgspec import Struct
 
-from mainstem.errors import CodecError, ConfigurationError, InvalidQuery, StoreBusy, StoreUnavailable
+from mainstem.errors import CodecError, ConfigurationError, Fenced, InvalidQuery, StoreBusy, StoreUnavailable
 from mainstem.messages import Position
 from mainstem.sqlite import connect, insert_many, mapped_errors, prepare, table_definition, transaction
 from mainstem.table import Table, decimal_text, quoted
@@ -287,6 +287,16 @@ class _Transaction:
         """By primary key."""
         condition = " AND ".join(f"{quoted(name)} = ?" for name in table.key)
         self._connection.executemany(f"DELETE FROM {quoted(table.name)} WHERE {condition}", keys)
+
+    def check(self, group: str, offsets: Mapping[Place, int]) -> None:
+        """By the offsets as this transaction sees them."""
+        sql = "SELECT topic, partition, offset FROM mainstem_offset WHERE name = ?"
+        rows: Any = self._connection.execute(sql, (group,)).fetchall()
+        stands = {(topic, partition): offset for topic, partition, offset in rows}
+        for place, offset in offsets.items():
+            if stands.get(place) != offset:
+                text = f"{group} stands at {stands.get(place)} of {place[0]}/{place[1]}, not at {offset}"
+                raise Fenced(f"{text}: another member of the group has taken it over")
 
     def save(self, group: str, offsets: Mapping[Place, int], positions: Sequence[Position] = ()) -> None:
         """Of several positions of one key the highest is written."""

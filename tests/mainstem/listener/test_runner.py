@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mainstem.codec import Decoder
-from mainstem.errors import ConfigurationError, ListenerError, StoreFull
+from mainstem.errors import ConfigurationError, Fenced, ListenerError, StoreFull
 from mainstem.listener.binding import Binding
 from mainstem.listener.letters import described, origin_of
 from mainstem.listener.runner import Runner
@@ -249,6 +249,19 @@ def test_what_was_removed_before_it_was_read_is_never_skipped_silently(log: Sqli
     stop.set()
     running.join(10)
     assert "holds the offsets from 2 to 2, not 0" in str(runner.status().reason)
+
+
+def test_one_that_was_overtaken_writes_nothing_and_goes_on_behind_the_other(log: SqliteLog, views: SqliteViews) -> None:
+    """A member that slept while another did its work."""
+    slow, quick = (Runner(Handlers().binding(), log, views) for _ in range(2))
+    slow.step()
+    send(log, ("a", 1), ("b", 2))
+    drain(quick)
+    with pytest.raises(Fenced):
+        slow.step()
+    send(log, ("a", 3))
+    drain(slow)
+    assert sums(views) == {"a": (4, 2), "b": (2, 1)}
 
 
 def test_a_paused_listener_goes_on_when_it_is_resumed(log: SqliteLog, views: SqliteViews) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
-from mainstem.errors import CodecError, ConfigurationError, InvalidQuery, StoreUnavailable
+from mainstem.errors import CodecError, ConfigurationError, Fenced, InvalidQuery, StoreUnavailable
 from mainstem.messages import Position
 from mainstem.table import Table
 from mainstem.view.port import ViewStore
@@ -152,6 +152,24 @@ class ViewContract(ABC):
         assert views.parked(GROUP) == {"k": "first", "m": "earlier"}
         assert views.parked_since(GROUP) == {"k": 4, "m": 2}
         assert (views.offsets("h"), views.reached("h", "k"), views.parked("h")) == ({}, 0, {})
+
+    def test_who_has_been_overtaken_changes_nothing(self, views: ViewStore) -> None:
+        """The offsets of places that are not asked about do not matter; one that was never kept is elsewhere."""
+        with views.transaction() as transaction:
+            transaction.save(GROUP, {("t", 0): 5, ("t", 1): 9})
+        with views.transaction() as transaction:
+            transaction.check(GROUP, {("t", 0): 5})
+            transaction.check("h", {})
+            transaction.save(GROUP, {("t", 0): 6})
+        for offsets in ({("t", 0): 5}, {("t", 0): 6, ("t", 1): 8}, {("t", 2): 0}):
+            with pytest.raises(Fenced):
+                self._add_checked(views, offsets)
+        assert (views.count(LINE), views.offsets(GROUP)) == (0, {("t", 0): 6, ("t", 1): 9})
+
+    def _add_checked(self, views: ViewStore, offsets: dict[tuple[str, int], int]) -> None:
+        with views.transaction() as transaction:
+            transaction.add(LINE, [line(1)])
+            transaction.check(GROUP, offsets)
 
     def test_pages_of_an_index(self, views: ViewStore) -> None:
         """In both directions, without a row twice or left out while others are added."""
