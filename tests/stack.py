@@ -1,14 +1,18 @@
 """The real stack, for the tests that need it: one for the whole run, beside any that the user has started."""
 
+import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
+import pymysql
 import pytest
 
-from deploy.configuration import Place
+from deploy.configuration import APPLICATION_USER, DEVELOPMENT_PASSWORD, Place
 from deploy.downloads import StackUnavailable
 from deploy.stack import down, processes_of, up
+from mainstem.mysql import MysqlServer
 
 SHIFT = 10_000
 """Its ports are that much higher than the usual ones."""
@@ -33,3 +37,42 @@ def stack() -> Iterator[Place]:
     finally:
         if not ran:
             down(FOLDER, print)
+
+
+Databases = Callable[[Path], MysqlServer]
+"""A database for each folder, the same one whenever it is asked for, empty at first."""
+
+
+@pytest.fixture
+def databases(stack: Place) -> Iterator[Databases]:
+    """Databases of one test; they are dropped after it."""
+    made: dict[str, MysqlServer] = {}
+
+    def database(folder: Path) -> MysqlServer:
+        name = "test_" + hashlib.sha256(str(folder).encode()).hexdigest()[:24]
+        if name not in made:
+            run_sql(stack, f"CREATE DATABASE {name}")
+            made[name] = MysqlServer(stack.host, stack.ports.mysql, APPLICATION_USER, DEVELOPMENT_PASSWORD, name)
+        return made[name]
+
+    yield database
+    for name in made:
+        run_sql(stack, f"DROP DATABASE {name}")
+
+
+def run_sql(stack: Place, *statements: str) -> None:
+    """As any client of the database would, each committed by itself."""
+    with (
+        closing(
+            pymysql.connect(
+                host=stack.host,
+                port=stack.ports.mysql,
+                user=APPLICATION_USER,
+                password=DEVELOPMENT_PASSWORD,
+                autocommit=True,
+            )
+        ) as connection,
+        connection.cursor() as cursor,
+    ):
+        for statement in statements:
+            cursor.execute(statement)

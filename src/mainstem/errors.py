@@ -9,7 +9,8 @@
     │   ├── AnswerTimeout           no answer in time; the command may still be carried out
     │   └── ShuttingDown            the writer has stopped taking commands
     ├── StoreError                  of any file or server that holds data
-    │   ├── VersionConflict         the stream has another version than expected
+    │   ├── WriteConflict           another writer came first: try it again as it is
+    │   │   └── VersionConflict     the stream has another version than expected
     │   ├── StateDrift              the state row is not what the events say
     │   ├── StoreBusy               locked by another for longer than the limit
     │   ├── StoreFull               no space left
@@ -61,6 +62,7 @@ __all__ = [
     "TryAgain",
     "UnknownTopic",
     "VersionConflict",
+    "WriteConflict",
 ]
 
 
@@ -108,7 +110,11 @@ class StoreError(MainstemError):
     """A store could not do what it was asked for; its transaction changed nothing."""
 
 
-class VersionConflict(StoreError):
+class WriteConflict(StoreError):
+    """Another writer was in the way. The same transaction, tried again, may succeed."""
+
+
+class VersionConflict(WriteConflict):
     """The stream's version is not the expected one: somebody else has appended."""
 
     def __init__(self, stream: str, expected: int, actual: int) -> None:

@@ -19,6 +19,9 @@ from mainstem.errors import CodecError, ConfigurationError
 R = TypeVar("R", bound=msgspec.Struct)
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_DIGITS_MAX = 18
+"""Of a decimal: as many as 64 bits hold without a loss."""
+
 _KINDS: dict[type, str] = {
     str: "text",
     int: "integer",
@@ -85,8 +88,6 @@ class Table(Generic[R]):
                 fits = column.nullable
             elif column.kind == "integer":
                 fits = -(2**63) <= value < 2**63
-            elif column.kind == "real":
-                fits = not math.isnan(value)
             else:
                 fits = column.kind != "text" or _is_unicode(value)
             if not fits:
@@ -119,14 +120,17 @@ def quoted(*names: str) -> str:
 
 
 def decimal_text(value: Decimal, places: int) -> str:
-    """Exact text with that many digits after the point. Raises CodecError where the value has more, or is no number."""
+    """Exact text with that many digits after the point.
+
+    Raises CodecError where the value has more, has more than 18 in all, or is no number.
+    """
     plain = str(value)
-    if (
-        places and plain[-places - 1 : -places] == "."
-    ):  # as it is in nearly all cases; an exponent or NaN has no point there
-        return plain
+    if places and plain[-places - 1 : -places] == "." and len(plain) <= _DIGITS_MAX:
+        return plain  # as it is in nearly all cases; an exponent or NaN has no point there
     if not value.is_finite():
         raise CodecError(f"{value} is not a finite decimal")
+    if value and value.adjusted() >= _DIGITS_MAX - places:
+        raise CodecError(f"{value:.30} has more than {_DIGITS_MAX} digits")
     text = f"{value:.{places}f}"
     if Decimal(text) != value:
         raise CodecError(f"{value} has more than {places} digits after the point")
@@ -155,6 +159,12 @@ def _writer(column: Column) -> Callable[[Any], Any] | None:
     if column.kind == "decimal":
         places = column.places
         return lambda value: decimal_text(value, places)
-    if column.kind == "boolean":
-        return int
-    return None
+    if column.kind == "real":
+        return _finite
+    return int if column.kind == "boolean" else None
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise CodecError(f"{value} is not a finite number")
+    return value

@@ -10,7 +10,7 @@ from msgspec import Struct
 from mainstem.codec import Decoder, encode, event_payloads
 from mainstem.decider import Decider, Stamp
 from mainstem.errors import CodecError, StoreCorrupt
-from mainstem.eventstore.port import NewEvent, Snapshot, StoredEvent, StoreTransaction
+from mainstem.eventstore.port import NewEvent, Snapshot, StoredEvent, StoreTransaction, Wanted
 from mainstem.messages import Event, Origin
 
 
@@ -48,6 +48,11 @@ class Aggregates:
             known = Folded(self.decider.initial)
             stored = transaction.load(stream, 0) or ()
         return self._advance(stream, known, stored) if stored else known
+
+    def wanted(self, stream: str) -> Wanted:
+        """What loading it will ask the store for."""
+        known = self._known.get(stream)
+        return Wanted(stream, known.version if known else 0, self._fingerprint)
 
     def append(
         self,

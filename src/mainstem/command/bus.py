@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
 
@@ -28,7 +29,7 @@ from mainstem.errors import (
     StoreFull,
     StoreUnavailable,
     TryAgain,
-    VersionConflict,
+    WriteConflict,
 )
 from mainstem.eventstore.port import EventStore
 from mainstem.messages import SYSTEM, Command, Origin
@@ -205,7 +206,7 @@ class CommandBus:
     def _carry_out(self, batch: Sequence[_Ticket]) -> list[Outcome | Exception]:
         requests = [ticket.request for ticket in batch]
         try:
-            outcomes: list[Outcome | Exception] = list(self._commit(requests))
+            outcomes: list[Outcome | Exception] = list(self._together(requests))
         except _OF_THE_STORE as error:
             self._failed(error)
             return [type(error)(*error.args) for _ in batch]
@@ -215,13 +216,20 @@ class CommandBus:
             return [self._alone(request) for request in requests]
         return outcomes
 
+    def _together(self, requests: Sequence[Request]) -> list[Outcome]:
+        """A batch; where another process's writer came first, all of it is decided anew, a few times."""
+        for _ in range(self._limits.conflict_tries - 1):
+            with suppress(WriteConflict):
+                return self._commit(requests)
+        return self._commit(requests)
+
     def _alone(self, request: Request) -> Outcome | Exception:
         """A command by itself; a conflict with another process's append is decided anew, a few times."""
         for tries_left in reversed(range(self._limits.conflict_tries)):
             try:
                 return self._commit([request])[0]
             except Exception as error:
-                if isinstance(error, VersionConflict) and tries_left:
+                if isinstance(error, WriteConflict) and tries_left:
                     continue
                 self._failed(error)
                 return error
@@ -232,6 +240,7 @@ class CommandBus:
         handler.begin()
         try:
             with self._store.transaction() as transaction:
+                handler.expect(transaction, requests)
                 outcomes = [handler.handle(transaction, request) for request in requests]
         except BaseException:
             handler.forget()

@@ -10,7 +10,7 @@ from mainstem.command.aggregate import Aggregates, Folded
 from mainstem.command.answer import Answer, digest_of, keep, replay
 from mainstem.decider import Decider
 from mainstem.errors import CommandError, ConfigurationError, IdempotencyConflict, InvalidCommand, Refused
-from mainstem.eventstore.port import Refusal, StoreTransaction
+from mainstem.eventstore.port import Refusal, StoreTransaction, Wanted
 from mainstem.messages import Command, Origin
 
 
@@ -64,6 +64,18 @@ class Handler:
         for stream, (aggregates, _) in self._pending.items():
             aggregates.forget(stream)
         self._pending.clear()
+
+    def expect(self, transaction: StoreTransaction, requests: Sequence[Request]) -> None:
+        """Tell the transaction what the requests will load."""
+        streams: dict[str, Wanted] = {}
+        for request in requests:
+            aggregates = self._by_command.get(type(request.command))
+            if aggregates is not None:
+                aggregate_id = aggregates.decider.target(request.command)
+                if _usable(aggregate_id):
+                    wanted = aggregates.wanted(aggregates.decider.stream(aggregate_id))
+                    streams[wanted.stream] = wanted
+        transaction.expect(list(streams.values()), list({r.key: None for r in requests if r.key is not None}))
 
     def handle(self, transaction: StoreTransaction, request: Request) -> Outcome:
         """Carry the command out. Store errors are raised; all that concerns this command alone is its outcome."""

@@ -61,8 +61,25 @@ class KeptAnswer(Struct, frozen=True):
     answer: bytes
 
 
+class Wanted(Struct, frozen=True):
+    """A stream that is about to be loaded after a version; after 0, from the snapshot of that fingerprint if any."""
+
+    stream: str
+    after: int
+    fingerprint: str
+
+
 class StoreTransaction(Protocol):
-    """One transaction of one writer. Everything in it becomes durable together or not at all."""
+    """One transaction of one writer. Everything in it becomes durable together or not at all.
+
+    All but reading may raise WriteConflict where writers of other processes came first.
+    """
+
+    def expect(self, streams: Sequence[Wanted], keys: Sequence[str]) -> None:
+        """Hear what is about to be loaded, each stream once, so that it can be read, and locked, all at a time.
+
+        It changes nothing but the time that loading takes, and how often writers of several processes collide.
+        """
 
     def load(self, stream: str, after: int) -> Sequence[StoredEvent] | None:
         """Events with a version above `after`, in order; None where the stream has not even reached `after`."""
@@ -101,7 +118,10 @@ class EventStore(Protocol):
         """At most `limit` events of one stream with a version above `after`, in order."""
 
     def read_all(self, batch: int = 1000) -> Iterator[Sequence[StoredEvent]]:
-        """All events in commit order, in batches, as one consistent picture of the moment of the call."""
+        """All events, in batches, as one consistent picture of the moment of the first.
+
+        In the order of their transactions; those of several processes at once may stand in either order.
+        """
 
     def states(self, table: Table[R]) -> Iterator[R]:
         """All rows of a state table."""

@@ -10,7 +10,7 @@ import apsw
 from msgspec import Struct
 
 from mainstem.errors import StateDrift, VersionConflict
-from mainstem.eventstore.port import KeptAnswer, NewEvent, Refusal, Snapshot, StoredEvent
+from mainstem.eventstore.port import KeptAnswer, NewEvent, Refusal, Snapshot, StoredEvent, Wanted
 from mainstem.eventstore.putting import put_view
 from mainstem.messages import Origin
 from mainstem.sqlite import connect, insert_many, mapped_errors, prepare, table_definition, transaction
@@ -160,6 +160,9 @@ class _Transaction:
         self._versions: dict[str, int] = {}
         self._events: list[tuple[Any, ...]] = []
         self._states: dict[str, tuple[Table[Any], list[tuple[Any, ...]]]] = {}
+
+    def expect(self, streams: Sequence[Wanted], keys: Sequence[str]) -> None:
+        """Nobody else writes meanwhile, and reading is a call of this process: nothing is read before its time."""
 
     def load(self, stream: str, after: int) -> Sequence[StoredEvent] | None:
         """Reads from `after` itself on, so that a stream which never got there is not taken for one without news."""

@@ -1,0 +1,153 @@
+"""The event store in MySQL: events, snapshots, state rows, kept answers and refused commands of one database.
+
+Several processes write at once. Each locks the last events of the streams that it is about to load, in the order of
+the streams' names, so that writers of one stream take turns and none waits for another that waits for it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import pymysql
+from msgspec import Struct
+from pymysql.constants import ER
+
+from mainstem.errors import VersionConflict, WriteConflict
+from mainstem.eventstore.mysql_transaction import EVENT, REFUSAL, MysqlTransaction, refusal, stored
+from mainstem.eventstore.port import Refusal, StoredEvent
+from mainstem.mysql import MysqlServer, Pool, Writer, ask, code_of, execute, picture
+from mainstem.mysql_rows import in_key_order
+from mainstem.mysql_schema import create, migrate
+from mainstem.table import Table
+
+R = TypeVar("R", bound=Struct)
+
+_READERS = 4
+_MIGRATIONS = (
+    """
+    CREATE TABLE IF NOT EXISTS event (
+        position BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
+        stream VARCHAR(255) NOT NULL,
+        version BIGINT NOT NULL,
+        type VARCHAR(255) NOT NULL,
+        payload MEDIUMTEXT NOT NULL,
+        occurred_at_ms BIGINT NOT NULL,
+        recorded_at_ms BIGINT NOT NULL,
+        actor VARCHAR(255) NOT NULL,
+        correlation_id VARCHAR(255),
+        CONSTRAINT event_stream UNIQUE (stream, version),
+        CHECK (version > 0)
+    )
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS snapshot (
+        stream VARCHAR(255) NOT NULL PRIMARY KEY,
+        version BIGINT NOT NULL,
+        occurred_at_ms BIGINT NOT NULL,
+        fingerprint VARCHAR(255) NOT NULL,
+        state LONGBLOB NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS kept_answer (
+        `key` VARCHAR(255) NOT NULL PRIMARY KEY,
+        digest VARBINARY(255) NOT NULL,
+        answer MEDIUMBLOB NOT NULL,
+        at_ms BIGINT NOT NULL,
+        INDEX kept_answer_at (at_ms)
+    )
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS refused_command (
+        id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
+        stream VARCHAR(255) NOT NULL,
+        command VARCHAR(255) NOT NULL,
+        content MEDIUMTEXT NOT NULL,
+        reason VARCHAR(255) NOT NULL,
+        text TEXT NOT NULL,
+        refused_at_ms BIGINT NOT NULL,
+        actor VARCHAR(255) NOT NULL,
+        correlation_id VARCHAR(255),
+        INDEX refused_command_stream (stream, id)
+    )
+    """,
+)
+
+
+class MysqlEventStore:
+    """Events in one database. Raises StoreUnavailable where the server is away, and goes on when it is back."""
+
+    def __init__(self, server: MysqlServer, states: Sequence[Table[Any]] = (), *, clock_ms: Callable[[], int]) -> None:
+        migrate(server, "events", _MIGRATIONS)
+        self._server = server
+        self._clock_ms = clock_ms
+        self._writer = Writer(server)
+        self._readers = Pool(server, _READERS)
+        with self._readers.use() as connection:
+            for table in states:
+                create(connection, table)
+
+    @contextmanager
+    def transaction(self) -> Iterator[MysqlTransaction]:
+        """One of this process at a time; those of other processes meanwhile raise no refusal of their own here."""
+        writing: MysqlTransaction | None = None
+        try:
+            with self._writer.transaction() as connection:
+                writing = MysqlTransaction(connection, self._clock_ms())
+                yield writing
+                writing.flush()
+        except Exception as error:
+            duplicate = writing is not None and _is_duplicate(error)
+            if writing is None or not duplicate:
+                raise
+            raise self._conflict(writing) from error
+
+    def _conflict(self, writing: MysqlTransaction) -> WriteConflict:
+        """Which stream has moved on; where none has, it was a key's answer."""
+        for stream, expected in writing.appended.items():
+            rows = self._readers.ask("SELECT coalesce(max(version), 0) FROM event WHERE stream = %s", (stream,))
+            if rows[0][0] > expected:
+                return VersionConflict(stream, expected, int(rows[0][0]))
+        return WriteConflict("another process has written the same at the same time")
+
+    def read(self, stream: str, after: int = 0, limit: int = 1000) -> Sequence[StoredEvent]:
+        """A page of one stream."""
+        sql = f"SELECT {EVENT} FROM event WHERE stream = %s AND version > %s ORDER BY version LIMIT %s"
+        return [stored(row) for row in self._readers.ask(sql, (stream, after, limit))]
+
+    def read_all(self, batch: int = 1000) -> Iterator[Sequence[StoredEvent]]:
+        """All events by position, on a connection of its own."""
+        self._readers.check_open()
+        sql = f"SELECT {EVENT}, position FROM event WHERE position > %s ORDER BY position LIMIT %s"
+        with picture(self._server) as connection:
+            last = 0
+            while rows := ask(connection, sql, (last, batch)):
+                last = rows[-1][-1]
+                yield [stored(row[:-1]) for row in rows]
+
+    def states(self, table: Table[R]) -> Iterator[R]:
+        """All rows of a state table, in key order."""
+        self._readers.check_open()
+        with picture(self._server) as connection:
+            yield from in_key_order(connection, table)
+
+    def refusals(self, stream: str, limit: int = 100) -> Sequence[Refusal]:
+        """The last refusals of one stream, newest first."""
+        sql = f"SELECT {REFUSAL} FROM refused_command WHERE stream = %s ORDER BY id DESC LIMIT %s"
+        return [refusal(row) for row in self._readers.ask(sql, (stream, limit))]
+
+    def forget_answers(self, before_ms: int, limit: int = 1000) -> int:
+        """Drop the oldest kept answers."""
+        with self._writer.transaction() as connection:
+            return execute(
+                connection, "DELETE FROM kept_answer WHERE at_ms < %s ORDER BY at_ms LIMIT %s", (before_ms, limit)
+            )
+
+    def close(self) -> None:
+        """Waits for whoever is at work."""
+        self._writer.close()
+        self._readers.close()
+
+
+def _is_duplicate(error: Exception) -> bool:
+    return isinstance(error.__cause__, pymysql.IntegrityError) and code_of(error.__cause__) == ER.DUP_ENTRY

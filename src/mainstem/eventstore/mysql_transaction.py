@@ -1,0 +1,227 @@
+"""One writer's transaction in MySQL: what is expected is read at a time, what is written goes many to a statement."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+from pymysql.connections import Connection
+
+from mainstem.errors import StateDrift, VersionConflict
+from mainstem.eventstore.port import KeptAnswer, NewEvent, Refusal, Snapshot, StoredEvent, Wanted
+from mainstem.messages import Origin
+from mainstem.mysql import Row, ask, execute
+from mainstem.mysql_rows import by_keys, insert_many, markers, replacing
+from mainstem.table import Table, quoted
+
+EVENT = "stream, version, type, payload, occurred_at_ms, recorded_at_ms, actor, correlation_id"
+REFUSAL = "stream, command, content, reason, text, refused_at_ms, actor, correlation_id"
+_SNAPSHOT = "stream, version, occurred_at_ms, fingerprint, state"
+_STREAMS_MAX = 200
+
+
+class MysqlTransaction:
+    """On the writer's connection. `appended` names the streams appended to, with the version each was expected at."""
+
+    def __init__(self, connection: "Connection[Any]", now_ms: int) -> None:
+        self._connection = connection
+        self._now_ms = now_ms
+        self._versions: dict[str, int] = {}
+        self._ahead: dict[str, tuple[int, list[StoredEvent] | None]] = {}
+        self._snapshots: dict[str, Snapshot | None] = {}
+        self._answers: dict[str, KeptAnswer | None] = {}
+        self._rows: dict[str, list[Row]] = {"event": [], "refused_command": [], "kept_answer": []}
+        self._states: dict[str, tuple[Table[Any], list[tuple[Struct | None, Struct | None]]]] = {}
+        self.appended: dict[str, int] = {}
+
+    def expect(self, streams: Sequence[Wanted], keys: Sequence[str]) -> None:
+        """Locks and reads the streams before the kept answers: so a key's answer of another process is seen."""
+        for start in range(0, len(streams), _STREAMS_MAX):
+            self._read_ahead(streams[start : start + _STREAMS_MAX])
+        if keys:
+            sql = f'SELECT "key", digest, answer FROM kept_answer WHERE "key" IN {markers(len(keys))}'
+            self._answers = dict.fromkeys(keys)
+            self._answers.update({key: KeptAnswer(*kept) for key, *kept in ask(self._connection, sql, keys)})
+
+    def _read_ahead(self, streams: Sequence[Wanted]) -> None:
+        unknown = [wanted.stream for wanted in streams if not wanted.after]
+        if unknown:
+            sql = f"SELECT {_SNAPSHOT} FROM snapshot WHERE stream IN {markers(len(unknown))}"
+            self._snapshots.update(dict.fromkeys(unknown))
+            self._snapshots.update({row[0]: Snapshot(*row[1:]) for row in ask(self._connection, sql, unknown)})
+        afters = {wanted.stream: self._begin(wanted) for wanted in streams}
+        found: dict[str, list[StoredEvent]] = {stream: [] for stream in afters}
+        for row in self._locked(list(afters.items())):
+            found[row[0]].append(stored(row))
+        for stream, after in afters.items():
+            events = found[stream]
+            known = not after or bool(events and events[0].version == after)
+            self._ahead[stream] = (after, (events[1:] if after else events) if known else None)
+
+    def _begin(self, wanted: Wanted) -> int:
+        """Where loading begins: the handler takes a snapshot of the same fingerprint only."""
+        snapshot = self._snapshots.get(wanted.stream)
+        if wanted.after or snapshot is None or snapshot.fingerprint != wanted.fingerprint:
+            return wanted.after
+        return snapshot.version
+
+    def _locked(self, afters: Sequence[tuple[str, int]]) -> Sequence[Row]:
+        """The events from those versions on, locked until the end, whose last ones others have to wait for.
+
+        Rows are locked as the index is read, so in the order of streams.
+        """
+        ranges = " OR ".join(["stream = %s AND version >= %s"] * len(afters))
+        sql = f"SELECT {EVENT} FROM event FORCE INDEX (event_stream) WHERE {ranges} ORDER BY stream, version FOR UPDATE"
+        return ask(self._connection, sql, [value for pair in afters for value in pair])
+
+    def load(self, stream: str, after: int) -> Sequence[StoredEvent] | None:
+        """What was expected is there already; anything else is read, and locked, now."""
+        ahead = self._ahead.pop(stream, None)
+        if ahead is None or ahead[0] != after:
+            self.flush()
+            self._read_ahead([Wanted(stream, after, "")])
+            ahead = self._ahead.pop(stream)
+        events = ahead[1]
+        if events is None:
+            return None
+        self._versions[stream] = events[-1].version if events else after
+        return events
+
+    def append(
+        self, stream: str, expected: int, events: Sequence[NewEvent], *, occurred_at_ms: int, origin: Origin
+    ) -> None:
+        """The version is that of the locked stream; of a stream without events the unique key decides."""
+        if stream not in self._versions:
+            sql = "SELECT version FROM event WHERE stream = %s ORDER BY version DESC LIMIT 1 FOR UPDATE"
+            rows = ask(self._connection, sql, (stream,))
+            self._versions[stream] = int(rows[0][0]) if rows else 0
+        stands = self._versions[stream]
+        if stands != expected:
+            raise VersionConflict(stream, expected, stands)
+        recorded_at_ms = max(self._now_ms, occurred_at_ms)  # the transaction began before its events occurred
+        for version, event in enumerate(events, expected + 1):
+            values = (stream, version, event.type, event.payload.decode(), occurred_at_ms, recorded_at_ms)
+            self._rows["event"].append((*values, origin.actor, origin.correlation_id))
+        self.appended.setdefault(stream, expected)
+        self._versions[stream] = expected + len(events)
+        self._ahead.pop(stream, None)
+
+    def snapshot(self, stream: str, fingerprint: str) -> Snapshot | None:
+        """The stream's snapshot, if this fold made it."""
+        if stream not in self._snapshots:
+            sql = f"SELECT {_SNAPSHOT} FROM snapshot WHERE stream = %s"
+            rows = ask(self._connection, sql, (stream,))
+            self._snapshots[stream] = Snapshot(*rows[0][1:]) if rows else None
+        found = self._snapshots[stream]
+        return found if found is not None and found.fingerprint == fingerprint else None
+
+    def keep_snapshot(self, stream: str, snapshot: Snapshot) -> None:
+        """One snapshot for each stream."""
+        values = (stream, snapshot.version, snapshot.occurred_at_ms, snapshot.fingerprint, snapshot.state)
+        execute(self._connection, f"REPLACE INTO snapshot ({_SNAPSHOT}) VALUES {markers(5)}", values)
+        self._snapshots[stream] = snapshot
+
+    def put_state(self, table: Table[Any], before: Struct | None, after: Struct | None) -> None:
+        """Gathered until the end."""
+        if before is not None or after is not None:
+            self._states.setdefault(table.name, (table, []))[1].append((before, after))
+
+    def kept_answer(self, key: str) -> KeptAnswer | None:
+        """By primary key."""
+        if key not in self._answers:
+            rows = ask(self._connection, 'SELECT digest, answer FROM kept_answer WHERE "key" = %s', (key,))
+            self._answers[key] = KeptAnswer(*rows[0]) if rows else None
+        return self._answers[key]
+
+    def keep_answer(self, key: str, kept: KeptAnswer, at_ms: int) -> None:
+        """Gathered until the end; a key that another process has answered meanwhile is a WriteConflict."""
+        self._rows["kept_answer"].append((key, kept.digest, kept.answer, at_ms))
+        self._answers[key] = kept
+
+    def keep_refusal(self, refusal: Refusal) -> None:
+        """Kept in order of the refusals."""
+        values = (refusal.stream, refusal.command, refusal.content.decode(), refusal.reason, refusal.text)
+        more = (refusal.refused_at_ms, refusal.actor, refusal.correlation_id)
+        self._rows["refused_command"].append((*values, *more))
+
+    def flush(self) -> None:
+        """Write what was gathered. Raises StateDrift where a state row does not stand as it was left."""
+        columns = {"event": EVENT, "refused_command": REFUSAL, "kept_answer": '"key", digest, answer, at_ms'}
+        gathered, self._rows = self._rows, {name: [] for name in columns}
+        for name, rows in gathered.items():
+            insert_many(self._connection, f"{name} ({columns[name]})", rows)
+        states, self._states = self._states, {}
+        for table, changes in states.values():
+            _put(self._connection, table, changes)
+
+
+def _put(
+    connection: "Connection[Any]", table: Table[Any], changes: Sequence[tuple[Struct | None, Struct | None]]
+) -> None:
+    """Each change holds only where the row stands as the one before has left it; each is a row change of its own.
+
+    Rows are compared here while they are locked, since a statement for each row would cost as much as all the rest.
+    """
+    keys = {table.key_of(row): None for change in changes for row in change if row is not None}
+    stands = by_keys(connection, table, list(keys), " FOR UPDATE")
+    writing = _StateWriter(connection, table)
+    for before, after in changes:
+        old = None if before is None else table.key_of(before)
+        new = None if after is None else table.key_of(after)
+        if (old and stands.get(old) != before) or (new and new != old and new in stands):
+            raise StateDrift(f"a row of {table.name} was made, changed or removed by somebody else")
+        if old and old != new:
+            writing.delete(old)
+            del stands[old]
+        if after is not None and new:
+            writing.write(new in stands, table.values(after))
+            stands[new] = after
+    writing.flush()
+
+
+class _StateWriter:
+    """Rows in their order, those of one kind beside each other in one statement."""
+
+    def __init__(self, connection: "Connection[Any]", table: Table[Any]) -> None:
+        self._connection = connection
+        self._table = table
+        self._names = [column.name for column in table.columns]
+        self._replacing = False
+        self._rows: list[Row] = []
+
+    def write(self, replacing: bool, values: Row) -> None:
+        if replacing != self._replacing:
+            self.flush()
+            self._replacing = replacing
+        self._rows.append(values)
+
+    def delete(self, key: Row) -> None:
+        self.flush()
+        condition = " AND ".join(f"{quoted(name)} = %s" for name in self._table.key)
+        execute(self._connection, f"DELETE FROM {quoted(self._table.name)} WHERE {condition}", key)
+
+    def flush(self) -> None:
+        """A row that replaces is locked and so still there; a new one must not be there, which INSERT alone holds."""
+        rows, self._rows = self._rows, []
+        into = f"{quoted(self._table.name)} ({quoted(*self._names)})"
+        insert_many(self._connection, into, rows, replacing(self._names) if self._replacing else "")
+
+
+def stored(row: Row) -> StoredEvent:
+    """The event of a row of its columns."""
+    stream, version, type_, payload, occurred_at_ms, recorded_at_ms, actor, correlation_id = row
+    return StoredEvent(stream, version, type_, payload.encode(), occurred_at_ms, recorded_at_ms, actor, correlation_id)
+
+
+def refusal(row: Row) -> Refusal:
+    """The refusal of a row of its columns."""
+    stream, command, content, reason, text, refused_at_ms, actor, correlation_id = row
+    return Refusal(
+        stream=stream,
+        command=command,
+        content=content.encode(),
+        reason=reason,
+        text=text,
+        refused_at_ms=refused_at_ms,
+        actor=actor,
+        correlation_id=correlation_id,
+    )

@@ -1,0 +1,309 @@
+"""MySQL as every distributed adapter opens it: strict, READ COMMITTED, UTC, its errors in mainstem's names."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from queue import Empty, LifoQueue
+from typing import Any
+
+import pymysql
+from pymysql.connections import Connection
+from pymysql.constants import ER
+
+from mainstem.errors import (
+    CodecError,
+    ConfigurationError,
+    StoreBusy,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+    WriteConflict,
+)
+
+Row = tuple[Any, ...]
+
+_CONNECT_S = 5
+_CALL_S = 30
+_LOCK_WAIT_S = 5
+_TABLE_WAIT_S = 20
+_FRESH_S = 1.0
+_WAIT_S = 30.0
+_SESSION = (
+    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ANSI_QUOTES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO',"
+    f" transaction_isolation = 'READ-COMMITTED', time_zone = '+00:00', innodb_lock_wait_timeout = {_LOCK_WAIT_S},"
+    f" lock_wait_timeout = {_TABLE_WAIT_S}"
+)
+_DENIED = (ER.DBACCESS_DENIED_ERROR, ER.ACCESS_DENIED_ERROR, ER.BAD_DB_ERROR, ER.TABLEACCESS_DENIED_ERROR)
+_FULL = (ER.DISK_FULL, ER.RECORD_FILE_FULL)
+_MISFIT = (
+    ER.BAD_NULL_ERROR,
+    ER.WARN_DATA_OUT_OF_RANGE,
+    ER.DATA_TOO_LONG,
+    ER.TRUNCATED_WRONG_VALUE_FOR_FIELD,
+    ER.INVALID_CHARACTER_STRING,
+    3854,  # ER_CANNOT_CONVERT_STRING, which the driver has no name for
+)
+_AWAY = (
+    ER.SERVER_SHUTDOWN,
+    ER.NORMAL_SHUTDOWN,
+    ER.CON_COUNT_ERROR,
+    ER.OPTION_PREVENTS_STATEMENT,  # it is read-only, as a replica is
+    2003,
+    2006,
+    2013,
+    2014,
+    2055,
+    3159,
+    4031,  # the server has ended a connection that was idle for too long
+)
+
+
+@dataclass(frozen=True)
+class MysqlServer:
+    """A database of a MySQL server, and who asks. With `tls_ca` (a file) the server must show a certificate of it."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    database: str
+    tls_ca: str | None = None
+    tls_cert: str | None = None
+    tls_key: str | None = None
+
+    def __str__(self) -> str:
+        return f"MySQL at {self.host}:{self.port}"
+
+
+def connect(server: MysqlServer, *, call_s: int = _CALL_S) -> "Connection[Any]":
+    """A connection that commits each statement unless told otherwise; a call may take `call_s`.
+
+    Names are quoted by double quotes. Raises StoreUnavailable, or ConfigurationError where the user is not let in.
+    """
+    with mapped_errors(server):
+        return pymysql.connect(
+            host=server.host,
+            port=server.port,
+            user=server.user,
+            password=server.password,
+            database=server.database,
+            charset="utf8mb4",
+            autocommit=True,
+            init_command=_SESSION,
+            connect_timeout=_CONNECT_S,
+            read_timeout=call_s,
+            write_timeout=call_s,
+            ssl_ca=server.tls_ca,
+            ssl_cert=server.tls_cert,
+            ssl_key=server.tls_key,
+            ssl_verify_identity=server.tls_ca is not None,
+        )
+
+
+@contextmanager
+def mapped_errors(server: MysqlServer) -> Iterator[None]:
+    """Turn the driver's errors into mainstem's, naming the server."""
+    try:
+        yield
+    except (UnicodeEncodeError, pymysql.DataError) as error:
+        raise CodecError(f"{server} has no place for a value: {_text(error)}") from error
+    except pymysql.InterfaceError as error:
+        raise StoreUnavailable(f"{server}: the connection is closed") from error
+    except pymysql.MySQLError as error:
+        raise _mapped(server, error) from error
+    except OSError as error:
+        raise StoreUnavailable(f"{server} cannot be reached: {error}") from error
+
+
+def _mapped(server: MysqlServer, error: pymysql.MySQLError) -> StoreError | CodecError | ConfigurationError:
+    code = code_of(error)
+    if code in _AWAY:
+        return StoreUnavailable(f"{server} cannot be used: {_text(error)}")
+    if code == ER.LOCK_WAIT_TIMEOUT:
+        return StoreBusy(f"{server}: rows or tables are locked by another for too long")
+    if code == ER.LOCK_DEADLOCK:
+        return WriteConflict(f"{server}: two writers waited for each other")
+    if code in _DENIED:
+        return ConfigurationError(f"{server} does not let {server.user} in: {_text(error)}")
+    if code in _FULL:
+        return StoreFull(f"no space left for {server}: {_text(error)}")
+    if code in _MISFIT:
+        return CodecError(f"{server} has no place for a value: {_text(error)}")
+    return StoreError(f"{server}: {_text(error)}")
+
+
+def code_of(error: BaseException | None) -> int:
+    """The server's number of an error; 0 where it has none."""
+    number = error.args[0] if isinstance(error, pymysql.MySQLError) and error.args else 0
+    return number if isinstance(number, int) else 0
+
+
+def _text(error: Exception) -> str:
+    return str(error.args[-1] if error.args else error)[:300]
+
+
+class Session:
+    """One connection, made when it is first used and again where it was lost. One thread uses it at a time."""
+
+    def __init__(self, server: MysqlServer, *, call_s: int = _CALL_S) -> None:
+        self.server = server
+        self._call_s = call_s
+        self._connection: Connection[Any] | None = None
+        self._used_at = 0.0
+
+    @contextmanager
+    def use(self) -> Iterator["Connection[Any]"]:
+        """The connection, known to be alive a second ago. Errors are mapped; after one it is made anew."""
+        connection = self._alive()
+        try:
+            with mapped_errors(self.server):
+                yield connection
+        except BaseException:
+            self.close()
+            raise
+        self._used_at = time.monotonic()
+
+    @contextmanager
+    def transaction(self) -> Iterator["Connection[Any]"]:
+        """COMMIT where the block ends, ROLLBACK where it raises.
+
+        Where the connection is lost while it commits, StoreUnavailable leaves open whether it has.
+        """
+        connection = self._alive()
+        try:
+            with mapped_errors(self.server):
+                connection.begin()
+                yield connection
+                connection.commit()
+        except BaseException:
+            self._roll_back(connection)
+            raise
+        self._used_at = time.monotonic()
+
+    def close(self) -> None:
+        """Give the connection back; the next use makes another."""
+        connection, self._connection = self._connection, None
+        if connection is not None and connection.open:
+            with suppress(pymysql.MySQLError, OSError):
+                connection.close()
+
+    def _alive(self) -> "Connection[Any]":
+        connection = self._connection
+        if connection is not None and time.monotonic() - self._used_at > _FRESH_S:
+            try:
+                connection.ping(reconnect=False)
+            except (pymysql.MySQLError, OSError):
+                self.close()
+        if self._connection is None:
+            self._connection = connect(self.server, call_s=self._call_s)
+        return self._connection
+
+    def _roll_back(self, connection: "Connection[Any]") -> None:
+        try:
+            connection.rollback()
+        except (pymysql.MySQLError, OSError):
+            self.close()
+
+
+class Pool:
+    """A few sessions for readers of any thread."""
+
+    def __init__(self, server: MysqlServer, size: int) -> None:
+        self._server = server
+        self._sessions: LifoQueue[Session] = LifoQueue()
+        self._all = [Session(server) for _ in range(size)]
+        for session in self._all:
+            self._sessions.put(session)
+        self._closed = False
+
+    @contextmanager
+    def use(self) -> Iterator["Connection[Any]"]:
+        """One of them. Raises StoreBusy where all are in use for too long, StoreUnavailable once the pool is closed."""
+        self.check_open()
+        try:
+            session = self._sessions.get(timeout=_WAIT_S)
+        except Empty:
+            raise StoreBusy(f"{self._server} is being read by too many for more than {_WAIT_S:.0f} s") from None
+        try:
+            self.check_open()
+            with session.use() as connection:
+                yield connection
+        finally:
+            self._sessions.put(session)
+
+    def ask(self, sql: str, values: Sequence[Any] = ()) -> Sequence[Row]:
+        """All rows of one statement."""
+        with self.use() as connection:
+            return ask(connection, sql, values)
+
+    def check_open(self) -> None:
+        """Raises StoreUnavailable once it is closed."""
+        if self._closed:
+            raise StoreUnavailable(f"{self._server}: the store is closed")
+
+    def close(self) -> None:
+        """Waits for readers that are at work; those that come later are told that it is closed."""
+        if self._closed:
+            return
+        self._closed = True
+        for session in [self._sessions.get() for _ in self._all]:
+            session.close()
+            self._sessions.put(session)  # whoever waits for one gets it, and sees that it is closed
+
+
+class Writer:
+    """One session for writers of any thread, who take turns."""
+
+    def __init__(self, server: MysqlServer) -> None:
+        self._server = server
+        self._turn = threading.Lock()
+        self._session = Session(server)
+        self._closed = False
+
+    @contextmanager
+    def transaction(self) -> Iterator["Connection[Any]"]:
+        """Raises StoreBusy where another thread writes for too long, StoreUnavailable once it is closed."""
+        if not self._turn.acquire(timeout=_WAIT_S):
+            raise StoreBusy(f"{self._server} is being written by another thread for more than {_WAIT_S:.0f} s")
+        try:
+            if self._closed:
+                raise StoreUnavailable(f"{self._server}: the store is closed")
+            with self._session.transaction() as connection:
+                yield connection
+        finally:
+            self._turn.release()
+
+    def close(self) -> None:
+        """Waits for the writer that is at work."""
+        with self._turn:
+            self._closed = True
+            self._session.close()
+
+
+def ask(connection: "Connection[Any]", sql: str, values: Sequence[Any] = ()) -> Sequence[Row]:
+    """All rows of one statement."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values or None)
+        rows: Sequence[Row] = cursor.fetchall()
+        return rows
+
+
+def execute(connection: "Connection[Any]", sql: str, values: Sequence[Any] = ()) -> int:
+    """The number of rows that the statement has touched."""
+    with connection.cursor() as cursor:
+        return int(cursor.execute(sql, values or None))
+
+
+@contextmanager
+def picture(server: MysqlServer) -> Iterator["Connection[Any]"]:
+    """A connection of its own that sees one moment: the first question's."""
+    session = Session(server)
+    try:
+        with session.use() as connection:
+            execute(connection, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            execute(connection, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+            yield connection
+    finally:
+        session.close()
