@@ -71,7 +71,8 @@ class ViewStore(Protocol):
     ) -> list[R]:
         """Rows whose columns equal `where`, ordered by columns, beginning behind the values `after` of these columns.
 
-        A page goes on rightly where the order's columns tell rows apart and hold no None. Decimals are ordered as text.
+        A page goes on rightly where the order's columns tell rows apart and hold no None. Decimals may be ordered as
+        text.
         Raises InvalidQuery for a column that the table does not have, or a value that no column could hold.
         """
 

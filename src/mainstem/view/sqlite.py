@@ -7,7 +7,6 @@ so a power cut takes the last of both together, and the listener reads again fro
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from decimal import Decimal
 from pathlib import Path
 from queue import Empty, LifoQueue
 from typing import Any, TypeVar
@@ -16,11 +15,12 @@ import apsw
 import structlog
 from msgspec import Struct
 
-from mainstem.errors import CodecError, ConfigurationError, Fenced, InvalidQuery, StoreBusy, StoreUnavailable
+from mainstem.errors import CodecError, ConfigurationError, Fenced, StoreBusy, StoreUnavailable
 from mainstem.messages import Position
 from mainstem.sqlite import connect, insert_many, mapped_errors, prepare, table_definition, transaction
-from mainstem.table import Table, decimal_text, quoted
+from mainstem.table import Table, quoted
 from mainstem.view.port import Place
+from mainstem.view.question import question
 
 R = TypeVar("R", bound=Struct)
 
@@ -123,23 +123,18 @@ class SqliteViews:
         limit: int = 100,
     ) -> list[R]:
         """By columns, in pages."""
-        order = tuple(order) or table.key
-        known = {column.name for column in table.columns}
-        for name in (*where, *order):
-            if name not in known:
-                raise InvalidQuery(f"{table.name} has no column {name!r}")
-        conditions = [f"{quoted(name)} IS ?" for name in where]
-        values = [_bound(table, name, value) for name, value in where.items()]
-        if after is not None:
-            if len(after) != len(order):
-                raise InvalidQuery(f"a page of {table.name} begins behind values of {', '.join(order)}")
-            conditions.append(f"({quoted(*order)}) {'<' if descending else '>'} ({', '.join('?' * len(order))})")
-            values.extend(_bound(table, name, value) for name, value in zip(order, after, strict=True))
+        asked = question(table, where, order, after)
+        conditions = [f"{quoted(name)} IS ?" for name, _ in asked.where]
+        values = [value for _, value in asked.where]
+        if asked.after is not None:
+            marks = ", ".join("?" * len(asked.order))
+            conditions.append(f"({quoted(*asked.order)}) {'<' if descending else '>'} ({marks})")
+            values.extend(asked.after)
         direction = " DESC" if descending else ""
         sql = f"SELECT {_names(table)} FROM {quoted(table.name)}"
         if conditions:
             sql += f" WHERE {' AND '.join(conditions)}"
-        sql += f" ORDER BY {', '.join(quoted(name) + direction for name in order)} LIMIT ?"
+        sql += f" ORDER BY {', '.join(quoted(name) + direction for name in asked.order)} LIMIT ?"
         with self._reader() as reader:
             return [table.from_values(row) for row in reader.execute(sql, (*values, limit))]
 
@@ -332,23 +327,6 @@ def _get(connection: apsw.Connection, table: Table[R], keys: Sequence[tuple[Any,
             typed = table.from_values(row)
             found[table.key_of(typed)] = typed
     return found
-
-
-def _bound(table: Table[Any], name: str, value: Any) -> Any:
-    """The value of a question as the column holds it. Raises InvalidQuery for one that no column could hold."""
-    column = next(column for column in table.columns if column.name == name)
-    try:
-        if isinstance(value, Decimal) and column.kind == "decimal":
-            return decimal_text(value, column.places)
-        if isinstance(value, str):
-            value.encode()
-        elif isinstance(value, int):
-            value.to_bytes(8, signed=True)
-        elif not isinstance(value, float | bytes | None):
-            raise InvalidQuery(f"{type(value).__name__} is nothing that {name} of {table.name} could hold")
-    except (CodecError, OverflowError, UnicodeEncodeError) as error:
-        raise InvalidQuery(f"{value!r:.100} does not fit {name} of {table.name}") from error
-    return value
 
 
 def _names(table: Table[Any]) -> str:

@@ -1,0 +1,193 @@
+"""Views in one MySQL database, for several processes: each group's members write what their partitions hold."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import structlog
+from msgspec import Struct
+
+from mainstem.mysql import MysqlServer, Pool, Writer, execute, picture
+from mainstem.mysql_rows import behind, by_keys, column_names, in_key_order
+from mainstem.mysql_schema import create, definer, migrate
+from mainstem.table import Table, quoted
+from mainstem.view.mysql_swap import begin_swap, finish_swaps, swapping
+from mainstem.view.mysql_transaction import KEPT, MysqlViewTransaction
+from mainstem.view.port import Place
+from mainstem.view.question import question
+
+R = TypeVar("R", bound=Struct)
+
+_log = structlog.get_logger(__name__)
+
+_READERS = 4
+_MIGRATIONS = (
+    """
+    CREATE TABLE IF NOT EXISTS mainstem_offset (
+        name VARCHAR(255) NOT NULL, topic VARCHAR(255) NOT NULL, "partition" INT NOT NULL, "offset" BIGINT NOT NULL,
+        PRIMARY KEY (name, topic, "partition")
+    )
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS mainstem_position (
+        name VARCHAR(255) NOT NULL, "key" MEDIUMTEXT NOT NULL, version BIGINT NOT NULL,
+        digest BINARY(32) AS (unhex(sha2("key", 256))) STORED,
+        PRIMARY KEY (name, digest)
+    )
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS mainstem_parked (
+        name VARCHAR(255) NOT NULL, "key" MEDIUMTEXT NOT NULL, reason TEXT NOT NULL, since BIGINT NOT NULL,
+        digest BINARY(32) AS (unhex(sha2("key", 256))) STORED,
+        PRIMARY KEY (name, digest)
+    )
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS mainstem_swap (
+        live VARCHAR(63) NOT NULL PRIMARY KEY, built VARCHAR(63) NOT NULL,
+        name VARCHAR(255) NOT NULL, "offsets" MEDIUMTEXT NOT NULL
+    )
+    """,
+)
+
+
+class MysqlViews:
+    """One writer of this process at a time, a few readers beside it.
+
+    Text of keys and indexed columns may have 255 characters; raises CodecError for a longer one, as for anything that
+    no column holds.
+    """
+
+    def __init__(self, server: MysqlServer) -> None:
+        migrate(server, "views", _MIGRATIONS)
+        finish_swaps(server)
+        self._server = server
+        self._writer = Writer(server)
+        self._readers = Pool(server, _READERS)
+        self._listeners: list[Callable[[], None]] = []
+
+    def create(self, table: Table[R]) -> None:
+        """With its indexes; those no longer declared are dropped."""
+        self._readers.check_open()
+        with definer(self._server) as connection:
+            create(connection, table, "; rebuild it")
+
+    @contextmanager
+    def transaction(self) -> Iterator[MysqlViewTransaction]:
+        """Readers see all of it or nothing. Raises StoreBusy or WriteConflict where other processes are in the way."""
+        with self._writer.transaction() as connection:
+            yield MysqlViewTransaction(connection)
+        self._tell()
+
+    def _tell(self) -> None:
+        for listener in tuple(self._listeners):
+            try:
+                listener()
+            except Exception:
+                _log.exception("a listener of commits failed")
+
+    def get(self, table: Table[R], keys: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], R]:
+        """By primary key."""
+        with self._readers.use() as connection:
+            return by_keys(connection, table, keys)
+
+    def find(
+        self,
+        table: Table[R],
+        where: Mapping[str, Any],
+        *,
+        order: Sequence[str] = (),
+        descending: bool = False,
+        after: Sequence[Any] | None = None,
+        limit: int = 100,
+    ) -> list[R]:
+        """By columns, in pages; decimals are ordered as numbers."""
+        asked = question(table, where, order, after)
+        conditions = [f"{quoted(name)} <=> %s" for name, _ in asked.where]
+        values = [_exact(table, name, value) for name, value in asked.where]
+        if asked.after is not None:
+            begin = [_exact(table, name, value) for name, value in zip(asked.order, asked.after, strict=True)]
+            condition, more = behind(asked.order, begin, descending)
+            conditions.append(condition)
+            values += more
+        direction = " DESC" if descending else ""
+        sql = f"SELECT {column_names(table)} FROM {quoted(table.name)}"
+        if conditions:
+            sql += f" WHERE {' AND '.join(conditions)}"
+        sql += f" ORDER BY {', '.join(quoted(name) + direction for name in asked.order)} LIMIT %s"
+        return [table.from_values(row) for row in self._readers.ask(sql, (*values, limit))]
+
+    def scan(self, table: Table[R]) -> Iterator[R]:
+        """On a connection of its own."""
+        self._readers.check_open()
+        with picture(self._server) as connection:
+            yield from in_key_order(connection, table)
+
+    def count(self, table: Table[R]) -> int:
+        """Counted, not estimated."""
+        return int(self._readers.ask(f"SELECT count(*) FROM {quoted(table.name)}")[0][0])
+
+    def offsets(self, group: str) -> Mapping[Place, int]:
+        """By topic and partition. Raises StoreBusy while the group's view is being replaced."""
+        with self._readers.use() as connection:
+            pending = swapping(connection, group)
+        if pending:  # whoever began has died, or is at it now and lets nobody else in until it is done
+            finish_swaps(self._server)
+        sql = 'SELECT topic, "partition", "offset" FROM mainstem_offset WHERE name = %s'
+        return {(topic, partition): offset for topic, partition, offset in self._readers.ask(sql, (group,))}
+
+    def reached(self, group: str, key: str) -> int:
+        """By key."""
+        sql = "SELECT version FROM mainstem_position WHERE name = %s AND digest = unhex(sha2(%s, 256))"
+        rows = self._readers.ask(sql, (group, key))
+        return int(rows[0][0]) if rows else 0
+
+    def parked(self, group: str) -> Mapping[str, str]:
+        """By key."""
+        return dict(self._readers.ask('SELECT "key", reason FROM mainstem_parked WHERE name = %s', (group,)))
+
+    def parked_since(self, group: str) -> Mapping[str, int]:
+        """By key."""
+        return dict(self._readers.ask('SELECT "key", since FROM mainstem_parked WHERE name = %s', (group,)))
+
+    def on_commit(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """In the thread that commits, after the commit."""
+        self._listeners.append(listener)
+
+        def end() -> None:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+        return end
+
+    def swap(self, live: Table[R], built: Table[R], group: str, offsets: Mapping[Place, int]) -> None:
+        """The group's members are fenced off first; then the tables are exchanged, which is finished whatever dies.
+
+        Between the exchange and the new offsets readers see the new rows with the positions of the old ones.
+        """
+        with self._writer.transaction() as connection:
+            begin_swap(connection, live.name, built.name, group, offsets)
+        finish_swaps(self._server)
+        self.create(live)
+        self._tell()
+
+    def drop(self, table: Table[R], group: str | None = None) -> None:
+        """The table, and what is kept of the group."""
+        self._readers.check_open()
+        with definer(self._server) as connection:
+            execute(connection, f"DROP TABLE IF EXISTS {quoted(table.name)}")
+        with self._writer.transaction() as connection:
+            for kept in KEPT:
+                execute(connection, f"DELETE FROM {kept} WHERE name = %s", (group,))
+
+    def close(self) -> None:
+        """Waits for whoever is at work."""
+        self._writer.close()
+        self._readers.close()
+
+
+def _exact(table: Table[Any], name: str, value: Any) -> Any:
+    """A decimal as a number: compared with text, MySQL would make a double of it."""
+    kind = next(column.kind for column in table.columns if column.name == name)
+    return Decimal(value) if kind == "decimal" and value is not None else value

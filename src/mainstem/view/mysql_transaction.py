@@ -1,0 +1,102 @@
+"""One writer's transaction on views in MySQL."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from msgspec import Struct
+from pymysql.connections import Connection
+
+from mainstem.errors import Fenced
+from mainstem.messages import Position
+from mainstem.mysql import ask, execute
+from mainstem.mysql_rows import by_keys, column_names, insert_many, markers, replacing
+from mainstem.table import Table, quoted
+from mainstem.view.port import Place
+
+R = TypeVar("R", bound=Struct)
+
+KEPT = ("mainstem_offset", "mainstem_position", "mainstem_parked")
+"""The tables that hold what is kept of a group, or of whatever its name is."""
+
+_NEW = "AS mainstem_new ON DUPLICATE KEY UPDATE"
+_HIGHEST = f" {_NEW} version = greatest(mainstem_position.version, mainstem_new.version)"
+_EARLIEST = (
+    f" {_NEW} reason = if(mainstem_new.since < mainstem_parked.since, mainstem_new.reason, mainstem_parked.reason),"
+    " since = least(mainstem_parked.since, mainstem_new.since)"
+)
+
+
+class MysqlViewTransaction:
+    """On the writer's connection."""
+
+    def __init__(self, connection: "Connection[Any]") -> None:
+        self._connection = connection
+
+    def get(self, table: Table[R], keys: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], R]:
+        """By primary key."""
+        return by_keys(self._connection, table, keys)
+
+    def add(self, table: Table[R], rows: Sequence[R]) -> int:
+        """Many to a statement; a row that stands is set to what it is, which counts as nothing."""
+        first = quoted(table.key[0])
+        conflict = f" ON DUPLICATE KEY UPDATE {first} = {quoted(table.name)}.{first}"
+        return insert_many(self._connection, _into(table), list(map(table.values, rows)), conflict)
+
+    def put(self, table: Table[R], rows: Sequence[R]) -> None:
+        """Many to a statement."""
+        others = [column.name for column in table.columns if column.name not in table.key]
+        first = quoted(table.key[0])
+        conflict = replacing(others, f"{first} = {quoted(table.name)}.{first}")
+        insert_many(self._connection, _into(table), list(map(table.values, rows)), conflict)
+
+    def remove(self, table: Table[R], keys: Sequence[tuple[Any, ...]]) -> None:
+        """By primary key."""
+        if keys:
+            condition = f"({quoted(*table.key)}) IN {markers(len(keys), len(table.key))}"
+            execute(
+                self._connection,
+                f"DELETE FROM {quoted(table.name)} WHERE {condition}",
+                [value for key in keys for value in key],
+            )
+
+    def check(self, group: str, offsets: Mapping[Place, int]) -> None:
+        """The rows of these places, and no others, are locked until the end."""
+        places = sorted(offsets)
+        if not places:
+            return
+        sql = (
+            'SELECT topic, "partition", "offset" FROM mainstem_offset FORCE INDEX (PRIMARY)'
+            f' WHERE name = %s AND (topic, "partition") IN {markers(len(places), 2)} FOR UPDATE'
+        )
+        rows = ask(self._connection, sql, [group, *(value for place in places for value in place)])
+        stands = {(topic, partition): offset for topic, partition, offset in rows}
+        for place, offset in offsets.items():
+            if stands.get(place) != offset:
+                text = f"{group} stands at {stands.get(place)} of {place[0]}/{place[1]}, not at {offset}"
+                raise Fenced(f"{text}: another member of the group has taken it over")
+
+    def save(self, group: str, offsets: Mapping[Place, int], positions: Sequence[Position] = ()) -> None:
+        """In the order of their keys, so that members of one group do not wait for each other in a circle."""
+        rows = [(group, topic, partition, offset) for (topic, partition), offset in sorted(offsets.items())]
+        into = 'mainstem_offset (name, topic, "partition", "offset")'
+        insert_many(self._connection, into, rows, replacing(["offset"]))
+        highest: dict[str, int] = {}
+        for position in positions:
+            if position.version > highest.get(position.key, 0):
+                highest[position.key] = position.version
+        reached = [(group, key, version) for key, version in sorted(highest.items())]
+        insert_many(self._connection, 'mainstem_position (name, "key", version)', reached, _HIGHEST)
+
+    def park(self, group: str, keys: Mapping[str, str], since: Mapping[str, int]) -> None:
+        """A row for each key."""
+        rows = [(group, key, reason, since[key]) for key, reason in sorted(keys.items())]
+        insert_many(self._connection, 'mainstem_parked (name, "key", reason, since)', rows, _EARLIEST)
+
+    def release(self, group: str, key: str) -> None:
+        """Nothing where it is not parked."""
+        sql = "DELETE FROM mainstem_parked WHERE name = %s AND digest = unhex(sha2(%s, 256))"
+        execute(self._connection, sql, (group, key))
+
+
+def _into(table: Table[Any]) -> str:
+    return f"{quoted(table.name)} ({column_names(table)})"

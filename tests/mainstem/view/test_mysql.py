@@ -1,0 +1,165 @@
+"""Views in MySQL that several processes write, each with connections of its own."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from mainstem.errors import CodecError, Fenced
+from mainstem.messages import Position
+from mainstem.mysql import MysqlServer
+from mainstem.table import Table
+from mainstem.testing.contracts.view import LINE, Line, line
+from mainstem.view import mysql_swap
+from mainstem.view.mysql import MysqlViews
+from tests.stack import Databases
+
+pytestmark = pytest.mark.stack
+
+BUILT = Table("line__built", Line, key=("id",))
+
+
+@pytest.fixture
+def server(databases: Databases, tmp_path: Path) -> MysqlServer:
+    return databases(tmp_path)
+
+
+@pytest.fixture
+def members(server: MysqlServer) -> Iterator[tuple[MysqlViews, MysqlViews]]:
+    with closing(MysqlViews(server)) as one, closing(MysqlViews(server)) as two:
+        one.create(LINE)
+        yield one, two
+
+
+def test_members_of_one_group_do_not_wait_for_each_other(members: tuple[MysqlViews, MysqlViews]) -> None:
+    """Each locks the places that are its own."""
+    one, two = members
+    with one.transaction() as transaction:
+        transaction.save("g", {("t", 0): 1, ("t", 1): 1})
+    with one.transaction() as first, two.transaction() as second:
+        first.check("g", {("t", 0): 1})
+        second.check("g", {("t", 1): 1})
+        first.add(LINE, [line(1)])
+        second.add(LINE, [line(2)])
+        first.save("g", {("t", 0): 2}, [Position("a", 1)])
+        second.save("g", {("t", 1): 2}, [Position("b", 1)])
+    assert one.offsets("g") == {("t", 0): 2, ("t", 1): 2}
+    assert two.count(LINE) == 2
+
+
+def test_a_member_that_was_overtaken_waits_and_is_fenced(members: tuple[MysqlViews, MysqlViews]) -> None:
+    """The one that came first has the place until it commits; then it stands elsewhere."""
+    one, two = members
+    with one.transaction() as transaction:
+        transaction.save("g", {("t", 0): 1})
+    checked = threading.Event()
+
+    def zombie() -> None:
+        checked.wait(10)
+        with two.transaction() as transaction:
+            transaction.add(LINE, [line(7)])
+            transaction.check("g", {("t", 0): 1})
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(zombie)
+        with one.transaction() as transaction:
+            transaction.check("g", {("t", 0): 1})
+            checked.set()
+            threading.Event().wait(0.2)
+            transaction.save("g", {("t", 0): 2})
+        with pytest.raises(Fenced):
+            waiting.result(10)
+    assert one.count(LINE) == 0
+
+
+@pytest.mark.parametrize("long", [Line(1, "k" * 256, Decimal(1)), Line(1, "é" * 256, Decimal(1))])
+def test_text_of_an_index_has_a_limit(members: tuple[MysqlViews, MysqlViews], long: Line) -> None:
+    """Of characters, not of bytes."""
+    one, _ = members
+    with pytest.raises(CodecError), one.transaction() as transaction:
+        transaction.add(LINE, [long])
+    with one.transaction() as transaction:
+        transaction.add(LINE, [Line(1, long.account[:255], Decimal(1))])
+
+
+def test_any_key_can_be_parked(members: tuple[MysqlViews, MysqlViews]) -> None:
+    """However long it is, and apart from one that differs at its end only."""
+    one, _ = members
+    keys = {"k" * 100_000 + end: f"reason {end}" for end in "ab"}
+    with one.transaction() as transaction:
+        transaction.park("g", keys, dict.fromkeys(keys, 3))
+        transaction.save("g", {}, [Position(key, 5) for key in keys])
+        transaction.release("g", "k" * 100_000 + "a")
+    assert one.parked("g") == {"k" * 100_000 + "b": "reason b"}
+    assert one.reached("g", "k" * 100_000 + "a") == 5
+
+
+def test_decimals_are_ordered_and_compared_as_numbers(members: tuple[MysqlViews, MysqlViews]) -> None:
+    """Also where no double could hold them."""
+    one, _ = members
+    amounts = ["9.00", "10.00", "9999999999999999.98", "9999999999999999.99"]
+    with one.transaction() as transaction:
+        transaction.add(LINE, [line(number, amount=amount) for number, amount in enumerate(amounts)])
+    assert [row.id for row in one.find(LINE, {"amount": Decimal(amounts[3])})] == [3]
+    assert [row.id for row in one.find(LINE, {}, order=("amount",), after=(Decimal(amounts[0]),))] == [1, 2, 3]
+
+
+class Died(BaseException):
+    """What ends a process in a test, at a step."""
+
+
+@pytest.mark.parametrize("step", ["_exchange", "_account", "execute"])
+@pytest.mark.parametrize("done", [False, True])
+def test_an_exchange_is_finished_whatever_dies(
+    members: tuple[MysqlViews, MysqlViews], server: MysqlServer, monkeypatch: pytest.MonkeyPatch, step: str, done: bool
+) -> None:
+    """At any step, before or after it was taken; until it is finished no member of the group can write."""
+    one, _ = members
+    _fill(one)
+    with monkeypatch.context() as patch:
+        patch.setattr(mysql_swap, step, _dying(getattr(mysql_swap, step), done, step == "execute"))
+        with suppress(Died):
+            one.swap(LINE, BUILT, "g", {("t", 0): 7})
+    with pytest.raises(Fenced), one.transaction() as transaction:
+        transaction.check("g", {("t", 0): 9})
+    with closing(MysqlViews(server)) as again:
+        again.create(LINE)
+        assert [row.id for row in again.scan(LINE)] == [2, 3]
+        assert (again.offsets("g"), again.reached("g", "k"), again.parked("g")) == ({("t", 0): 7}, 5, {})
+
+
+def test_an_exchange_that_was_left_is_finished_by_whoever_needs_it(
+    members: tuple[MysqlViews, MysqlViews], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A member that asks where its group stands."""
+    one, two = members
+    _fill(one)
+    with monkeypatch.context() as patch:
+        patch.setattr("mainstem.view.mysql.finish_swaps", lambda _server: None)
+        one.swap(LINE, BUILT, "g", {("t", 0): 7})
+    assert two.offsets("g") == {("t", 0): 7}
+    assert [row.id for row in two.scan(LINE)] == [2, 3]
+
+
+def _fill(views: MysqlViews) -> None:
+    views.create(BUILT)
+    with views.transaction() as transaction:
+        transaction.add(LINE, [line(1)])
+        transaction.save("g", {("t", 0): 9}, [Position("k", 9)])
+        transaction.add(BUILT, [line(2), line(3)])
+        transaction.save(BUILT.name, {}, [Position("k", 5)])
+
+
+def _dying(step: Callable[..., object], done: bool, only_drops: bool) -> Callable[..., object]:
+    def die(*arguments: object) -> object:
+        if only_drops and not str(arguments[1]).startswith("DROP"):
+            return step(*arguments)
+        if done:
+            step(*arguments)
+        raise Died
+
+    return die
