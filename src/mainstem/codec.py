@@ -18,6 +18,7 @@ M = TypeVar("M")
 
 _ENCODER = msgspec.json.Encoder()
 _POSITION_LIMIT = 1024
+_TEXT = b'"payload":"{'
 
 encode = _ENCODER.encode
 
@@ -47,6 +48,44 @@ class Decoder(Generic[M]):
         return found
 
 
+class _RecordedEvents(Decoder[Recorded[E]]):
+    """The payload is an object, or JSON text of one, as an outbox in MySQL has it: there its every character counts."""
+
+    def __init__(self, events: Sequence[type[E]]) -> None:
+        super().__init__(Recorded[_union(events)])  # type: ignore[misc]
+        self._texts: Decoder[Recorded[str]] = Decoder(Recorded[str])
+        self._payloads = event_payloads(events)
+
+    def one(self, data: bytes) -> Recorded[E]:
+        """One record, in either form."""
+        try:
+            return super().one(data)
+        except CodecError:
+            if _TEXT not in data:
+                raise
+        return self._of_text(self._texts.one(data))
+
+    def many(self, data: Sequence[bytes]) -> list[Recorded[E]]:
+        """A topic has one form or the other: the first record tells which is worth trying."""
+        if not data or _TEXT not in data[0]:
+            return super().many(data)
+        try:
+            return [self._of_text(text) for text in self._texts.many(data)]
+        except CodecError:
+            return [self.one(item) for item in data]
+
+    def _of_text(self, text: Recorded[str]) -> Recorded[E]:
+        return Recorded(
+            stream=text.stream,
+            version=text.version,
+            occurred_at_ms=text.occurred_at_ms,
+            recorded_at_ms=text.recorded_at_ms,
+            actor=text.actor,
+            correlation_id=text.correlation_id,
+            payload=self._payloads.one(text.payload.encode()),
+        )
+
+
 def event_payloads(events: Sequence[type[E]]) -> Decoder[E]:
     """A decoder of the events' payloads, told apart by their tags. Raises ConfigurationError where two share one."""
     return Decoder(_union(events))
@@ -54,7 +93,7 @@ def event_payloads(events: Sequence[type[E]]) -> Decoder[E]:
 
 def recorded_events(events: Sequence[type[E]]) -> Decoder[Recorded[E]]:
     """A decoder of records of the event topic."""
-    return Decoder(Recorded[_union(events)])  # type: ignore[misc]
+    return _RecordedEvents(events)
 
 
 def changes_of(row: type[R]) -> Decoder[Change[R]]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,6 +68,32 @@ def test_a_recorded_event_round_trips() -> None:
     found = recorded_events(_EVENTS).one(encode(recorded))
     assert found == recorded
     assert found.aggregate_id == "7-a"
+
+
+@given(
+    st.lists(st.one_of(st.integers(-(2**63), 2**63 - 1).map(lambda n: Opened(limit=n)), st.just(Closed())), max_size=5)
+)
+def test_a_payload_that_is_text_is_the_same_event(payloads: list[Event]) -> None:
+    """Alone and in a batch, beside one that is an object."""
+    recorded = [
+        Recorded(stream="c-1", version=n, occurred_at_ms=1, recorded_at_ms=2, actor="a", payload=payload)
+        for n, payload in enumerate(payloads, 1)
+    ]
+    texts = [encode(msgspec.structs.replace(each, payload=encode(each.payload).decode())) for each in recorded]
+    decoder = recorded_events(_EVENTS)
+    assert decoder.many(texts) == recorded
+    assert [decoder.one(text) for text in texts] == recorded
+    both = [text for pair in zip(texts, map(encode, recorded), strict=True) for text in pair]
+    assert decoder.many(both) == [each for each in recorded for _ in range(2)]
+    assert decoder.many(both[1:]) == [each for each in recorded for _ in range(2)][1:]
+
+
+def test_text_that_is_no_event_is_told() -> None:
+    """As a message that is not what it should be."""
+    text = b'{"stream":"a-1","version":1,"occurred_at_ms":1,"recorded_at_ms":1,"actor":"a","payload":"{}"}'
+    for decode in (recorded_events(_EVENTS).one, lambda data: recorded_events(_EVENTS).many([data])):
+        with pytest.raises(CodecError):
+            decode(text)
 
 
 @given(key=st.text(), version=st.integers(0, 2**63 - 1))
