@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pymysql
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from deploy.configuration import APPLICATION_USER, DEVELOPMENT_PASSWORD, Place
 from deploy.downloads import StackUnavailable
 from deploy.stack import down, processes_of, up
+from mainstem.log.kafka_client import KafkaServers
 from mainstem.mysql import MysqlServer
 
 SHIFT = 10_000
@@ -76,3 +78,31 @@ def run_sql(stack: Place, *statements: str) -> None:
     ):
         for statement in statements:
             cursor.execute(statement)
+
+
+Prefixes = Callable[[Path], tuple[KafkaServers, str]]
+"""A prefix for each folder's topics and groups, the same one whenever it is asked for."""
+
+
+@pytest.fixture
+def prefixes(stack: Place) -> Iterator[Prefixes]:
+    """Prefixes of one test; the topics are removed after it."""
+    servers = KafkaServers(f"{stack.host}:{stack.ports.kafka}")
+    made: set[str] = set()
+
+    def prefix(folder: Path) -> tuple[KafkaServers, str]:
+        name = f"t{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}."
+        made.add(name)
+        return servers, name
+
+    yield prefix
+    remove_topics(servers, lambda topic: topic.startswith(tuple(made)))
+
+
+def remove_topics(servers: KafkaServers, which: Callable[[str], bool]) -> None:
+    """Those that a test has made."""
+    admin = AdminClient({"bootstrap.servers": servers.bootstrap})
+    own = [name for name in admin.list_topics(timeout=10).topics if which(name)]
+    if own:
+        for removed in admin.delete_topics(own).values():
+            removed.result(10)

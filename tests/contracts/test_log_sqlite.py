@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from mainstem.log.sqlite import SqliteLog
-from mainstem.testing.contracts.log import LogContract
+from mainstem.testing.contracts.local_log import LocalLogContract
 
 
-class TestSqliteLog(LogContract):
+class TestSqliteLog(LocalLogContract):
     def open(self, folder: Path) -> SqliteLog:
         return SqliteLog(folder / "log.db")

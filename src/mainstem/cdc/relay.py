@@ -6,7 +6,7 @@ import structlog
 from msgspec import Struct
 
 from mainstem.cdc.port import Capture
-from mainstem.log.port import Log
+from mainstem.log.port import LocalLog
 
 _log = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ class Relay:
     """Moves changes, in the thread that calls `run`."""
 
     def __init__(
-        self, capture: Capture, log: Log, name: str, *, batch_max: int = 2_000, release_every: int = 5_000
+        self, capture: Capture, log: LocalLog, name: str, *, batch_max: int = 2_000, release_every: int = 5_000
     ) -> None:
         self._capture = capture
         self._log = log

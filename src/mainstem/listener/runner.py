@@ -162,8 +162,7 @@ class Runner:
         """A picture of the moment."""
         figures = self._figures
         done = self._offsets or self._views.offsets(self.binding.group)
-        ranges = self._log.ranges(self.binding.topic)
-        lag = {n: held.end - done.get((self.binding.topic, n), held.begin) for n, held in ranges.items()}
+        lag = self._log.lag(self.binding.topic, {partition: offset for (_, partition), offset in done.items()})
         parked = len(self._parked)
         return ListenerStatus(self._state(figures), figures.stalled, figures.handled, figures.dead, parked, lag)
 

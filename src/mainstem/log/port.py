@@ -33,7 +33,10 @@ class Topic:
 
 @dataclass(frozen=True)
 class Range:
-    """The offsets that a partition holds: from `begin` up to but not including `end`."""
+    """The offsets that a partition holds: from `begin` up to but not including `end`, behind its last record.
+
+    Not every offset between the two has a record: a log may put the ends of transactions there.
+    """
 
     begin: int
     end: int
@@ -76,25 +79,26 @@ class Log(Protocol):
     def topics(self) -> Mapping[str, Topic]:
         """All topics by name."""
 
-    def append(self, records: Sequence[NewRecord], *, producer: str = "", sequence: int | None = None) -> int:
-        """Append in order, all or none; the number taken (a known identity is not taken again).
-
-        With a `sequence` the log remembers it for the `producer` in the same transaction (see `last_sequence`), and
-        takes nothing that comes with one not above it; identities are neither looked at nor kept then.
-        Raises what `check` raises.
-        """
+    def append(self, records: Sequence[NewRecord]) -> int:
+        """Append in order, all or none; the number taken. Raises what `check` raises."""
 
     def check(self, record: NewRecord) -> None:
         """Raises UnknownTopic, RecordTooLarge, or CodecError for a name or a time that no log could hold."""
 
-    def last_sequence(self, producer: str) -> int | None:
-        """The sequence that came with the producer's last append: where it goes on after a crash."""
-
     def read(self, topic: str, partition: int, offset: int, limit: int) -> Sequence[Record]:
-        """At most `limit` records from `offset` on. Raises OffsetOutOfRange outside of the partition's range."""
+        """At most `limit` records from `offset` on, fewer only at the end: what this process has appended is there.
+
+        Raises OffsetOutOfRange for an offset outside of the partition's range.
+        """
 
     def ranges(self, topic: str) -> Mapping[int, Range]:
         """What each partition holds."""
+
+    def lag(self, topic: str, done: Mapping[int, int]) -> Mapping[int, int]:
+        """By partition, how many records stand from the offset in `done` on, or in all where it names none.
+
+        Exact where it is 0; where it is large it may count offsets that no record has.
+        """
 
     def partition_of(self, topic: str, key: str) -> int:
         """The partition that holds the records of this key."""
@@ -105,8 +109,23 @@ class Log(Protocol):
     def committed(self, group: str) -> Mapping[Place, int]:
         """The group's committed offsets."""
 
-    def apply_retention(self, now_ms: int) -> int:
-        """Remove what the topics' retention no longer keeps; the number of records removed."""
-
     def close(self) -> None:
         """Give everything back and wake whoever waits. Closing twice is allowed."""
+
+
+class LocalLog(Log, Protocol):
+    """A log in a file of its own, which one application fills: it remembers how far each producer has come."""
+
+    def append(self, records: Sequence[NewRecord], *, producer: str = "", sequence: int | None = None) -> int:
+        """Append in order, all or none; the number taken (a known identity is not taken again).
+
+        With a `sequence` the log remembers it for the `producer` in the same transaction (see `last_sequence`), and
+        takes nothing that comes with one not above it; identities are neither looked at nor kept then.
+        Raises what `check` raises.
+        """
+
+    def last_sequence(self, producer: str) -> int | None:
+        """The sequence that came with the producer's last append: where it goes on after a crash."""
+
+    def apply_retention(self, now_ms: int) -> int:
+        """Remove what the topics' retention no longer keeps; the number of records removed."""

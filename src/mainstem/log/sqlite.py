@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from mainstem.errors import CodecError, LogError, RecordTooLarge, TopicMismatch, UnknownTopic
+from mainstem.errors import LogError, TopicMismatch, UnknownTopic
+from mainstem.log.limits import check_record
 from mainstem.log.partitioner import partition_for
 from mainstem.log.port import Assigned, Place, Range, Topic
 from mainstem.log.sqlite_consumer import PLACE, READ, SqliteConsumer, records_of
@@ -116,17 +117,7 @@ class SqliteLog:
 
     def check(self, record: NewRecord) -> None:
         """By the limits of the record's topic."""
-        _, topic = self._topic(record.topic)
-        try:
-            size = len(record.key.encode()) + len(record.value or b"")
-            size += sum(len(name.encode()) + len(value) for name, value in record.headers)
-            (record.identity or "").encode()
-        except UnicodeEncodeError as error:
-            raise CodecError(f"a name in a record for {topic.name} is no text: {error}") from error
-        if not 0 <= record.timestamp_ms < 2**63:
-            raise CodecError(f"a record for {topic.name} has the time {record.timestamp_ms}")
-        if size > topic.record_max_bytes:
-            raise RecordTooLarge(f"a record of {size} bytes for {topic.name}, which takes {topic.record_max_bytes}")
+        check_record(record, self._topic(record.topic)[1])
 
     def _next_sequence(self, producer: str, sequence: int) -> bool:
         found: Any = self._writer.execute("SELECT sequence FROM producer WHERE name = ?", (producer,)).fetchall()
@@ -195,6 +186,11 @@ class SqliteLog:
         sql = "SELECT id, begin_offset, end_offset FROM place WHERE id >= ? AND id < ?"
         rows = self._ask(sql, (first, first + declared.partitions))
         return {place - first: Range(begin, end) for place, begin, end in rows}
+
+    def lag(self, topic: str, done: Mapping[int, int]) -> Mapping[int, int]:
+        """By the ranges: each offset has a record."""
+        ranges = self.ranges(topic)
+        return {n: max(0, held.end - max(held.begin, done.get(n, 0))) for n, held in ranges.items()}
 
     def partition_of(self, topic: str, key: str) -> int:
         """Kafka's default partitioner."""

@@ -81,10 +81,9 @@ class Ingestion:
     @property
     def status(self) -> IngestionStatus:
         """The lag is read from the log at each call. Raises LogError or StoreError where that cannot be read."""
-        ranges = self._log.ranges(self._datasource.topic)
         done = self._next or self._olap.offsets(self._datasource)
-        topic = self._datasource.topic
-        lag = sum(max(0, held.end - max(held.begin, done.get((topic, p), 0))) for p, held in ranges.items())
+        behind = self._log.lag(self._datasource.topic, {partition: offset for (_, partition), offset in done.items()})
+        lag = sum(behind.values())
         return IngestionStatus(self._state, self._rows, lag, self._retries, self._last_error)
 
     def run(self, stop: threading.Event) -> None:
