@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from mainstem.olap.duckdb import DuckdbOlap
-from mainstem.testing.contracts.olap import OlapContract
+from mainstem.testing.contracts.ingesting_olap import IngestingOlapContract
 
 
-class TestDuckdbOlap(OlapContract):
+class TestDuckdbOlap(IngestingOlapContract):
     def open(self, folder: Path) -> DuckdbOlap:
         return DuckdbOlap(folder / "olap.duckdb")

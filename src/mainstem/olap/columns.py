@@ -5,7 +5,6 @@ Arrow array. One bad message fails the whole batch; the batch is then halved unt
 there is only one meaning of "fits", and a batch without bad ones pays nothing for it.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact, InvalidOperation
@@ -17,12 +16,10 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mainstem.errors import ConfigurationError
 from mainstem.messages import Record
-from mainstem.olap.port import Datasource
+from mainstem.olap.names import check_names
+from mainstem.olap.port import Column, Datasource
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
-_RESERVED = "mainstem_"
 _REASON_MAX = 200
 _BIGINT = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _JSON_TYPES: dict[str, Any] = {"text": str, "integer": _BIGINT, "decimal": Decimal, "timestamp": str}
@@ -44,8 +41,10 @@ class Columns:
     """The columns of one datasource. Raises ConfigurationError for names that no engine could hold."""
 
     def __init__(self, datasource: Datasource) -> None:
-        _check_names(datasource)
-        self.definition = ", ".join(f'"{d.name}" {_SQL_TYPES[d.kind]} NOT NULL' for d in datasource.dimensions)
+        check_names(datasource)
+        stored = [f'"{d.name}" {_SQL_TYPES[d.kind]} NOT NULL' for d in datasource.dimensions]
+        shown = [_generated(column) for column in datasource.columns if column.name != column.dimension.name]
+        self.definition = ", ".join(stored + shown)
         fields = [f"field_{number}" for number in range(len(datasource.dimensions))]
         types = [_JSON_TYPES[dimension.kind] for dimension in datasource.dimensions]
         row = msgspec.defstruct(
@@ -95,6 +94,17 @@ def misfit_table(name: str, misfits: Sequence[Misfit]) -> Any:
     )
 
 
+def _generated(column: Column) -> str:
+    """A column that is computed where it is asked for."""
+    name = column.dimension.name
+    if column.kind == "timestamp":
+        return f'"{column.name}" TIMESTAMP AS ("{name}")'
+    if column.dimension.kind == "timestamp":
+        return f'"{column.name}" BIGINT AS (epoch_ms("{name}"))'
+    # A product of DECIMAL(18) that has more digits is an overflow to DuckDB.
+    return f'"{column.name}" BIGINT AS (CAST("{name}" AS DECIMAL(20,2)) * 100)'
+
+
 def _decimals(values: list[Any]) -> Any:
     # Arrow reads beyond its table of powers for exponents below -76: 1E-77 becomes 0.00, 1E-999999999 ends the process.
     try:
@@ -129,16 +139,3 @@ def _reason(record: Record, error: Exception) -> str:
         return "no value"
     text = " ".join(str(error).split()).encode(errors="replace").decode()
     return (text or type(error).__name__)[:_REASON_MAX]
-
-
-def _check_names(datasource: Datasource) -> None:
-    names = [dimension.name for dimension in datasource.dimensions]
-    for name in (datasource.name, *names):
-        if not _NAME.fullmatch(name):
-            raise ConfigurationError(f"{name!r} of datasource {datasource.name!r} is no identifier")
-    if datasource.name.lower().startswith(_RESERVED):
-        raise ConfigurationError(f"datasource {datasource.name}: names that begin with {_RESERVED} are kept back")
-    if len({name.lower() for name in names}) != len(names):
-        raise ConfigurationError(f"datasource {datasource.name} has two dimensions of one name")
-    if len({dimension.source for dimension in datasource.dimensions}) != len(names):
-        raise ConfigurationError(f"datasource {datasource.name} makes two dimensions of one field")

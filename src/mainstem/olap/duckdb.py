@@ -22,7 +22,7 @@ from mainstem.olap.duckdb_errors import is_fatal, mapped_errors, query_error
 from mainstem.olap.port import Answer, Datasource, Place
 from mainstem.olap.statement import check_select
 
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _SCHEMA = """
     CREATE TABLE mainstem_file (schema_version INTEGER NOT NULL);
     CREATE TABLE mainstem_datasource (name VARCHAR PRIMARY KEY, declaration VARCHAR NOT NULL);

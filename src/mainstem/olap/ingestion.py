@@ -15,7 +15,7 @@ import structlog
 from mainstem.errors import ConfigurationError, MainstemError
 from mainstem.log.port import Consumer, Log
 from mainstem.messages import Record
-from mainstem.olap.port import Datasource, Olap, Place
+from mainstem.olap.port import Datasource, IngestingOlap, Place
 
 _log = structlog.get_logger(__name__)
 
@@ -49,7 +49,7 @@ class Ingestion:
 
     def __init__(
         self,
-        olap: Olap,
+        olap: IngestingOlap,
         log: Log,
         datasource: Datasource,
         group: str = "",

@@ -1,4 +1,8 @@
-"""What the house asks of an analytical store: datasources fed from topics, exactly once, and questions about them."""
+"""What the house asks of an analytical store: datasources fed from topics, exactly once, and questions about them.
+
+`Olap` is the half that every store has: it answers questions. `IngestingOlap` is fed by this house's own ingestion;
+a store that reads the topics by itself, as Druid does by its supervisors, has no such half.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,8 +34,20 @@ class Dimension:
 
 
 @dataclass(frozen=True)
+class Column:
+    """A column that a question may name, and the dimension that it shows. Kinds: text, integer, timestamp."""
+
+    name: str
+    kind: str
+    dimension: Dimension
+
+
+@dataclass(frozen=True)
 class Datasource:
-    """A table of facts made from a topic of JSON objects; one declaration serves every engine."""
+    """A table of facts made from a topic of JSON objects; one declaration serves every engine.
+
+    A question that names no other than its `columns`, and quotes them, means the same to every engine.
+    """
 
     name: str
     topic: str
@@ -41,6 +57,22 @@ class Datasource:
     def __post_init__(self) -> None:
         if self.time not in {d.name for d in self.dimensions if d.kind == "timestamp"}:
             raise ConfigurationError(f"datasource {self.name}: {self.time!r} is not one of its timestamp dimensions")
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """What every engine has, in the order of the dimensions.
+
+        The time is `__time`; text and integers have their dimension's name; a decimal `price` is `price_cents`, an
+        integer; another timestamp `paidAt` is `paidAt_ms`, an integer of milliseconds since the epoch.
+        """
+        return tuple(_column(dimension, self.time) for dimension in self.dimensions)
+
+
+def _column(dimension: Dimension, time: str) -> Column:
+    if dimension.name == time:
+        return Column("__time", "timestamp", dimension)
+    suffix = {"decimal": "_cents", "timestamp": "_ms"}.get(dimension.kind, "")
+    return Column(dimension.name + suffix, "integer" if suffix else dimension.kind, dimension)
 
 
 @dataclass(frozen=True)
@@ -52,7 +84,23 @@ class Answer:
 
 
 class Olap(Protocol):
-    """Facts that are only ever added. One owner ingests; anybody in the process may ask meanwhile."""
+    """Facts that are only ever added. Anybody in the process may ask, at any time."""
+
+    def ask(
+        self, sql: str, parameters: Sequence[Any] = (), *, row_limit: int = 10_000, timeout_s: float = 10.0
+    ) -> Answer:
+        """The answer to a SELECT with `?` parameters. Raises InvalidQuery; a limit on rows and on time holds.
+
+        Parameters are None, booleans, integers of 64 bits, floats, text and naive datetimes in UTC, and nothing else
+        where a question is to be asked of every engine: so money is compared in cents.
+        """
+
+    def close(self) -> None:
+        """Give everything back. Closing twice is allowed."""
+
+
+class IngestingOlap(Olap, Protocol):
+    """A store with one owner that feeds it."""
 
     def create(self, datasource: Datasource) -> None:
         """Make the datasource, or leave it. Raises ConfigurationError where it stands with other dimensions."""
@@ -68,11 +116,3 @@ class Olap(Protocol):
 
     def rejected(self, datasource: Datasource) -> int:
         """How many records did not fit."""
-
-    def ask(
-        self, sql: str, parameters: Sequence[Any] = (), *, row_limit: int = 10_000, timeout_s: float = 10.0
-    ) -> Answer:
-        """The answer to a SELECT with `?` parameters. Raises InvalidQuery; a limit on rows and on time holds."""
-
-    def close(self) -> None:
-        """Give everything back. Closing twice is allowed."""

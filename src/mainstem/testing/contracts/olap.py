@@ -1,15 +1,21 @@
-"""What every analytical store keeps to. Bind an adapter by subclassing `OlapContract` and implementing `open`."""
+"""What every analytical store keeps to that is asked. Bind one by subclassing `OlapContract` and implementing `filled`.
 
-import threading
+The questions name only what every engine has. One that this house feeds is bound to `ingesting_olap` instead.
+"""
+
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from datetime import datetime
-from decimal import Decimal
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import ClassVar
 
+import msgspec
 import pytest
 
-from mainstem.errors import ConfigurationError, InvalidQuery
+from mainstem.errors import InvalidQuery, StoreUnavailable
 from mainstem.messages import Record
 from mainstem.olap.port import Datasource, Dimension, Olap
 
@@ -25,6 +31,8 @@ SALES = Datasource(
         Dimension("shop", source="shopName"),
     ),
 )
+
+UNSOLD = Datasource("unsold", topic="unsold", time="soldAt", dimensions=SALES.dimensions)
 
 MISFITS: Sequence[bytes | None] = (
     None,
@@ -61,203 +69,191 @@ def record(offset: int, value: bytes | None, *, partition: int = 0) -> Record:
     return Record("sale", partition, offset, "k", value, 0)
 
 
+def questioned() -> list[Record]:
+    """What the questions are about: 48 sales, one an hour, and among them some that are special.
+
+    Offsets count from 0 in each of two partitions, without gaps.
+    """
+    begin = datetime.fromisoformat("2026-01-31T00:30:00Z")
+    hourly = [sale(n, price=f'"{n}.10"', at=(begin + timedelta(hours=n)).isoformat()) for n in range(48)]
+    special = [
+        sale(0, partition=1, price='"9999999999999999.99"', at="2026-03-01T09:30:00.125999+02:00"),
+        sale(1, partition=1, price='"-9999999999999999.99"', at="1969-12-31T23:59:59.999Z"),
+        record(2, SPECIAL_TEXT, partition=1),
+        sale(3, partition=1, price='"90071992547409.93"', at="2026-03-01T09:30:00"),
+        sale(4, partition=1, price="10.00", at="2026-03-01T09:30:00Z"),
+        record(5, b'{"id":"no price"}', partition=1),
+        record(6, b"no JSON", partition=1),
+        sale(7, partition=1, price='"1e2"', at="2026-03-01T09:30:00Z"),
+    ]
+    return hourly + special
+
+
+ROWS = 54
+"""How many of `questioned()` are sales."""
+
+TEXT = "'; DROP TABLE sales --\n\t\u2028\x85\\ \" é 漢 \U0001f600"
+SPECIAL_TEXT = msgspec.json.encode(
+    {"id": TEXT, "pieces": -(2**53) - 1, "price": 0.1, "soldAt": "2026-03-01T09:30:00Z", "shopName": ""}
+)
+
+
 class OlapContract(ABC):
-    """The suite."""
+    """The suite of the half that every store has.
+
+    `suffix` is put behind the names of datasources and topics, for a store where they are still there after a test.
+    """
+
+    suffix: ClassVar[str] = ""
 
     @abstractmethod
-    def open(self, folder: Path) -> Olap:
-        """The store of that folder."""
+    def filled(
+        self, folder: Path, datasources: Sequence[Datasource], records: Sequence[Record]
+    ) -> AbstractContextManager[Olap]:
+        """A store of those datasources, into which all of the records have come; closed at the end."""
 
-    @pytest.fixture
-    def olap(self, tmp_path: Path) -> Iterator[Olap]:
-        """A store with the datasource SALES, empty."""
-        olap = self.open(tmp_path)
-        olap.create(SALES)
-        yield olap
-        olap.close()
+    @pytest.fixture(scope="class")
+    @classmethod
+    def asked(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Olap]:
+        """A store with the datasource SALES, filled with `questioned()`, and the datasource UNSOLD without a row."""
+        both = [replace(d, name=d.name + cls.suffix, topic=d.topic + cls.suffix) for d in (SALES, UNSOLD)]
+        records = [msgspec.structs.replace(record, topic=both[0].topic) for record in questioned()]
+        with cls().filled(tmp_path_factory.mktemp("asked"), both, records) as asked:
+            yield asked
 
-    def count(self, olap: Olap) -> int:
-        """The rows of SALES."""
-        return int(olap.ask("SELECT count(*) FROM sales").rows[0][0])
-
-    def test_a_record_becomes_a_row(self, olap: Olap) -> None:
-        """Typed, in the order of the dimensions, and a field may have another name than its dimension."""
-        assert olap.ingest(SALES, [sale(0)]) == 1
-        answer = olap.ask("SELECT * FROM sales")
-        assert answer.columns == ("id", "pieces", "price", "soldAt", "shop")
-        assert list(answer.rows) == [("0-0", 2, Decimal("10.00"), datetime(2026, 1, 31, 9, 30, 0, 125000), "north")]  # noqa: DTZ001
-
-    @pytest.mark.parametrize(
-        ("price", "kept"),
-        [
-            ("10.00", "10.00"),
-            ('"10.00"', "10.00"),
-            ("0.1", "0.10"),
-            ("-7", "-7.00"),
-            ("1e2", "100.00"),
-            ("1.5000", "1.50"),
-            ("9999999999999999.99", "9999999999999999.99"),
-            ('"-9999999999999999.99"', "-9999999999999999.99"),
-            ("90071992547409.93", "90071992547409.93"),
-        ],
-    )
-    def test_money_is_exact(self, olap: Olap, price: str, kept: str) -> None:
-        """As a number or as text, also where a double could not hold it."""
-        olap.ingest(SALES, [sale(0, price=price)])
-        assert str(olap.ask("SELECT price FROM sales").rows[0][0]) == kept
-
-    def test_a_sum_of_money_is_exact(self, olap: Olap) -> None:
-        """A tenth, ten thousand times."""
-        olap.ingest(SALES, [sale(n, price="0.10") for n in range(10_000)])
-        assert olap.ask("SELECT sum(price) FROM sales").rows[0][0] == Decimal("1000.00")
+    def test_an_answer_is_typed(self, asked: Olap) -> None:
+        """Text, integers, cents and the time, under the names that were asked for."""
+        sql = (
+            f'SELECT "id", "pieces", "price_cents" AS "cents", "__time", "shop" FROM sales{self.suffix} WHERE "id" = ?'
+        )
+        answer = asked.ask(sql, ["0-1"])
+        assert answer.columns == ("id", "pieces", "cents", "__time", "shop")
+        at = datetime.fromisoformat("2026-01-31 01:30:00")
+        assert list(answer.rows) == [("0-1", 2, 110, at, "north")]
+        assert list(asked.ask(sql, ["nobody"]).rows) == []
 
     @pytest.mark.parametrize(
-        ("at", "kept"),
-        [
-            ("2026-01-31T09:30:00.125Z", "2026-01-31 09:30:00.125"),
-            ("2026-01-31T09:30:00.125999+02:00", "2026-01-31 07:30:00.125"),
-            ("2026-01-31T09:30:00", "2026-01-31 09:30:00"),
-            ("1969-12-31T23:59:59.999Z", "1969-12-31 23:59:59.999"),
-        ],
+        ("offset", "cents"),
+        [(0, 999999999999999999), (1, -999999999999999999), (3, 9007199254740993), (4, 1000), (7, 10000)],
     )
-    def test_times_are_utc_in_milliseconds(self, olap: Olap, at: str, kept: str) -> None:
-        """A zone is converted, none means UTC, finer digits are cut off."""
-        olap.ingest(SALES, [sale(0, at=at)])
-        assert olap.ask("SELECT soldAt FROM sales").rows[0][0] == datetime.fromisoformat(kept)
+    def test_an_amount_is_its_cents(self, asked: Olap, offset: int, cents: int) -> None:
+        """Exactly, also where a double could not hold it."""
+        sql = f"SELECT price_cents FROM sales{self.suffix} WHERE id = ? AND price_cents = ?"
+        assert list(asked.ask(sql, [f"1-{offset}", cents]).rows) == [(cents,)]
 
-    def test_what_is_delivered_again_adds_nothing(self, olap: Olap) -> None:
-        """The whole batch, a part of it with news, and twice within one batch."""
-        batch = [sale(n) for n in range(10)]
-        assert olap.ingest(SALES, batch) == 10
-        assert olap.ingest(SALES, batch) == 0
-        assert olap.ingest(SALES, [*batch[5:], sale(10), sale(10), sale(11), sale(3)]) == 2
-        assert self.count(olap) == 12
-        assert olap.offsets(SALES) == {("sale", 0): 12}
-
-    def test_offsets_count_by_partition(self, olap: Olap) -> None:
-        """Beginning anywhere, and with gaps, as retention and transactions leave them."""
-        assert olap.offsets(SALES) == {}
-        olap.ingest(SALES, [sale(5), sale(0, partition=3), sale(9), sale(1, partition=3)])
-        assert olap.offsets(SALES) == {("sale", 0): 10, ("sale", 3): 2}
-        olap.ingest(SALES, [sale(2, partition=3), sale(0, partition=1)])
-        assert olap.offsets(SALES) == {("sale", 0): 10, ("sale", 3): 3, ("sale", 1): 1}
-        assert self.count(olap) == 6
-
-    def test_nothing_is_nothing(self, olap: Olap) -> None:
-        """An empty batch."""
-        assert olap.ingest(SALES, []) == 0
-        assert olap.offsets(SALES) == {}
-
-    @pytest.mark.parametrize("value", MISFITS)
-    def test_a_record_that_does_not_fit_stops_no_other(self, olap: Olap, value: bytes | None) -> None:
-        """It is counted once, however often it is delivered, and its offset is done."""
-        batch = [sale(0), record(1, value), sale(2)]
-        assert olap.ingest(SALES, batch) == 2
-        assert olap.ingest(SALES, batch) == 0
-        assert (self.count(olap), olap.rejected(SALES)) == (2, 1)
-        assert olap.offsets(SALES) == {("sale", 0): 3}
-
-    def test_misfits_are_told_from_their_neighbours(self, olap: Olap) -> None:
-        """Values that would be whole only together, and one that holds two, are each rejected."""
-        one, two = sale(1).value or b"", sale(2).value or b""
-        values = [one[:20], one[20:], one + b"," + two, one + b"\n" + two, one]
-        assert olap.ingest(SALES, [record(n, value) for n, value in enumerate(values)]) == 1
-        assert olap.rejected(SALES) == 4
-
-    def test_only_misfits(self, olap: Olap) -> None:
-        """A batch without any row moves the offsets."""
-        assert olap.ingest(SALES, [record(n, b"{") for n in range(100)]) == 0
-        assert (olap.rejected(SALES), olap.offsets(SALES)) == (100, {("sale", 0): 100})
-
-    def test_creating_again_leaves_what_stands(self, olap: Olap) -> None:
-        """Rows and offsets."""
-        olap.ingest(SALES, [sale(0)])
-        olap.create(SALES)
-        assert self.count(olap) == 1
+    def test_a_sum_of_cents_is_exact(self, asked: Olap) -> None:
+        """Of tenths, and of what no double holds."""
+        figures = "count(*), sum(price_cents), min(price_cents), max(price_cents)"
+        sql = f"SELECT {figures} FROM sales{self.suffix} WHERE shop = ?"
+        most = 999999999999999999
+        assert list(asked.ask(sql, ["north"]).rows) == [
+            (ROWS - 1, 48 * 10 + 100 * sum(range(48)) + 9007199254740993 + 1000 + 10000, -most, most)
+        ]
 
     @pytest.mark.parametrize(
-        "dimensions",
+        ("offset", "kept"),
         [
-            SALES.dimensions[:-1],
-            (*SALES.dimensions, Dimension("more")),
-            (Dimension("id", "integer"), *SALES.dimensions[1:]),
-            (*SALES.dimensions[:-1], Dimension("shop")),
+            (0, "2026-03-01 07:30:00.125"),
+            (1, "1969-12-31 23:59:59.999"),
+            (3, "2026-03-01 09:30:00"),
         ],
     )
-    def test_other_dimensions_are_refused(self, olap: Olap, dimensions: tuple[Dimension, ...]) -> None:
-        """Fewer, more, of another kind, or from another field."""
-        with pytest.raises(ConfigurationError):
-            olap.create(Datasource("sales", "sale", "soldAt", dimensions))
+    def test_an_answers_times_are_utc(self, asked: Olap, offset: int, kept: str) -> None:
+        """A zone is converted, none means UTC, finer digits than milliseconds are cut off."""
+        at = datetime.fromisoformat(kept)
+        sql = f'SELECT "__time" FROM sales{self.suffix} WHERE id = ? AND "__time" = ?'
+        assert list(asked.ask(sql, [f"1-{offset}", at]).rows) == [(at,)]
 
-    def test_a_datasource_that_nobody_created_is_refused(self, olap: Olap) -> None:
-        """It has no offsets, rejects nothing, and takes nothing."""
-        other = Datasource("other", "sale", "soldAt", SALES.dimensions)
-        for call in (lambda: olap.ingest(other, [sale(0)]), lambda: olap.offsets(other), lambda: olap.rejected(other)):
-            with pytest.raises(ConfigurationError):
-                call()
+    def test_any_text_is_kept(self, asked: Olap) -> None:
+        """Quotes, ends of lines of any kind, letters of any script; and an empty text is a text."""
+        sql = f"SELECT id, pieces, shop, price_cents FROM sales{self.suffix} WHERE id = ? AND shop = ?"
+        assert list(asked.ask(sql, [TEXT, ""]).rows) == [(TEXT, -(2**53) - 1, "", 10)]
 
-    def test_datasources_keep_their_own_offsets(self, olap: Olap) -> None:
-        """Two of one topic."""
-        other = Datasource("other", "sale", "soldAt", SALES.dimensions)
-        olap.create(other)
-        olap.ingest(SALES, [sale(0), record(1, b"{")])
-        assert (olap.offsets(other), olap.rejected(other)) == ({}, 0)
-        assert olap.ingest(other, [sale(0)]) == 1
+    @pytest.mark.parametrize(
+        ("grain", "groups", "newest"),
+        [("hour", 48, ("2026-02-01 23:00", 1, 2)), ("day", 2, ("2026-02-01 00:00", 24, 48))],
+    )
+    def test_groups_by_period(self, asked: Olap, grain: str, groups: int, newest: tuple[str, int, int]) -> None:
+        """The unit is a parameter too."""
+        sql = (
+            f'SELECT date_trunc(?, "__time"), count(*), sum(pieces) FROM sales{self.suffix} WHERE id LIKE ?'
+            " GROUP BY 1 ORDER BY 1 DESC LIMIT ?"
+        )
+        rows = asked.ask(sql, [grain, "0-%", 100]).rows
+        assert len(rows) == groups
+        assert rows[0] == (datetime.fromisoformat(newest[0]), *newest[1:])
 
-    def test_parameters_are_bound(self, olap: Olap) -> None:
-        """And never read as SQL."""
-        olap.ingest(SALES, [sale(n) for n in range(3)])
-        sql = "SELECT id FROM sales WHERE id = ? OR price = ? ORDER BY id"
-        assert list(olap.ask(sql, ["0-1", Decimal("7.00")]).rows) == [("0-1",)]
-        assert list(olap.ask(sql, ["' OR 1=1 --", Decimal("10.00")]).rows) == [("0-0",), ("0-1",), ("0-2",)]
-        for wrong in ([], ["a"], ["a", 1, 2], ["a", object()]):
+    def test_the_most_come_first(self, asked: Olap) -> None:
+        """In exact order, cut off at a limit that is a parameter."""
+        sql = (
+            f"SELECT id, sum(price_cents) FROM sales{self.suffix} WHERE id LIKE ? GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?"
+        )
+        assert list(asked.ask(sql, ["0-%", 3]).rows) == [("0-47", 4710), ("0-46", 4610), ("0-45", 4510)]
+
+    @pytest.mark.parametrize(("shop", "rows"), [(None, ROWS), ("", 1), ("south", 0)])
+    def test_a_condition_may_be_left_out(self, asked: Olap, shop: str | None, rows: int) -> None:
+        """By None for its parameter."""
+        assert list(
+            asked.ask(f"SELECT count(*) FROM sales{self.suffix} WHERE ? IS NULL OR shop = ?", [shop, shop]).rows
+        ) == [(rows,)]
+
+    def test_parameters_are_bound(self, asked: Olap) -> None:
+        """And never read as SQL; a question mark in a text or a comment is none."""
+        sql = f"""SELECT id, '?' FROM sales{self.suffix} -- who?
+            WHERE /* ? */ id = ? OR price_cents = ? GROUP BY 1, 2 ORDER BY 1"""
+        assert list(asked.ask(sql, ["0-1", 210]).rows) == [("0-1", "?"), ("0-2", "?")]
+        assert list(asked.ask(sql, ["' OR 1=1 --", 210]).rows) == [("0-2", "?")]
+        for wrong in ([], ["a"], ["a", 1, 2], ["a", object()], ["\ud800", 1]):
             with pytest.raises(InvalidQuery):
-                olap.ask(sql, wrong)
+                asked.ask(sql, wrong)
 
     @pytest.mark.parametrize(
         "sql",
-        ["", "SELECT", "SELECT 1; SELECT 2", "SELECT nothing FROM sales", "SELECT * FROM nobody", "DROP TABLE sales"],
+        [
+            "",
+            "SELECT",
+            "SELECT 1; SELECT 2",
+            "SELECT nothing FROM sales{suffix}",
+            "SELECT * FROM nobody",
+            "DROP TABLE sales{suffix}",
+        ],
     )
-    def test_what_is_no_question_is_refused(self, olap: Olap, sql: str) -> None:
+    def test_what_is_no_question_is_refused(self, asked: Olap, sql: str) -> None:
         """As the asker's mistake."""
         with pytest.raises(InvalidQuery):
-            olap.ask(sql)
+            asked.ask(sql.replace("{suffix}", self.suffix))
 
-    def test_rows_are_limited(self, olap: Olap) -> None:
+    def test_rows_are_limited(self, asked: Olap) -> None:
         """One more than the limit is refused rather than cut off."""
-        olap.ingest(SALES, [sale(n) for n in range(11)])
-        assert len(olap.ask("SELECT id FROM sales", row_limit=11).rows) == 11
-        with pytest.raises(InvalidQuery, match="more than 10 rows"):
-            olap.ask("SELECT id FROM sales", row_limit=10)
+        assert len(asked.ask(f"SELECT id FROM sales{self.suffix}", row_limit=ROWS).rows) == ROWS
+        with pytest.raises(InvalidQuery, match=f"more than {ROWS - 1} rows"):
+            asked.ask(f"SELECT id FROM sales{self.suffix}", row_limit=ROWS - 1)
 
-    def test_asking_goes_on_while_somebody_ingests(self, olap: Olap) -> None:
-        """Each answer is of whole batches, and none goes back behind an earlier one."""
-        done = threading.Event()
+    @pytest.mark.parametrize(("rows", "seconds"), [(0, 1.0), (-1, 1.0), (1, 0.0), (1, -1.0)])
+    def test_limits_that_leave_nothing_are_refused(self, asked: Olap, rows: int, seconds: float) -> None:
+        """Neither no rows nor no time."""
+        with pytest.raises(InvalidQuery):
+            asked.ask("SELECT 1", row_limit=rows, timeout_s=seconds)
 
-        def feed() -> None:
-            for start in range(0, 3000, 100):
-                olap.ingest(SALES, [sale(n) for n in range(start, start + 100)])
-            done.set()
+    def test_a_datasource_without_rows_is_empty(self, asked: Olap) -> None:
+        """Not unknown."""
+        assert list(asked.ask(f"SELECT count(*), sum(price_cents) FROM unsold{self.suffix}").rows) == [(0, None)]
+        answer = asked.ask(f'SELECT "id", "__time" FROM unsold{self.suffix} WHERE id = ? ORDER BY 1 LIMIT ?', ["a", 3])
+        assert (answer.columns, list(answer.rows)) == (("id", "__time"), [])
 
-        feeding = threading.Thread(target=feed)
-        feeding.start()
-        seen = [0]
-        while not done.is_set():
-            seen.append(self.count(olap))
-        feeding.join()
-        assert all(count % 100 == 0 for count in seen)
-        assert seen == sorted(seen)
-        assert self.count(olap) == 3000
+    def test_many_ask_at_once(self, asked: Olap) -> None:
+        """Each gets its own answer."""
 
-    def test_what_was_ingested_is_there_after_opening_again(self, olap: Olap, tmp_path: Path) -> None:
-        """Rows, rejected records and offsets; and closing twice is allowed."""
-        olap.ingest(SALES, [sale(0), record(1, b"{")])
-        olap.close()
-        olap.close()
-        again = self.open(tmp_path)
-        try:
-            again.create(SALES)
-            assert (self.count(again), again.rejected(SALES)) == (1, 1)
-            assert again.ingest(SALES, [sale(0), record(1, b"{"), sale(2)]) == 1
-        finally:
-            again.close()
+        def ask(n: int) -> object:
+            return asked.ask(f"SELECT price_cents FROM sales{self.suffix} WHERE id = ?", [f"0-{n}"]).rows[0][0]
+
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(ask, range(48))) == [100 * n + 10 for n in range(48)]
+
+    def test_nothing_is_answered_after_closing(self, tmp_path: Path) -> None:
+        """Closing twice is allowed."""
+        with self.filled(tmp_path, (), ()) as olap:
+            olap.close()
+            olap.close()
+            with pytest.raises(StoreUnavailable, match="closed"):
+                olap.ask("SELECT 1")

@@ -1,0 +1,232 @@
+"""Questions to Druid, through its SQL over HTTP. What feeds it are its own supervisors: see `druid_supervisor`.
+
+An answer is taken for whole only where Druid has written its end: a line for each row and then an empty one. A sum of
+cents is a LONG, which wraps around beyond 2 to the power of 63.
+"""
+
+import math
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+import httpx
+import msgspec
+
+from mainstem.errors import InvalidQuery, MainstemError, StoreError, StoreUnavailable
+from mainstem.olap.druid_http import DruidHttp, Overdue, fault_of
+from mainstem.olap.names import check_names
+from mainstem.olap.port import Answer, Datasource
+
+_PATH = "/druid/v2/sql"
+_SQL_MAX = 100_000
+_LINE_MAX_BYTES = 64 * 1024 * 1024
+_GRACE_S = 1.0
+_CANCEL_S = 2.0
+_MISSING = re.compile(r"Object '(\w+)' not found")
+_MARKERS = re.compile(r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | --[^\n]* | /\*.*?\*/ | (\?)""", re.VERBOSE | re.DOTALL)
+_SQL_TYPES = {"text": "VARCHAR", "integer": "BIGINT", "timestamp": "TIMESTAMP"}
+_PARAMETER_TYPES: dict[type, str] = {
+    type(None): "VARCHAR",
+    bool: "BOOLEAN",
+    int: "BIGINT",
+    float: "DOUBLE",
+    str: "VARCHAR",
+    datetime: "TIMESTAMP",
+}
+_PUBLISHED = """
+    SELECT "segment_id" FROM sys.segments
+    WHERE "datasource" = ? AND "is_published" = 1 AND "is_overshadowed" = 0 LIMIT 1
+"""
+
+
+class DruidOlap:
+    """Druid's broker (or router) at `url`, as http://127.0.0.1:8082, with the datasources that may be asked about.
+
+    Druid does not know a datasource before its first row: one of `datasources` is then empty rather than unknown.
+    Timestamps come back as naive `datetime`s in UTC. `ask` raises InvalidQuery, StoreBusy where Druid takes no
+    more at the moment, and StoreUnavailable; after a lost connection the next question makes another.
+    """
+
+    def __init__(self, url: str, datasources: Sequence[Datasource] = ()) -> None:
+        for datasource in datasources:
+            check_names(datasource)
+        self._datasources = {datasource.name: datasource for datasource in datasources}
+        self._http = DruidHttp(url)
+
+    def ask(
+        self, sql: str, parameters: Sequence[Any] = (), *, row_limit: int = 10_000, timeout_s: float = 10.0
+    ) -> Answer:
+        """From any thread. A question whose time is over is cancelled in Druid too."""
+        if row_limit < 1 or timeout_s <= 0:
+            raise InvalidQuery(f"a limit of {row_limit} rows and {timeout_s} s leaves nothing to answer")
+        bound = _bound(sql, parameters)
+        deadline = time.monotonic() + timeout_s
+        empty: list[Datasource] = []
+        try:
+            while True:
+                try:
+                    return self._answer(_beside(sql, empty), bound, row_limit, deadline)
+                except _Missing as missing:
+                    empty.append(self._without_rows(missing, empty, deadline))
+        except Overdue as error:
+            raise InvalidQuery(f"the question took longer than {timeout_s} s") from error
+
+    def close(self) -> None:
+        """Questions that are still asked fail. Closing twice is allowed."""
+        self._http.close()
+
+    def _answer(self, sql: str, bound: list[dict[str, Any]], row_limit: int, deadline: float) -> Answer:
+        query_id = str(uuid.uuid4())
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
+            raise Overdue
+        body = _encoded(_request(sql, bound, row_limit, left_s, query_id))
+        try:
+            with self._http.stream("POST", _PATH, left_s + _GRACE_S, body) as response:
+                if response.status_code != httpx.codes.OK:
+                    response.read()
+                    raise self._refusal(response)
+                answer = self._read(_lines(response.iter_bytes(), deadline + _GRACE_S))
+        except Overdue:
+            self._cancel(query_id)
+            raise
+        if len(answer.rows) > row_limit:
+            raise InvalidQuery(f"the answer has more than {row_limit} rows")
+        return answer
+
+    def _read(self, lines: Iterator[bytes]) -> Answer:
+        """Names, Druid's types, SQL's types, the rows, and an empty line."""
+        rows: list[tuple[Any, ...]] = []
+        try:
+            columns, _, types = (msgspec.json.decode(line, type=list[str]) for line in islice(lines, 3))
+            readers = [_reader(kind) for kind in types]
+            for line in lines:
+                if not line:
+                    return Answer(tuple(columns), rows)
+                values = msgspec.json.decode(line, type=list[Any])
+                rows.append(tuple(read(value) for read, value in zip(readers, values, strict=True)))
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise StoreUnavailable(f"{self._http.place} has broken an answer off: {error}") from error
+        raise StoreUnavailable(f"{self._http.place} has broken an answer off after {len(rows)} rows")
+
+    def _refusal(self, response: httpx.Response) -> "MainstemError | Overdue | _Missing":
+        fault = fault_of(response.content)
+        missing = _MISSING.match(fault.text)
+        if missing is not None and missing[1] in self._datasources:
+            return _Missing(missing[1], str(self._http.error(response)))
+        return self._http.error(response)
+
+    def _without_rows(self, missing: "_Missing", known: list[Datasource], deadline: float) -> Datasource:
+        """The datasource that Druid does not know, where it has no rows; if it has, nobody serves them now."""
+        datasource = self._datasources[missing.name]
+        if datasource in known:
+            raise InvalidQuery(str(missing))
+        if self._answer(_PUBLISHED, _bound(_PUBLISHED, [datasource.name]), 1, deadline).rows:
+            raise StoreUnavailable(f"{self._http.place}: no process serves the segments of {datasource.name} now")
+        return datasource
+
+    def _cancel(self, query_id: str) -> None:
+        with suppress(StoreError):  # it ends by Druid's own limit of time where this fails
+            self._http.call("DELETE", f"{_PATH}/{query_id}", _CANCEL_S)
+
+
+class _Missing(Exception):
+    """Druid does not know a datasource that was declared."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(text)
+        self.name = name
+
+
+def _request(sql: str, bound: list[dict[str, Any]], row_limit: int, left_s: float, query_id: str) -> dict[str, Any]:
+    context = {
+        "sqlQueryId": query_id,
+        "timeout": max(1, math.ceil(left_s * 1000)),
+        "sqlOuterLimit": row_limit + 1,
+        # What Druid otherwise answers approximately without saying so.
+        "useApproximateCountDistinct": False,
+        "useApproximateTopN": False,
+    }
+    return {
+        "query": sql,
+        "parameters": bound,
+        "resultFormat": "arrayLines",
+        "header": True,
+        "typesHeader": True,
+        "sqlTypesHeader": True,
+        "context": context,
+    }
+
+
+def _encoded(request: dict[str, Any]) -> bytes:
+    try:
+        return msgspec.json.encode(request)
+    except UnicodeEncodeError as error:
+        raise InvalidQuery("the question or a parameter has half of a surrogate pair") from error
+
+
+def _bound(sql: str, parameters: Sequence[Any]) -> list[dict[str, Any]]:
+    """The parameters with their types. Druid ignores those that are too many, so they are counted here."""
+    if len(sql) > _SQL_MAX:
+        raise InvalidQuery(f"the statement is longer than {_SQL_MAX} characters")
+    wanted = sum(1 for found in _MARKERS.finditer(sql) if found[1])
+    if wanted != len(parameters):
+        raise InvalidQuery(f"the question has {wanted} parameters, {len(parameters)} were given")
+    return [_parameter(value) for value in parameters]
+
+
+def _parameter(value: Any) -> dict[str, Any]:
+    kind = _PARAMETER_TYPES.get(type(value))
+    if kind is None:
+        raise InvalidQuery(f"a {type(value).__name__} cannot be a parameter: ask for money in cents")
+    if isinstance(value, datetime):
+        if value.tzinfo is not None:
+            raise InvalidQuery("a time with a zone cannot be a parameter: it must be naive, in UTC")
+        value = value.isoformat(timespec="milliseconds")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidQuery(f"{value} cannot be a parameter")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise InvalidQuery("an integer of more than 64 bits cannot be a parameter")
+    return {"type": kind, "value": value}
+
+
+def _beside(sql: str, empty: Sequence[Datasource]) -> str:
+    """The question beside empty tables of those datasources."""
+    if not empty:
+        return sql
+    tables = ", ".join(f'"{datasource.name}" AS ({_empty_table(datasource)})' for datasource in empty)
+    return f"WITH {tables} (\n{sql}\n)"
+
+
+def _empty_table(datasource: Datasource) -> str:
+    columns = ", ".join(f'CAST(NULL AS {_SQL_TYPES[c.kind]}) AS "{c.name}"' for c in datasource.columns)
+    return f"SELECT {columns} FROM (VALUES (0)) WHERE 1 = 0"
+
+
+def _lines(chunks: Iterator[bytes], deadline: float) -> Iterator[bytes]:
+    """Lines end with a line feed only: text may hold what Python takes for other ends. Raises Overdue."""
+    rest = b""
+    for chunk in chunks:
+        if time.monotonic() > deadline:
+            raise Overdue
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from whole
+        if len(rest) > _LINE_MAX_BYTES:
+            raise StoreError(f"a row of the answer is longer than {_LINE_MAX_BYTES} bytes")
+
+
+def _reader(kind: str) -> Callable[[Any], Any]:
+    return _time if kind == "TIMESTAMP" else _as_it_is
+
+
+def _time(value: str | None) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(value).replace(tzinfo=None)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value

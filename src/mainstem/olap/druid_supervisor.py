@@ -1,0 +1,217 @@
+"""The supervisors of Druid's overlord: posted, watched, suspended, ended."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import msgspec
+
+from mainstem.errors import ConfigurationError, StoreBusy, StoreUnavailable
+from mainstem.olap.druid_http import DruidHttp, Overdue, json_of
+from mainstem.olap.druid_spec import Json, Reading, supervisor_spec
+from mainstem.olap.port import Datasource
+
+_PATH = "/druid/indexer/v1/supervisor"
+_CALL_S = 10.0
+_LOOK_S = 0.25
+_REASON_MAX = 300
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A place in a supervisor's JSON where what stands is not what is declared; None where there is nothing."""
+
+    place: str
+    stands: Any
+    declared: Any
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.stands!r} stands, {self.declared!r} is declared"
+
+
+@dataclass(frozen=True)
+class Posted:
+    """What posting has done: `created`, or `changed` with the differences; neither where it stood as declared."""
+
+    created: bool
+    differences: tuple[Difference, ...]
+
+    @property
+    def changed(self) -> bool:
+        """Whether another specification stood."""
+        return bool(self.differences)
+
+
+@dataclass(frozen=True)
+class SupervisorStatus:
+    """How a supervisor is doing; Druid brings offsets and lag up to date every 5 s while tasks run.
+
+    `state` is Druid's detailed state: CREATING_TASKS, RUNNING, SUSPENDED, LOST_CONTACT_WITH_STREAM and so on. `lag`
+    counts by partition the offsets that are not yet read, None where that is not known yet. The end marker of a Kafka
+    transaction takes an offset and is never read as a record: a lag of 1 can be a partition that is read to its end.
+    """
+
+    state: str
+    healthy: bool
+    suspended: bool
+    tasks: int
+    publishing_tasks: int
+    lag: Mapping[int, int | None]
+    reason: str | None
+
+    @property
+    def running(self) -> bool:
+        """Whether tasks read the topic now."""
+        return self.state == "RUNNING" and self.tasks > 0
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What the tasks that run at the moment have made of the records: the count begins anew with each task.
+
+    `thrown_away` did not fit their declaration, `unparseable` are no JSON object or have no time.
+    """
+
+    rows: int
+    thrown_away: int
+    unparseable: int
+
+
+class Supervisors:
+    """A client of the overlord at `url`, as http://127.0.0.1:8081.
+
+    All calls raise StoreUnavailable where Druid cannot be reached or fails, and ConfigurationError where it refuses.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._http = DruidHttp(url)
+
+    def post(self, datasource: Datasource, reading: Reading) -> Posted:
+        """Make the supervisor, or leave it where it stands as declared, also where it is suspended.
+
+        A changed one is posted anew: its tasks publish what they have, and new ones go on from there.
+        """
+        declared = supervisor_spec(datasource, reading)
+        stands = self.spec(datasource.name)
+        found = () if stands is None else tuple(differences(stands, declared))
+        if stands is None or found:
+            suspended = stands is not None and bool(stands.get("suspended"))
+            self._call("POST", _PATH, msgspec.json.encode({**declared, "suspended": suspended}))
+        return Posted(stands is None, found)
+
+    def spec(self, name: str) -> Json | None:
+        """The specification that stands, as Druid completes it; None where there is none."""
+        response = self._http.call("GET", f"{_PATH}/{quote(name, safe='')}", _CALL_S)
+        if response.status_code == httpx.codes.NOT_FOUND:
+            return None
+        found = self._content(response)
+        return found if isinstance(found, dict) else None
+
+    def names(self) -> tuple[str, ...]:
+        """All supervisors that have not been ended."""
+        return tuple(sorted(self._call("GET", _PATH)))
+
+    def status(self, name: str) -> SupervisorStatus:
+        """How it is doing. Raises ConfigurationError where there is none of that name."""
+        return _status(self._call("GET", f"{self._of(name)}/status")["payload"])
+
+    def ingested(self, name: str) -> Ingested:
+        """What its running tasks have read."""
+        groups: Mapping[str, Any] = self._call("GET", f"{self._of(name)}/stats")
+        totals = [task["totals"]["buildSegments"] for group in groups.values() for task in group.values() if task]
+        figures = ("processed", "thrownAway", "unparseable")
+        return Ingested(*(int(sum(total.get(figure, 0) for total in totals)) for figure in figures))
+
+    def await_running(
+        self, name: str, timeout_s: float = 120.0, progress: Callable[[SupervisorStatus], None] | None = None
+    ) -> SupervisorStatus:
+        """Wait until its tasks read the topic; `progress` is told each state that it comes into.
+
+        Raises StoreUnavailable where the time is over first, with the reason that Druid gives, and ConfigurationError
+        at once where it is suspended.
+        """
+        deadline = time.monotonic() + timeout_s
+        told = None
+        while True:
+            found = self.status(name)
+            if progress is not None and found.state != told:
+                told = found.state
+                progress(found)
+            if found.running:
+                return found
+            if found.suspended:
+                raise ConfigurationError(f"the supervisor {name} is suspended")
+            if time.monotonic() > deadline:
+                reason = f": {found.reason}" if found.reason else ""
+                raise StoreUnavailable(f"the supervisor {name} is {found.state} after {timeout_s:g} s{reason}")
+            time.sleep(_LOOK_S)
+
+    def suspend(self, name: str) -> None:
+        """Its tasks publish what they have read and end; their data stays."""
+        self._call("POST", f"{self._of(name)}/suspend")
+
+    def resume(self, name: str) -> None:
+        """Go on where it stopped."""
+        self._call("POST", f"{self._of(name)}/resume")
+
+    def terminate(self, name: str) -> None:
+        """End it; its data, and the offsets up to where it came, stay. Nothing where there is none."""
+        if self.spec(name) is not None:
+            self._call("POST", f"{self._of(name)}/terminate")
+
+    def close(self) -> None:
+        """Give the connections back. Closing twice is allowed."""
+        self._http.close()
+
+    def _of(self, name: str) -> str:
+        return f"{_PATH}/{quote(name, safe='')}"
+
+    def _call(self, method: str, path: str, body: bytes | None = None) -> Any:
+        return self._content(self._http.call(method, path, _CALL_S, body))
+
+    def _content(self, response: httpx.Response) -> Any:
+        if response.status_code != httpx.codes.OK:
+            if response.status_code == httpx.codes.NOT_FOUND:
+                raise ConfigurationError(
+                    f"{self._http.place} has no {response.request.url.path.removeprefix(_PATH)[1:]}"
+                )
+            error = self._http.error(response)
+            if isinstance(error, StoreUnavailable | StoreBusy | ConfigurationError):
+                raise error
+            text = "too slow" if isinstance(error, Overdue) else str(error)
+            raise ConfigurationError(f"{self._http.place} refuses: {text}") from error
+        return json_of(response, self._http.place)
+
+
+def differences(stands: Any, declared: Any, place: str = "") -> Iterator[Difference]:
+    """Where JSON that stands lacks something of what is declared; Druid's own additions to objects are none."""
+    if isinstance(declared, dict) and isinstance(stands, dict):
+        for name, value in declared.items():
+            yield from differences(stands.get(name), value, f"{place}.{name}" if place else name)
+    elif isinstance(declared, list) and isinstance(stands, list) and len(declared) == len(stands):
+        for number, value in enumerate(declared):
+            yield from differences(stands[number], value, f"{place}[{number}]")
+    elif stands != declared:
+        yield Difference(place, stands, declared)
+
+
+def _status(payload: Mapping[str, Any]) -> SupervisorStatus:
+    tasks = payload.get("activeTasks") or []
+    lag = {int(partition): None for task in tasks for partition in task.get("startingOffsets") or {}}
+    known = {int(partition): int(behind) for partition, behind in (payload.get("minimumLag") or {}).items()}
+    errors = payload.get("recentErrors") or []
+    reason = None
+    if errors and not payload.get("healthy", False):
+        reason = " ".join(str(errors[-1].get("message") or errors[-1].get("exceptionClass")).split())[:_REASON_MAX]
+    return SupervisorStatus(
+        state=str(payload.get("detailedState") or payload.get("state")),
+        healthy=bool(payload.get("healthy")),
+        suspended=bool(payload.get("suspended")),
+        tasks=len(tasks),
+        publishing_tasks=len(payload.get("publishingTasks") or []),
+        lag={**lag, **known},
+        reason=reason,
+    )

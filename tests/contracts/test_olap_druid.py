@@ -1,0 +1,35 @@
+"""Druid keeps to what every analytical store keeps to that is asked."""
+
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from deploy.configuration import Place
+from mainstem.messages import Record
+from mainstem.olap.druid import DruidOlap
+from mainstem.olap.port import Datasource, Olap
+from mainstem.testing.contracts.olap import ROWS, OlapContract
+from tests.druid import fed
+
+
+@pytest.mark.stack
+class TestDruidOlap(OlapContract):
+    suffix: ClassVar[str] = "_" + uuid.uuid4().hex[:8]
+    place: ClassVar[Place]
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def _place(cls, stack: Place) -> None:
+        cls.place = stack
+
+    @contextmanager
+    def filled(self, folder: Path, datasources: Sequence[Datasource], records: Sequence[Record]) -> Iterator[Olap]:
+        with (
+            fed(self.place, datasources, records, rows={"sales" + self.suffix: ROWS}),
+            closing(DruidOlap(f"http://{self.place.host}:{self.place.ports.broker}", datasources)) as olap,
+        ):
+            yield olap

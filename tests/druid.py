@@ -1,0 +1,78 @@
+"""Datasources of the real Druid, for the tests that need them: fed from topics by supervisors, ended afterwards."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from deploy.configuration import Place
+from mainstem.log.kafka_client import KafkaServers
+from mainstem.messages import Record
+from mainstem.olap.druid import DruidOlap
+from mainstem.olap.druid_spec import Reading
+from mainstem.olap.druid_supervisor import Supervisors
+from mainstem.olap.port import Datasource
+from tests.stack import remove_topics
+
+_FILL_S = 60.0
+
+
+def reading(place: Place) -> Reading:
+    """How the stack's Druid reads: as Kafka's clients do, with tasks that last."""
+    return Reading(f"{place.host}:{place.ports.kafka}")
+
+
+@contextmanager
+def supervised(place: Place, datasources: Sequence[Datasource]) -> Iterator[Supervisors]:
+    """Topics of two partitions, to which the test may write; supervisors that it posts are ended, topics removed."""
+    topics = {datasource.topic for datasource in datasources}
+    if topics:
+        admin = AdminClient({"bootstrap.servers": reading(place).bootstrap_servers})
+        for made in admin.create_topics([NewTopic(topic, 2, 1) for topic in topics]).values():
+            made.result(10)
+    with closing(Supervisors(f"http://{place.host}:{place.ports.coordinator}")) as supervisors:
+        try:
+            yield supervisors
+        finally:
+            for datasource in datasources:
+                supervisors.terminate(datasource.name)
+            if topics:
+                remove_topics(KafkaServers(reading(place).bootstrap_servers), lambda topic: topic in topics)
+
+
+@contextmanager
+def fed(
+    place: Place, datasources: Sequence[Datasource], records: Sequence[Record], rows: Mapping[str, int]
+) -> Iterator[Supervisors]:
+    """With those records in their topics, and that many rows in each datasource that is named."""
+    with supervised(place, datasources) as supervisors:
+        write(place, records)
+        named = [datasource for datasource in datasources if datasource.name in rows]
+        for datasource in named:
+            supervisors.post(datasource, reading(place))
+        for datasource in named:
+            supervisors.await_running(datasource.name)
+            await_rows(place, datasource, rows[datasource.name])
+        yield supervisors
+
+
+def write(place: Place, records: Sequence[Record]) -> None:
+    """To the partitions that the records name."""
+    producer = Producer({"bootstrap.servers": reading(place).bootstrap_servers})
+    for record in records:
+        producer.produce(record.topic, record.value, record.key, record.partition)
+    assert producer.flush(30) == 0
+
+
+def await_rows(place: Place, datasource: Datasource, rows: int) -> None:
+    """Wait until the datasource has that many."""
+    deadline = time.monotonic() + _FILL_S
+    with closing(DruidOlap(f"http://{place.host}:{place.ports.broker}", [datasource])) as olap:
+        while True:
+            found = olap.ask(f"SELECT count(*) FROM {datasource.name}").rows[0][0]
+            if found == rows:
+                return
+            assert time.monotonic() < deadline, f"{found} rows of {rows}"
+            time.sleep(0.2)
