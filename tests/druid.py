@@ -16,7 +16,7 @@ from mainstem.olap.druid_supervisor import Supervisors
 from mainstem.olap.port import Datasource
 from tests.stack import remove_topics
 
-_FILL_S = 60.0
+_FILL_S = 30.0
 
 
 def reading(place: Place) -> Reading:

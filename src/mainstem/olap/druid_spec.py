@@ -5,6 +5,9 @@ times; and some expressions fail on a list. So each column is computed from the 
 that takes any text and gives null for what does not fit, and a filter throws away the rows that have a null: Druid's
 reports count them as `thrownAway`.
 
+Three values are others before any expression sees them: `true` is 1, a number that is too small for a double is 0, and
+an integer in the place of the time is taken as milliseconds since the epoch.
+
 Money is a LONG of cents. Text ("10.00") is read digit by digit and so exact up to 16 digits before the point. A JSON
 number is a double to Druid: it is taken where exactly one amount of cents is that double and is below 2 to the power of
 51 cents (22,517,998,136,852.48); else the row is thrown away, never rounded.

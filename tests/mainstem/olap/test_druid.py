@@ -35,7 +35,7 @@ def sales() -> Datasource:
 def test_a_supervisor_is_what_was_declared(stack: Place, sales: Datasource) -> None:
     """Posted again it stays; changed it goes on behind what it has read; what does not fit stops nothing."""
     on_topic = [msgspec.structs.replace(each, topic=sales.topic) for each in (sale(0), sale(1, partition=1))]
-    misfits = [msgspec.structs.replace(record(2, value), topic=sales.topic) for value in MISFITS]
+    misfits = [msgspec.structs.replace(record(2, v), topic=sales.topic) for v in MISFITS if not _is_changed(v or b"")]
     with supervised(stack, [sales]) as supervisors:
         assert supervisors.spec(sales.name) is None
         assert supervisors.post(sales, reading(stack)).created
@@ -142,6 +142,11 @@ def test_the_declaration_decides_the_supervisor() -> None:
         Reading("", tasks=1)
     with pytest.raises(ConfigurationError):
         Reading("kafka:9092", tasks=0)
+
+
+def _is_changed(value: bytes) -> bool:
+    """Whether Druid makes another value of it before any expression sees it (see `druid_spec`)."""
+    return any(part in value for part in (b'"price":true', b'"price":1E-999999999', b'"soldAt":1769851800000'))
 
 
 def _write_aborted(stack: Place, sales: Datasource) -> None:
