@@ -31,7 +31,7 @@ _TABLE_WAIT_S = 20
 _FRESH_S = 1.0
 _WAIT_S = 30.0
 _SESSION = (
-    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ANSI_QUOTES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO',"
+    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO',"
     f" transaction_isolation = 'READ-COMMITTED', time_zone = '+00:00', innodb_lock_wait_timeout = {_LOCK_WAIT_S},"
     f" lock_wait_timeout = {_TABLE_WAIT_S}"
 )
@@ -80,7 +80,7 @@ class MysqlServer:
 def connect(server: MysqlServer, *, call_s: int = _CALL_S) -> "Connection[Any]":
     """A connection that commits each statement unless told otherwise; a call may take `call_s`.
 
-    Names are quoted by double quotes. Raises StoreUnavailable, or ConfigurationError where the user is not let in.
+    Names are quoted by backticks. Raises StoreUnavailable, or ConfigurationError where the user is not let in.
     """
     with mapped_errors(server):
         return pymysql.connect(
@@ -280,6 +280,14 @@ class Writer:
         with self._turn:
             self._closed = True
             self._session.close()
+
+
+def quoted(*names: str) -> str:
+    """Names of tables or columns, so that `order` and `limit` are names like any other.
+
+    By backticks: Debezium, which reads changes of tables from the log, takes a name in double quotes for a text.
+    """
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def ask(connection: "Connection[Any]", sql: str, values: Sequence[Any] = ()) -> Sequence[Row]:

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 from msgspec import Struct
 from pymysql.connections import Connection
 
-from mainstem.mysql import Row, ask
-from mainstem.table import Table, quoted
+from mainstem.mysql import Row, ask, quoted
+from mainstem.table import Table
 
 R = TypeVar("R", bound=Struct)
 

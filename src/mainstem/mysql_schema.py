@@ -10,8 +10,8 @@ import structlog
 from pymysql.connections import Connection
 
 from mainstem.errors import ConfigurationError, StoreBusy
-from mainstem.mysql import MysqlServer, Session, ask, execute
-from mainstem.table import Column, Table, quoted
+from mainstem.mysql import MysqlServer, Session, ask, execute, quoted
+from mainstem.table import Column, Table
 
 _log = structlog.get_logger(__name__)
 
@@ -45,7 +45,7 @@ def migrate(server: MysqlServer, kind: str, statements: Sequence[str]) -> None:
         for number, statement in enumerate(statements[version:], version + 1):
             _log.info("changing tables", kind=kind, version=number)
             execute(connection, f"{statement.rstrip()} {_OPTIONS}" if "CREATE TABLE" in statement else statement)
-            sql = 'INSERT INTO mainstem_schema VALUES (%s, %s) ON DUPLICATE KEY UPDATE "version" = %s'
+            sql = "INSERT INTO mainstem_schema VALUES (%s, %s) ON DUPLICATE KEY UPDATE version = %s"
             execute(connection, sql, (kind, number, number))
 
 

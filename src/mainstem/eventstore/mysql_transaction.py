@@ -9,9 +9,9 @@ from pymysql.connections import Connection
 from mainstem.errors import StateDrift, VersionConflict
 from mainstem.eventstore.port import KeptAnswer, NewEvent, Refusal, Snapshot, StoredEvent, Wanted
 from mainstem.messages import Origin
-from mainstem.mysql import Row, ask, execute
+from mainstem.mysql import Row, ask, execute, quoted
 from mainstem.mysql_rows import by_keys, insert_many, markers, replacing
-from mainstem.table import Table, quoted
+from mainstem.table import Table
 
 EVENT = "stream, version, type, payload, occurred_at_ms, recorded_at_ms, actor, correlation_id"
 REFUSAL = "stream, command, content, reason, text, refused_at_ms, actor, correlation_id"
@@ -38,7 +38,7 @@ class MysqlTransaction:
         for start in range(0, len(streams), _STREAMS_MAX):
             self._read_ahead(streams[start : start + _STREAMS_MAX])
         if keys:
-            sql = f'SELECT "key", digest, answer FROM kept_answer WHERE "key" IN {markers(len(keys))}'
+            sql = f"SELECT `key`, digest, answer FROM kept_answer WHERE `key` IN {markers(len(keys))}"
             self._answers = dict.fromkeys(keys)
             self._answers.update({key: KeptAnswer(*kept) for key, *kept in ask(self._connection, sql, keys)})
 
@@ -128,7 +128,7 @@ class MysqlTransaction:
     def kept_answer(self, key: str) -> KeptAnswer | None:
         """By primary key."""
         if key not in self._answers:
-            rows = ask(self._connection, 'SELECT digest, answer FROM kept_answer WHERE "key" = %s', (key,))
+            rows = ask(self._connection, "SELECT digest, answer FROM kept_answer WHERE `key` = %s", (key,))
             self._answers[key] = KeptAnswer(*rows[0]) if rows else None
         return self._answers[key]
 
@@ -145,7 +145,7 @@ class MysqlTransaction:
 
     def flush(self) -> None:
         """Write what was gathered. Raises StateDrift where a state row does not stand as it was left."""
-        columns = {"event": EVENT, "refused_command": REFUSAL, "kept_answer": '"key", digest, answer, at_ms'}
+        columns = {"event": EVENT, "refused_command": REFUSAL, "kept_answer": "`key`, digest, answer, at_ms"}
         gathered, self._rows = self._rows, {name: [] for name in columns}
         for name, rows in gathered.items():
             insert_many(self._connection, f"{name} ({columns[name]})", rows)

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 import structlog
 from msgspec import Struct
 
-from mainstem.mysql import MysqlServer, Pool, Writer, execute, picture
+from mainstem.mysql import MysqlServer, Pool, Writer, execute, picture, quoted
 from mainstem.mysql_rows import behind, by_keys, column_names, in_key_order
 from mainstem.mysql_schema import create, definer, migrate
-from mainstem.table import Table, quoted
+from mainstem.table import Table
 from mainstem.view.mysql_swap import begin_swap, finish_swaps, swapping
 from mainstem.view.mysql_transaction import KEPT, MysqlViewTransaction
 from mainstem.view.port import Place
@@ -25,28 +25,28 @@ _READERS = 4
 _MIGRATIONS = (
     """
     CREATE TABLE IF NOT EXISTS mainstem_offset (
-        name VARCHAR(255) NOT NULL, topic VARCHAR(255) NOT NULL, "partition" INT NOT NULL, "offset" BIGINT NOT NULL,
-        PRIMARY KEY (name, topic, "partition")
+        name VARCHAR(255) NOT NULL, topic VARCHAR(255) NOT NULL, `partition` INT NOT NULL, `offset` BIGINT NOT NULL,
+        PRIMARY KEY (name, topic, `partition`)
     )
     """,
     """
     CREATE TABLE IF NOT EXISTS mainstem_position (
-        name VARCHAR(255) NOT NULL, "key" MEDIUMTEXT NOT NULL, version BIGINT NOT NULL,
-        digest BINARY(32) AS (unhex(sha2("key", 256))) STORED,
+        name VARCHAR(255) NOT NULL, `key` MEDIUMTEXT NOT NULL, version BIGINT NOT NULL,
+        digest BINARY(32) AS (unhex(sha2(`key`, 256))) STORED,
         PRIMARY KEY (name, digest)
     )
     """,
     """
     CREATE TABLE IF NOT EXISTS mainstem_parked (
-        name VARCHAR(255) NOT NULL, "key" MEDIUMTEXT NOT NULL, reason TEXT NOT NULL, since BIGINT NOT NULL,
-        digest BINARY(32) AS (unhex(sha2("key", 256))) STORED,
+        name VARCHAR(255) NOT NULL, `key` MEDIUMTEXT NOT NULL, reason TEXT NOT NULL, since BIGINT NOT NULL,
+        digest BINARY(32) AS (unhex(sha2(`key`, 256))) STORED,
         PRIMARY KEY (name, digest)
     )
     """,
     """
     CREATE TABLE IF NOT EXISTS mainstem_swap (
         live VARCHAR(63) NOT NULL PRIMARY KEY, built VARCHAR(63) NOT NULL,
-        name VARCHAR(255) NOT NULL, "offsets" MEDIUMTEXT NOT NULL
+        name VARCHAR(255) NOT NULL, `offsets` MEDIUMTEXT NOT NULL
     )
     """,
 )
@@ -134,7 +134,7 @@ class MysqlViews:
             pending = swapping(connection, group)
         if pending:  # whoever began has died, or is at it now and lets nobody else in until it is done
             finish_swaps(self._server)
-        sql = 'SELECT topic, "partition", "offset" FROM mainstem_offset WHERE name = %s'
+        sql = "SELECT topic, `partition`, `offset` FROM mainstem_offset WHERE name = %s"
         return {(topic, partition): offset for topic, partition, offset in self._readers.ask(sql, (group,))}
 
     def reached(self, group: str, key: str) -> int:
@@ -145,11 +145,11 @@ class MysqlViews:
 
     def parked(self, group: str) -> Mapping[str, str]:
         """By key."""
-        return dict(self._readers.ask('SELECT "key", reason FROM mainstem_parked WHERE name = %s', (group,)))
+        return dict(self._readers.ask("SELECT `key`, reason FROM mainstem_parked WHERE name = %s", (group,)))
 
     def parked_since(self, group: str) -> Mapping[str, int]:
         """By key."""
-        return dict(self._readers.ask('SELECT "key", since FROM mainstem_parked WHERE name = %s', (group,)))
+        return dict(self._readers.ask("SELECT `key`, since FROM mainstem_parked WHERE name = %s", (group,)))
 
     def on_commit(self, listener: Callable[[], None]) -> Callable[[], None]:
         """In the thread that commits, after the commit."""

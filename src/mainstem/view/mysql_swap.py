@@ -11,9 +11,8 @@ from typing import Any
 import msgspec
 from pymysql.connections import Connection
 
-from mainstem.mysql import MysqlServer, ask, execute
+from mainstem.mysql import MysqlServer, ask, execute, quoted
 from mainstem.mysql_schema import definer, one_at_a_time
-from mainstem.table import quoted
 from mainstem.view.mysql_transaction import KEPT, MysqlViewTransaction
 from mainstem.view.port import Place
 
@@ -37,7 +36,7 @@ def swapping(connection: "Connection[Any]", group: str) -> bool:
 def finish_swaps(server: MysqlServer) -> None:
     """Finish whatever was begun; one process at a time does. Raises StoreBusy where another is at it for too long."""
     with definer(server) as connection, one_at_a_time(connection, f"{server.database}.swap"):
-        for live, built, group, offsets in ask(connection, 'SELECT live, built, name, "offsets" FROM mainstem_swap'):
+        for live, built, group, offsets in ask(connection, "SELECT live, built, name, `offsets` FROM mainstem_swap"):
             _exchange(connection, live, built)
             _account(connection, live, built, group, msgspec.json.decode(offsets, type=list[tuple[str, int, int]]))
             execute(connection, f"DROP TABLE IF EXISTS {quoted(_REPLACED)}")

@@ -8,9 +8,9 @@ from pymysql.connections import Connection
 
 from mainstem.errors import Fenced
 from mainstem.messages import Position
-from mainstem.mysql import ask, execute
+from mainstem.mysql import ask, execute, quoted
 from mainstem.mysql_rows import by_keys, column_names, insert_many, markers, replacing
-from mainstem.table import Table, quoted
+from mainstem.table import Table
 from mainstem.view.port import Place
 
 R = TypeVar("R", bound=Struct)
@@ -65,8 +65,8 @@ class MysqlViewTransaction:
         if not places:
             return
         sql = (
-            'SELECT topic, "partition", "offset" FROM mainstem_offset FORCE INDEX (PRIMARY)'
-            f' WHERE name = %s AND (topic, "partition") IN {markers(len(places), 2)} FOR UPDATE'
+            "SELECT topic, `partition`, `offset` FROM mainstem_offset FORCE INDEX (PRIMARY)"
+            f" WHERE name = %s AND (topic, `partition`) IN {markers(len(places), 2)} FOR UPDATE"
         )
         rows = ask(self._connection, sql, [group, *(value for place in places for value in place)])
         stands = {(topic, partition): offset for topic, partition, offset in rows}
@@ -78,19 +78,19 @@ class MysqlViewTransaction:
     def save(self, group: str, offsets: Mapping[Place, int], positions: Sequence[Position] = ()) -> None:
         """In the order of their keys, so that members of one group do not wait for each other in a circle."""
         rows = [(group, topic, partition, offset) for (topic, partition), offset in sorted(offsets.items())]
-        into = 'mainstem_offset (name, topic, "partition", "offset")'
+        into = "mainstem_offset (name, topic, `partition`, `offset`)"
         insert_many(self._connection, into, rows, replacing(["offset"]))
         highest: dict[str, int] = {}
         for position in positions:
             if position.version > highest.get(position.key, 0):
                 highest[position.key] = position.version
         reached = [(group, key, version) for key, version in sorted(highest.items())]
-        insert_many(self._connection, 'mainstem_position (name, "key", version)', reached, _HIGHEST)
+        insert_many(self._connection, "mainstem_position (name, `key`, version)", reached, _HIGHEST)
 
     def park(self, group: str, keys: Mapping[str, str], since: Mapping[str, int]) -> None:
         """A row for each key."""
         rows = [(group, key, reason, since[key]) for key, reason in sorted(keys.items())]
-        insert_many(self._connection, 'mainstem_parked (name, "key", reason, since)', rows, _EARLIEST)
+        insert_many(self._connection, "mainstem_parked (name, `key`, reason, since)", rows, _EARLIEST)
 
     def release(self, group: str, key: str) -> None:
         """Nothing where it is not parked."""
