@@ -16,8 +16,8 @@ from deploy.stack import down, processes_of, up
 from mainstem.log.kafka_client import KafkaServers
 from mainstem.mysql import MysqlServer
 
-SHIFT = 10_000
-"""Its ports are that much higher than the usual ones."""
+SHIFT = int(os.environ.get("STACK_TEST_SHIFT", "10000"))
+"""Its ports are that much higher than the usual ones; another shift lets two checkouts be tested at a time."""
 
 FOLDER = Path(__file__).parents[1] / ".stack-test"
 """Where its data, logs and configuration are."""

@@ -176,7 +176,7 @@ class Runner:
     def _join(self) -> Consumer:
         self._log.ranges(self.binding.topic)  # it must be there
         self._make_dead_letter_topic()
-        self._offsets = {}
+        self._offsets, self._sent = {}, {}
         return self._log.consumer(self.binding.group, [self.binding.topic], self._begin)
 
     def _begin(self, places: Sequence[Place]) -> Mapping[Place, int]:
@@ -186,7 +186,7 @@ class Runner:
             kept, ranges = self._views.offsets(group), self._log.ranges(topic)
             begin = {place: kept.get(place, ranges[place[1]].begin) for place in places}
             sent = self._log.committed(group) if self.binding.emit is not None else {}
-            self._sent = {place: sent.get(place, 0) for place in places}
+            self._sent.update({place: sent.get(place, 0) for place in places})
             waiting = self._unfinished(begin)
             if waiting or not begin.keys() <= kept.keys():
                 with self._views.transaction() as transaction:
@@ -242,7 +242,8 @@ class Runner:
     def _tell(self, consumer: Consumer) -> None:
         """Where nothing was to be sent the group's offsets in the log may be late: they only show how far it is."""
         self._told_at = time.monotonic()
-        further = {place: offset for place, offset in self._offsets.items() if offset > self._sent[place]}
+        own = consumer.places()
+        further = {place: self._offsets[place] for place in own if self._offsets[place] > self._sent[place]}
         if not further:
             return
         try:

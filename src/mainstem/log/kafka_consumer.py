@@ -116,9 +116,11 @@ class KafkaConsumer:
                 if error.code() not in _PASSING:
                     raise mapped(self._servers, f"be read by {self._group}", error)
                 continue
-            found.append(record_of(names[str(message.topic())], message))
-        for record in found:
-            self._places[record.topic, record.partition] = record.offset + 1
+            record = record_of(names[str(message.topic())], message)
+            place = (record.topic, record.partition)
+            if place in self._places:  # else it was given away after the record had been fetched
+                self._places[place] = record.offset + 1
+                found.append(record)
         return found
 
     def seek(self, offsets: Mapping[Place, int]) -> None:
