@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench docs format lock clean stack-up stack-down
+.PHONY: help run run-distributed test lint bench docs format lock clean stack-up stack-down
 
 help: ## Show what there is to make.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -12,11 +12,14 @@ help: ## Show what there is to make.
 run: $(VENV)/run.stamp ## Run the bank, embedded, on 127.0.0.1:8080.
 	$(BIN)/mainstem run
 
-stack-up: $(VENV)/run.stamp ## Start MySQL, Kafka, Connect, ZooKeeper and Druid without a container engine.
+stack-up: $(VENV)/run.stamp ## Start MySQL, Kafka, Connect, ZooKeeper, Druid without a container engine; deploy the bank.
 	$(BIN)/python -m deploy up
 
 stack-down: $(VENV)/run.stamp ## Stop what stack-up has started; its data stays in .stack.
 	$(BIN)/python -m deploy down
+
+run-distributed: stack-up ## Run the bank on that stack: HTTP on 127.0.0.1:8080, two processes that keep the views.
+	$(BIN)/python -m deploy run
 
 test: $(VENV)/dev.stamp ## Run all tests.
 	$(BIN)/python -m pytest

@@ -1,4 +1,4 @@
-"""`python -m deploy up|down|status`: the real stack without a container engine."""
+"""`python -m deploy up|run|down|status`: the real stack without a container engine."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from deploy import stack
+from deploy import application, stack
 from deploy.downloads import StackUnavailable
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -17,6 +17,8 @@ _err = Console(stderr=True)
 Folder = Annotated[Path, typer.Option("--folder", help="Where the stack keeps its data, logs and configuration.")]
 Shift = Annotated[int, typer.Option("--shift", min=0, max=50_000, help="Add this to every port.")]
 
+Listeners = Annotated[int, typer.Option("--listeners", min=1, max=64, help="How many processes keep the views.")]
+
 
 def _say(text: str) -> None:
     _out.print(text, highlight=False, soft_wrap=True)
@@ -24,14 +26,20 @@ def _say(text: str) -> None:
 
 @app.command()
 def up(folder: Folder = Path(".stack"), shift: Shift = 0) -> None:
-    """Download (once), start, and wait until every part is ready."""
-    stack.up(folder, shift, _say)
+    """Download (once), start, wait until every part is ready, and deploy the bank to it."""
+    application.deploy(stack.up(folder, shift, _say))
 
 
 @app.command()
 def down(folder: Folder = Path(".stack")) -> None:
     """Stop what `up` has started in that folder; the data stays."""
     stack.down(folder, _say)
+
+
+@app.command()
+def run(folder: Folder = Path(".stack"), shift: Shift = 0, listeners: Listeners = 2) -> None:
+    """Run the bank on the stack that is up: a process for HTTP, others that keep the views, until Ctrl-C."""
+    application.run(stack.place(folder, shift), listeners, _say)
 
 
 @app.command()

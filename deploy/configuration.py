@@ -199,3 +199,22 @@ def druid_process(place: Place, name: str) -> Properties:
     }
     port = getattr(place.ports, name)
     return {"druid.service": f"druid/{name}", "druid.plaintextPort": str(port), **own[name]}
+
+
+def application_settings(place: Place) -> Mapping[str, str]:
+    """The environment of mainstem's processes on this stack."""
+    http = f"http://{place.host}"
+    return {
+        "MAINSTEM_FORM": "distributed",
+        "MAINSTEM_MYSQL_HOST": place.host,
+        "MAINSTEM_MYSQL_PORT": str(place.ports.mysql),
+        "MAINSTEM_MYSQL_DATABASE": DATABASE,
+        "MAINSTEM_MYSQL_USER": APPLICATION_USER,
+        "MAINSTEM_MYSQL_PASSWORD": DEVELOPMENT_PASSWORD,
+        "MAINSTEM_CAPTURE_USER": CAPTURE_USER,
+        "MAINSTEM_CAPTURE_PASSWORD": DEVELOPMENT_PASSWORD,
+        "MAINSTEM_KAFKA_BOOTSTRAP": f"{place.host}:{place.ports.kafka}",
+        "MAINSTEM_CONNECT_URL": f"{http}:{place.ports.connect}",
+        "MAINSTEM_DRUID_URL": f"{http}:{place.ports.broker}",
+        "MAINSTEM_DRUID_OVERLORD_URL": f"{http}:{place.ports.coordinator}",
+    }

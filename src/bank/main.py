@@ -16,7 +16,7 @@ from bank.refusal import REFUSALS
 from bank.service import Bank
 from bank.statement import STATEMENT, TOPIC
 from mainstem import Application
-from mainstem.assembly import Embedded, embedded
+from mainstem.assembly import Running, bring_up
 from mainstem.query.metrics import Metrics, Sample, observed
 from mainstem.query.server import check_address, serve_http
 from mainstem.query.web import About, Operations, web_application
@@ -52,18 +52,18 @@ def serve(declared: Application, settings: Settings) -> None:
     port = check_address(settings.http_host, settings.http_port)
     host = f"[{settings.http_host}]" if ":" in settings.http_host else settings.http_host
     url = f"http://{host}:{port}"
-    with embedded(declared, settings) as running:
+    with bring_up(declared, settings) as running:
         running.commands.execute(FIRST_CARD, key="bank-first-card")
 
         def listening() -> None:
-            running.folder.announce(url)
+            running.announce(url)
             text = _WELCOME.format(url=url, folder=settings.data_dir)
             Console().print(text, highlight=False, soft_wrap=True)
 
         serve_http(web(running), settings.http_host, port, listening=listening)
 
 
-def web(running: Embedded) -> "object":
+def web(running: Running) -> "object":
     """The bank's HTTP application, as ASGI."""
     bank = Bank(running)
     metrics = Metrics(lambda: _samples(running))
@@ -83,7 +83,7 @@ def web(running: Embedded) -> "object":
     return observed(app, metrics)
 
 
-def _samples(running: Embedded) -> Iterator[Sample]:
+def _samples(running: Running) -> Iterator[Sample]:
     commands = running.commands.status()
     for outcome in ("accepted", "refused", "failed"):
         count = getattr(commands, outcome)

@@ -14,7 +14,7 @@ from bank.card import CardCommand, DebitCard
 from bank.refusal import REFUSAL
 from bank.statement import MONEY_WITHDRAWAL, iso_time
 from mainstem import Olap, Origin, Refused, position_token, read_position_token
-from mainstem.assembly import Embedded
+from mainstem.assembly import Running
 from mainstem.query.cursor import read_cursor
 from mainstem.query.freshness import Freshness
 from mainstem.query.input import idempotency_key
@@ -61,7 +61,7 @@ class RefusalView(Struct, frozen=True, rename="camel"):
 class Bank:
     """The bank's questions and commands, asked of the running application."""
 
-    def __init__(self, running: Embedded) -> None:
+    def __init__(self, running: Running) -> None:
         self._running = running
         self._wait_s = running.settings.query_wait_max_ms / 1000
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="query")
@@ -70,8 +70,7 @@ class Bank:
     @property
     def olap(self) -> Olap:
         """The analytical store."""
-        olap: Olap = self._running.olap
-        return olap
+        return self._running.olap
 
     async def begin(self) -> None:
         """Called by the server, in its event loop, before the first request."""

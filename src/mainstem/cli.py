@@ -35,14 +35,28 @@ def main() -> None:
 
 @app.command()
 def run() -> None:
-    """Run the application: HTTP, the flow behind it, all in this process."""
+    """Run the application: HTTP and the flow behind it, or of the distributed form the roles in MAINSTEM_ROLES."""
     settings, declared = _begin()
+    if settings.form == "distributed" and "api" not in settings.roles:
+        from mainstem.operations import keep_views
+
+        keep_views(declared, settings)
+        return
     with _errors_of_start():
         module = importlib.import_module(settings.app.partition(":")[0])
         serve = getattr(module, "serve", None)
     if serve is None:
         raise ConfigurationError(f"{module.__name__} has no function `serve(application, settings)` to run")
     serve(declared, settings)
+
+
+@app.command()
+def deploy() -> None:
+    """Make what the distributed form needs, tables, topics, connector, supervisors, and wait until it runs."""
+    from mainstem.assembly.deployment import deploy as deploy_all
+
+    settings, declared = _begin()
+    deploy_all(declared, settings, lambda text: _out.print(text, highlight=False, soft_wrap=True, markup=False))
 
 
 @app.command()
@@ -64,8 +78,8 @@ def status(*, as_json: Json = False) -> None:
     """Show every stage of the running application and by how many messages it is behind."""
     from mainstem.operations import status as status_of
 
-    settings, _ = _begin()
-    found = status_of(settings)
+    settings, declared = _begin()
+    found = status_of(declared, settings)
     if as_json:
         _out.print_json(msgspec.json.encode(found).decode())
         return

@@ -1,31 +1,57 @@
 """What operators ask of an application: of its running process where there is one, of its files otherwise."""
 
+import signal
+import threading
 import urllib.error
 import urllib.request
 from typing import Any
 
 import msgspec
+import structlog
 
 from mainstem.application import Application
-from mainstem.assembly import embedded
+from mainstem.assembly import bring_up, distributed
 from mainstem.errors import StoreUnavailable
 from mainstem.folder import owner_of
 from mainstem.reconciliation import Reconciliation
 from mainstem.settings import Settings
+
+_log = structlog.get_logger(__name__)
 
 _ASK_S = 600.0
 
 
 def reconciliation(application: Application, settings: Settings) -> Reconciliation:
     """Hold the accounts against each other, by the process that has the files open, or by this one."""
-    if _running_at(settings) is not None:
+    if settings.form == "embedded" and _running_at(settings) is not None:
         return msgspec.json.decode(_ask(settings, "/reconciliation"), type=Reconciliation)
-    with embedded(application, settings) as running:
+    running = bring_up(application, settings)
+    try:
+        if settings.form == "embedded":
+            running.start()
         return running.reconcile()
+    finally:
+        running.stop()
 
 
-def status(settings: Settings) -> dict[str, Any]:
-    """The running application's stages. Raises StoreUnavailable where none runs."""
+def keep_views(application: Application, settings: Settings) -> None:
+    """Run the listeners of the distributed form, without HTTP, until SIGINT or SIGTERM."""
+    told = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: told.set())
+    with distributed(application, settings):
+        _log.info("the listeners run", groups=[binding.group for binding in application.listeners])
+        told.wait()
+
+
+def status(application: Application, settings: Settings) -> dict[str, Any]:
+    """The running application's stages. Raises StoreUnavailable where none runs in this folder, or a part is away."""
+    if settings.form == "distributed":
+        running = distributed(application, msgspec.structs.replace(settings, roles="api"))
+        try:
+            return dict(msgspec.to_builtins(running.status()))
+        finally:
+            running.stop()
     return msgspec.json.decode(_ask(settings, "/status"), type=dict[str, Any])
 
 

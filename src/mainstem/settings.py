@@ -1,6 +1,7 @@
 """Settings: typed, frozen, with their units in their names. The only reader of the environment.
 
-Each is set by the variable of its name in capitals behind ``MAINSTEM_``: `http_port` by ``MAINSTEM_HTTP_PORT``.
+Each is set by the variable of its name in capitals behind ``MAINSTEM_``: `http_port` by ``MAINSTEM_HTTP_PORT``. A
+secret may also stand in a file, which the variable with ``_FILE`` behind its name names.
 """
 
 from collections.abc import Mapping
@@ -16,6 +17,27 @@ PREFIX = "MAINSTEM_"
 
 _Milliseconds = Annotated[int, Meta(ge=1, le=31 * 24 * 3_600_000)]
 _Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+
+
+_Port = Annotated[int, Meta(ge=1, le=65_535)]
+
+
+class Secret:
+    """A text that is shown as stars wherever it is printed. It must not be changed."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: str) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return "***"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other.value == self.value
+
+    def __hash__(self) -> int:
+        return hash(self.value)
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -63,6 +85,75 @@ class Settings(Struct, frozen=True, kw_only=True):
     olap_linger_ms: _Milliseconds = 25
     """How long the analytical store gathers records into one batch."""
 
+    form: Annotated[str, Meta(pattern="^(embedded|distributed)$")] = "embedded"
+    """Whether all of it runs in this process, or on MySQL, Kafka, Connect and Druid."""
+
+    roles: Annotated[str, Meta(pattern="^(api|listeners|api,listeners)$")] = "api,listeners"
+    """What this process does of the distributed form: answer HTTP, keep views, or both."""
+
+    mysql_host: str = "127.0.0.1"
+    """Where MySQL is."""
+
+    mysql_port: _Port = 3306
+    """MySQL's port."""
+
+    mysql_database: str = "inventory"
+    """The database of events, state and views."""
+
+    mysql_user: str = "mainstem"
+    """Who reads and writes it."""
+
+    mysql_password: Secret | None = None
+    """That user's password."""
+
+    mysql_tls_ca: str | None = None
+    """A file of certificates; with it MySQL must show one of theirs."""
+
+    capture_user: str = "debezium"
+    """Who reads MySQL's log, for Connect."""
+
+    capture_password: Secret | None = None
+    """That user's password, or a reference that Connect resolves."""
+
+    capture_server_id: Annotated[int, Meta(ge=1, le=4_294_967_295)] = 5_400
+    """The number under which Connect reads MySQL's log; no other reader may have it."""
+
+    kafka_bootstrap: str = "127.0.0.1:9092"
+    """Where Kafka is: one or several host:port, with commas between them."""
+
+    kafka_security: Annotated[str, Meta(pattern="^(PLAINTEXT|SSL|SASL_PLAINTEXT|SASL_SSL)$")] = "PLAINTEXT"
+    """How Kafka is spoken to."""
+
+    kafka_sasl_mechanism: str | None = None
+    """How this process says who it is, with SASL: SCRAM-SHA-512, PLAIN."""
+
+    kafka_sasl_username: str | None = None
+    """Who it is, with SASL."""
+
+    kafka_sasl_password: Secret | None = None
+    """That user's password."""
+
+    kafka_tls_ca: str | None = None
+    """A file of certificates; Kafka must show one of theirs."""
+
+    kafka_copies: Annotated[int, Meta(ge=1, le=16)] = 1
+    """In how many copies Kafka keeps the topics that are made."""
+
+    connect_url: str = "http://127.0.0.1:8083"
+    """Where Kafka Connect's REST interface is."""
+
+    connect_mysql: str | None = None
+    """MySQL's host:port as Connect sees it, where that is another."""
+
+    connect_kafka: str | None = None
+    """Kafka's host:port as Connect and Druid see it, where that is another."""
+
+    druid_url: str = "http://127.0.0.1:8082"
+    """Where Druid answers SQL."""
+
+    druid_overlord_url: str = "http://127.0.0.1:8081"
+    """Where Druid takes supervisors."""
+
     log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$")] = "info"
     """What is logged: debug, info, warning or error."""
 
@@ -73,18 +164,34 @@ class Settings(Struct, frozen=True, kw_only=True):
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """The settings that the environment names. Raises ConfigurationError for an unknown name or an unusable value."""
     known = {PREFIX + name.upper(): name for name in Settings.__struct_fields__}
+    files = {f"{PREFIX}{name.upper()}_FILE": name for name, kind in Settings.__annotations__.items() if kind == _SECRET}
     given = {name: value for name, value in environment.items() if name.startswith(PREFIX)}
-    unknown = sorted(set(given) - set(known) - {"MAINSTEM_REQUIRE_STACK"})
+    unknown = sorted(set(given) - set(known) - set(files) - {"MAINSTEM_REQUIRE_STACK"})
     if unknown:
         raise ConfigurationError(f"no setting is named {', '.join(unknown)}; known are {', '.join(sorted(known))}")
     named = {known[name]: value for name, value in given.items() if name in known}
+    for variable, name in files.items():
+        if variable in given:
+            named[name] = _content(variable, Path(given[variable]))
     try:
         return msgspec.convert(named, Settings, strict=False, dec_hook=_decode)
     except msgspec.ValidationError as error:
         raise ConfigurationError(f"a setting is not usable: {error}") from error
 
 
+_SECRET = Secret | None
+
+
+def _content(variable: str, path: Path) -> str:
+    try:
+        return path.read_text().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"the file that {variable} names cannot be read: {type(error).__name__}") from error
+
+
 def _decode(kind: type, value: object) -> object:
     if kind is Path and isinstance(value, str) and value:
         return Path(value)
+    if kind is Secret and isinstance(value, str):
+        return Secret(value)
     raise ValueError(f"{value!r} is no {kind.__name__}")  # the decoder adds the setting's name

@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 import mainstem
 from mainstem import cli, errors, messages
 from mainstem.query import problems
-from mainstem.settings import PREFIX, Settings
+from mainstem.settings import PREFIX, Secret, Settings
 from mainstem.sqlite import connect
 from tests.docs.pages import DOCS, ROOT, code, name_of, pages, prose, rows_under
 from tests.process import BankProcess, bank_process
@@ -218,6 +218,9 @@ def test_names_in_the_text_exist(page: Path) -> None:
     dotted = {text for text in named if re.fullmatch(r"mainstem(\.\w+)+", text) and text != "mainstem.lock"}
     assert not {text for text in dotted if not _resolves(text)}
     settings = {PREFIX + name.upper() for name in Settings.__struct_fields__}
+    settings |= {
+        f"{PREFIX}{name.upper()}_FILE" for name, kind in get_type_hints(Settings).items() if Secret in get_args(kind)
+    }
     used = {text for each in named for text in re.findall(r"MAINSTEM_[A-Z_]+", each)} - {"MAINSTEM_", PREFIX}
     assert used <= settings
     paths = {text for text in named if re.fullmatch(r"(src|tests|docs)/[\w./-]*", text)}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mainstem.errors import ConfigurationError
-from mainstem.settings import Settings, read_settings
+from mainstem.settings import Secret, Settings, read_settings
 
 
 def test_nothing_given_is_the_default() -> None:
@@ -35,6 +35,19 @@ def test_what_is_given_is_typed() -> None:
 def test_an_unusable_value_is_named(name: str, value: str) -> None:
     with pytest.raises(ConfigurationError, match=name.lower()):
         read_settings({f"MAINSTEM_{name}": value})
+
+
+def test_a_secret_is_never_shown(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("geheim\n")
+    found = read_settings({"MAINSTEM_MYSQL_PASSWORD_FILE": str(tmp_path / "password")})
+    assert found.mysql_password == Secret("geheim")
+    assert "geheim" not in repr(found) + str(found.mysql_password) + f"{found.mysql_password}"
+    assert read_settings({"MAINSTEM_MYSQL_PASSWORD": "geheim"}) == found
+
+
+def test_a_secret_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="MAINSTEM_MYSQL_PASSWORD_FILE"):
+        read_settings({"MAINSTEM_MYSQL_PASSWORD_FILE": str(tmp_path / "nowhere")})
 
 
 def test_an_unknown_setting_is_named() -> None:

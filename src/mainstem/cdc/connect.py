@@ -37,6 +37,11 @@ class ConnectorStatus:
     """How far it has come in its source, as it last told Connect; None before its first record."""
 
     @property
+    def failed(self) -> bool:
+        """Whether it or one of its tasks has ended by an error, and waits for a restart."""
+        return "FAILED" in (self.state, *self.tasks)
+
+    @property
     def running(self) -> bool:
         """Whether it and all of its tasks run, and its first picture of the tables is done."""
         states = {self.state, *self.tasks}
@@ -104,7 +109,7 @@ class Connect:
                 progress(found)
             if found.running:
                 return found
-            if "FAILED" in (found.state, *found.tasks):
+            if found.failed:
                 raise StoreUnavailable(f"the connector {name} has failed: {found.trouble}")
             if time.monotonic() > deadline:
                 raise StoreUnavailable(f"the connector {name} is {found.state} {found.tasks} after {timeout_s:g} s")

@@ -261,6 +261,17 @@ class KafkaLog:
             if each.offset >= 0 and each.topic.startswith(self._prefix)
         }
 
+    def members(self, group: str) -> int:
+        """How many consumers of any process have joined the group."""
+        name = self._prefix + group
+        asked = self._admin.describe_consumer_groups([name], request_timeout=self._timeout_s)
+        try:
+            return len(self._wait(asked, f"say who is of {group}")[name].members)
+        except LogError as error:
+            if _code(error) == KafkaError.GROUP_ID_NOT_FOUND:
+                return 0
+            raise
+
     def close(self) -> None:
         """With its consumers."""
         self._closed = True

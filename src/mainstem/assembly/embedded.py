@@ -1,4 +1,4 @@
-"""The one place where adapters are put together: the embedded form of an application, in one process and one folder.
+"""The embedded form of an application, in one process and one folder.
 
 The write side, the log, the views and the analytical store are files of their own, so that none waits for another's
 lock. Threads run from `start` to `stop`: the writer, the relay, one for each listener and datasource, and housekeeping.
@@ -12,13 +12,11 @@ from types import TracebackType
 from typing import Any
 
 import structlog
-from msgspec import Struct
 
 from mainstem.application import Application, Sides
+from mainstem.assembly.running import Hop, Status, command_bus, listener_hop, wall_clock_ms
 from mainstem.cdc.relay import Relay, producer_of
 from mainstem.cdc.sqlite import MARK_TRANSACTION, SqliteCapture
-from mainstem.command.bus import BusLimits, BusStatus, CommandBus
-from mainstem.command.handler import Handler
 from mainstem.errors import MainstemError, StoreCorrupt
 from mainstem.eventstore.sqlite import SqliteEventStore
 from mainstem.folder import Folder
@@ -39,11 +37,6 @@ _STOP_S = 15.0
 _SETTLE_S = 10.0
 _SETTLE_LOOK_S = 0.02
 _RECONCILE_ROUNDS = 5
-
-
-def wall_clock_ms() -> int:
-    """Now, in milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000
 
 
 def check_one_history(bounds: tuple[int, int], in_log: int | None) -> None:
@@ -76,24 +69,6 @@ def check_been_there(ranges: Mapping[int, Range], done: Mapping[Place, int], bin
                 " log.db is older, was cut off or removed; put back the files that belong together, or remove views.db"
                 " to have the views made again from this log"
             )
-
-
-class Hop(Struct, frozen=True, rename="camel"):
-    """One stage behind the command side: by how many messages it is behind, its trouble, if it has any, and how many
-    keys are parked behind a dead letter."""
-
-    name: str
-    state: str
-    lag: int
-    trouble: str | None = None
-    parked: int = 0
-
-
-class Status(Struct, frozen=True):
-    """A picture of the running application."""
-
-    commands: BusStatus
-    hops: tuple[Hop, ...]
 
 
 class Embedded:
@@ -143,18 +118,7 @@ class Embedded:
 
     def _roles(self) -> None:
         application, settings = self.application, self.settings
-        handler = Handler(
-            application.deciders,
-            clock_ms=wall_clock_ms,
-            remembered=settings.aggregates_remembered,
-            snapshot_every=settings.snapshot_every,
-        )
-        limits = BusLimits(
-            queue_max=settings.command_queue_max,
-            batch_max=settings.command_batch_max,
-            answer_timeout_s=settings.command_timeout_ms / 1000,
-        )
-        self.commands = CommandBus(self.events, handler, limits=limits, on_commit=self.capture.wake)
+        self.commands = command_bus(application, settings, self.events, self.capture.wake)
         self.relay = Relay(self.capture, self.log, application.name)
         self.listeners = {b.group: Runner(b, self.log, self.views) for b in application.listeners}
         self.ingestions = {
@@ -191,16 +155,15 @@ class Embedded:
     ) -> None:
         self.stop()
 
+    def announce(self, url: str) -> None:
+        """In the folder."""
+        self.folder.announce(url)
+
     def hops(self) -> tuple[Hop, ...]:
         """Every stage from the capture to the analytical store, in the order of the flow."""
         relay = self.relay.status()
         found = [Hop("relay", relay.state, relay.lag, relay.reason)]
-        for group, runner in self.listeners.items():
-            listener = runner.status()
-            trouble = listener.reason
-            if trouble is None and listener.parked:
-                trouble = f"{listener.parked} keys wait behind dead letters in {runner.binding.dead_letter_topic}"
-            found.append(Hop(group, listener.state, sum(listener.lag.values()), trouble, listener.parked))
+        found.extend(listener_hop(runner) for runner in self.listeners.values())
         for name, ingestion in self.ingestions.items():
             olap = ingestion.status
             state = "running" if olap.state == "idle" else olap.state

@@ -1,0 +1,58 @@
+"""The bank's processes on a stack."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+
+from deploy.configuration import Place, application_settings
+from deploy.downloads import Say, StackUnavailable
+
+_MAINSTEM = (sys.executable, "-m", "mainstem")
+_LOOK_S = 0.2
+_STOP_S = 30.0
+
+
+def environment(place: Place, **more: str) -> Mapping[str, str]:
+    """Of one process: the stack's places, and more settings by their names in lower case; the caller's own win."""
+    own = {f"MAINSTEM_{name.upper()}": value for name, value in more.items()}
+    return {**application_settings(place), **own, **os.environ}
+
+
+def deploy(place: Place) -> None:
+    """Tables, topics, connector and supervisors. Raises StackUnavailable where it fails; it has said why."""
+    done = subprocess.run([*_MAINSTEM, "deploy"], env=environment(place), check=False)
+    if done.returncode:
+        raise StackUnavailable("the bank could not be deployed")
+
+
+def run(place: Place, listeners: int, say: Say) -> None:
+    """One process with the API and some with the listeners, until one ends or this one is told to stop."""
+    roles = ["api", *["listeners"] * listeners]
+    running = [subprocess.Popen([*_MAINSTEM, "run"], env=environment(place, roles=role)) for role in roles]
+    say(f"{len(running)} processes: {', '.join(f'{role} {p.pid}' for role, p in zip(roles, running, strict=True))}")
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        while all(process.poll() is None for process in running):
+            time.sleep(_LOOK_S)
+    except KeyboardInterrupt:
+        say("stopping")
+    finally:
+        for process in running:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in running:
+            _end(process)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    try:
+        process.wait(_STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,65 @@
+"""What a distributed application needs beside its own processes: tables, topics, the connector, the supervisors."""
+
+from collections.abc import Callable
+
+from mainstem.application import Application
+from mainstem.assembly.distributed import distributed
+from mainstem.assembly.places import capture_source, connector_name, druid_reading, mysql_server
+from mainstem.cdc.debezium import connector
+from mainstem.mysql import Session, ask
+from mainstem.olap.druid_spec import Json, supervisor_spec
+from mainstem.settings import Settings
+
+Say = Callable[[str], None]
+
+_KEYS = """
+    SELECT table_name, column_name FROM information_schema.key_column_usage
+    WHERE table_schema = DATABASE() AND constraint_name = 'PRIMARY' ORDER BY table_name, ordinal_position
+"""
+
+
+def deploy(application: Application, settings: Settings, say: Say) -> None:
+    """Make or change all of it, and wait until it runs; what stands as declared is left. Says each step and change.
+
+    Raises StoreUnavailable where a part is away or does not come to run, ConfigurationError where one refuses.
+    """
+    running = distributed(application, settings)
+    try:
+        say(f"tables are as declared in {mysql_server(settings)}, database {settings.mysql_database}")
+        say(f"topics are as declared: {', '.join(topic.name for topic in application.all_topics(1))}")
+        name = connector_name(application)
+        put = running.connect.put(name, connector_config(application, settings))
+        say(f"connector {name}: {_done(put.created, put.differences)}")
+        running.connect.await_running(name, progress=lambda found: say(f"  {found.state} {' '.join(found.tasks)}"))
+        for datasource in application.datasources:
+            posted = running.supervisors.post(datasource, druid_reading(settings))
+            say(f"supervisor {datasource.name}: {_done(posted.created, tuple(map(str, posted.differences)))}")
+        for datasource in application.datasources:
+            running.supervisors.await_running(datasource.name, progress=lambda found: say(f"  {found.state}"))
+        say("all of it runs")
+    finally:
+        running.stop()
+
+
+def connector_config(application: Application, settings: Settings) -> dict[str, str]:
+    """The connector's configuration; the tables must be there, since their keys are asked for."""
+    session = Session(mysql_server(settings))
+    keys: dict[str, list[str]] = {}
+    try:
+        with session.use() as connection:
+            for table, column in ask(connection, _KEYS):
+                keys.setdefault(table, []).append(column)
+    finally:
+        session.close()
+    return connector(connector_name(application), application.all_captured(), keys, capture_source(settings))
+
+
+def supervisor_specs(application: Application, settings: Settings) -> dict[str, Json]:
+    """The supervisors' JSON by datasource."""
+    return {each.name: supervisor_spec(each, druid_reading(settings)) for each in application.datasources}
+
+
+def _done(created: bool, differences: tuple[str, ...]) -> str:
+    if created:
+        return "made"
+    return f"changed: {'; '.join(differences)}" if differences else "stands as declared"

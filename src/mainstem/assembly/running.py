@@ -1,0 +1,111 @@
+"""What a running application shows of itself, whatever its form."""
+
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Protocol
+
+from msgspec import Struct
+
+from mainstem.application import Application
+from mainstem.command.bus import BusLimits, BusStatus, CommandBus
+from mainstem.command.handler import Handler
+from mainstem.eventstore.port import EventStore
+from mainstem.listener.runner import Runner
+from mainstem.olap.port import Olap
+from mainstem.reconciliation import Reconciliation
+from mainstem.settings import Settings
+from mainstem.view.port import ViewStore
+
+
+def wall_clock_ms() -> int:
+    """Now, in milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+class Hop(Struct, frozen=True, rename="camel"):
+    """One stage behind the command side: by how many messages it is behind, its trouble, if it has any, and how many
+    keys are parked behind a dead letter."""
+
+    name: str
+    state: str
+    lag: int
+    trouble: str | None = None
+    parked: int = 0
+
+
+class Status(Struct, frozen=True):
+    """A picture of the running application."""
+
+    commands: BusStatus
+    hops: tuple[Hop, ...]
+
+
+class Running(Protocol):
+    """A running application: a context manager that starts and stops it."""
+
+    application: Application
+    settings: Settings
+    commands: CommandBus
+
+    @property
+    def views(self) -> ViewStore:
+        """The views."""
+
+    @property
+    def olap(self) -> Olap:
+        """The analytical store."""
+
+    def hops(self) -> tuple[Hop, ...]:
+        """Every stage from the capture to the analytical store, in the order of the flow."""
+
+    def troubles(self) -> Mapping[str, str]:
+        """What does not work at the moment, by name; empty where everything does."""
+
+    def status(self) -> Status:
+        """The command side's figures and every stage."""
+
+    def reconcile(self) -> Reconciliation:
+        """Hold all accounts against each other. While commands come in, only what differs in every round counts."""
+
+    def announce(self, url: str) -> None:
+        """Let others on this machine know where it is reached."""
+
+    def start(self) -> None:
+        """Start all threads."""
+
+    def stop(self) -> None:
+        """Carry out the waiting commands, end the threads, give everything back. Stopping twice is allowed."""
+
+    def __enter__(self) -> "Running": ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+
+def command_bus(
+    application: Application, settings: Settings, events: EventStore, on_commit: Callable[[], None] = lambda: None
+) -> CommandBus:
+    """The writer of one process, with the settings' limits."""
+    handler = Handler(
+        application.deciders,
+        clock_ms=wall_clock_ms,
+        remembered=settings.aggregates_remembered,
+        snapshot_every=settings.snapshot_every,
+    )
+    limits = BusLimits(
+        queue_max=settings.command_queue_max,
+        batch_max=settings.command_batch_max,
+        answer_timeout_s=settings.command_timeout_ms / 1000,
+    )
+    return CommandBus(events, handler, limits=limits, on_commit=on_commit)
+
+
+def listener_hop(runner: Runner) -> Hop:
+    """A listener of this process."""
+    listener = runner.status()
+    trouble = listener.reason
+    if trouble is None and listener.parked:
+        trouble = f"{listener.parked} keys wait behind dead letters in {runner.binding.dead_letter_topic}"
+    return Hop(runner.binding.group, listener.state, sum(listener.lag.values()), trouble, listener.parked)
