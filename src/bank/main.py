@@ -93,5 +93,6 @@ def _samples(running: Running) -> Iterator[Sample]:
     for hop in running.hops():
         labels = (("stage", hop.name),)
         yield Sample("mainstem_lag_messages", "Messages that a stage is behind", hop.lag, labels)
+        yield Sample("mainstem_lag_seconds", "How long the oldest of those has waited", hop.lag_s, labels)
         yield Sample("mainstem_parked_keys", "Keys that wait behind a dead letter", hop.parked, labels)
         yield Sample("mainstem_stage_up", "1 while a stage works", hop.state in ("running", "paused"), labels)

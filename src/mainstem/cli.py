@@ -83,9 +83,15 @@ def status(*, as_json: Json = False) -> None:
     if as_json:
         _out.print_json(msgspec.json.encode(found).decode())
         return
-    grid = Grid("stage", "state", "lag", "trouble")
+    if found["parts"]:
+        grid = Grid("part", "state", "since", "trouble")
+        for part in found["parts"]:
+            grid.add_row(part["name"], part["state"], part["since"] or "", part["trouble"] or "")
+        _out.print(grid)
+    grid = Grid("stage", "state", "lag", "seconds", "since", "trouble")
     for hop in found["hops"]:
-        grid.add_row(hop["name"], hop["state"], str(hop["lag"]), hop["trouble"] or "")
+        lags = (str(hop["lag"]), f"{hop['lagS']:.1f}")
+        grid.add_row(hop["name"], hop["state"], *lags, hop["since"] or "", hop["trouble"] or "")
     _out.print(grid)
 
 

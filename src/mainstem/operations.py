@@ -4,13 +4,15 @@ import signal
 import threading
 import urllib.error
 import urllib.request
+from contextlib import closing
 from typing import Any
 
 import msgspec
 import structlog
 
 from mainstem.application import Application
-from mainstem.assembly import bring_up, distributed
+from mainstem.assembly import Status, bring_up, distributed
+from mainstem.assembly.stages import Stages
 from mainstem.errors import StoreUnavailable
 from mainstem.folder import owner_of
 from mainstem.reconciliation import Reconciliation
@@ -45,13 +47,11 @@ def keep_views(application: Application, settings: Settings) -> None:
 
 
 def status(application: Application, settings: Settings) -> dict[str, Any]:
-    """The running application's stages. Raises StoreUnavailable where none runs in this folder, or a part is away."""
+    """The running application's parts and stages. Raises StoreUnavailable where none runs in this folder."""
     if settings.form == "distributed":
-        running = distributed(application, msgspec.structs.replace(settings, roles="api"))
-        try:
-            return dict(msgspec.to_builtins(running.status()))
-        finally:
-            running.stop()
+        with closing(Stages(application, settings, {})) as stages:
+            stages.look()
+            return dict(msgspec.to_builtins(Status(None, stages.parts(), stages.hops())))
     return msgspec.json.decode(_ask(settings, "/status"), type=dict[str, Any])
 
 

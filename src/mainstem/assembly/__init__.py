@@ -3,10 +3,10 @@
 from mainstem.application import Application
 from mainstem.assembly.distributed import Distributed, distributed
 from mainstem.assembly.embedded import Embedded, embedded
-from mainstem.assembly.running import Hop, Running, Status
+from mainstem.assembly.running import Running, Status
 from mainstem.settings import Settings
 
-__all__ = ["Distributed", "Embedded", "Hop", "Running", "Status", "bring_up", "distributed", "embedded"]
+__all__ = ["Distributed", "Embedded", "Running", "Status", "bring_up", "distributed", "embedded"]
 
 
 def bring_up(application: Application, settings: Settings) -> Running:

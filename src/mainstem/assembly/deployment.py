@@ -1,13 +1,16 @@
 """What a distributed application needs beside its own processes: tables, topics, the connector, the supervisors."""
 
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 
 from mainstem.application import Application
 from mainstem.assembly.distributed import distributed
 from mainstem.assembly.places import capture_source, connector_name, druid_reading, mysql_server
+from mainstem.cdc.connect import Connect
 from mainstem.cdc.debezium import connector
 from mainstem.mysql import Session, ask
 from mainstem.olap.druid_spec import Json, supervisor_spec
+from mainstem.olap.druid_supervisor import Supervisors
 from mainstem.settings import Settings
 
 Say = Callable[[str], None]
@@ -23,22 +26,22 @@ def deploy(application: Application, settings: Settings, say: Say) -> None:
 
     Raises StoreUnavailable where a part is away or does not come to run, ConfigurationError where one refuses.
     """
-    running = distributed(application, settings)
-    try:
+    with ExitStack() as stack:
+        stack.callback(distributed(application, settings).stop)
+        connect = stack.enter_context(closing(Connect(settings.connect_url)))
+        supervisors = stack.enter_context(closing(Supervisors(settings.druid_overlord_url)))
         say(f"tables are as declared in {mysql_server(settings)}, database {settings.mysql_database}")
         say(f"topics are as declared: {', '.join(topic.name for topic in application.all_topics(1))}")
         name = connector_name(application)
-        put = running.connect.put(name, connector_config(application, settings))
+        put = connect.put(name, connector_config(application, settings))
         say(f"connector {name}: {_done(put.created, put.differences)}")
-        running.connect.await_running(name, progress=lambda found: say(f"  {found.state} {' '.join(found.tasks)}"))
+        connect.await_running(name, progress=lambda found: say(f"  {found.state} {' '.join(found.tasks)}"))
         for datasource in application.datasources:
-            posted = running.supervisors.post(datasource, druid_reading(settings))
+            posted = supervisors.post(datasource, druid_reading(settings))
             say(f"supervisor {datasource.name}: {_done(posted.created, tuple(map(str, posted.differences)))}")
         for datasource in application.datasources:
-            running.supervisors.await_running(datasource.name, progress=lambda found: say(f"  {found.state}"))
+            supervisors.await_running(datasource.name, progress=lambda found: say(f"  {found.state}"))
         say("all of it runs")
-    finally:
-        running.stop()
 
 
 def connector_config(application: Application, settings: Settings) -> dict[str, str]:

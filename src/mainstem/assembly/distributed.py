@@ -10,22 +10,19 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
-from typing import Any
 
 import structlog
-from msgspec.structs import replace
 
 from mainstem.application import Application, Sides
-from mainstem.assembly.places import connector_name, kafka_servers, mysql_server
-from mainstem.assembly.running import Hop, Status, command_bus, listener_hop, wall_clock_ms
-from mainstem.cdc.connect import Connect
+from mainstem.assembly.places import kafka_servers, mysql_server
+from mainstem.assembly.running import Status, command_bus, wall_clock_ms
+from mainstem.assembly.stages import Stages
 from mainstem.errors import MainstemError
 from mainstem.eventstore.mysql import MysqlEventStore
-from mainstem.listener.binding import Binding
+from mainstem.health import Hop, Memory, Part, Trouble, trouble_of
 from mainstem.listener.runner import Runner
 from mainstem.log.kafka import KafkaLog
 from mainstem.olap.druid import DruidOlap
-from mainstem.olap.druid_supervisor import Supervisors
 from mainstem.reconciliation import Reconciliation, reconcile
 from mainstem.settings import Settings
 from mainstem.view.mysql import MysqlViews
@@ -34,7 +31,6 @@ _log = structlog.get_logger(__name__)
 
 _HOUSEKEEPING_S = 60.0
 _STOP_S = 15.0
-_FRESH_S = 0.5
 _AGREE_S = 30.0
 _AGREE_LOOK_S = 0.25
 
@@ -48,8 +44,7 @@ class Distributed:
         self._stack = ExitStack()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._looking = threading.Lock()
-        self._looked: tuple[float, tuple[Hop, ...]] = (0.0, ())
+        self._memory = Memory()
         try:
             self._open()
         except BaseException:
@@ -72,18 +67,18 @@ class Distributed:
             self.log.create(topic)
         self.olap = DruidOlap(settings.druid_url, application.datasources)
         self._stack.callback(self.olap.close)
-        self.connect = Connect(settings.connect_url)
-        self._stack.callback(self.connect.close)
-        self.supervisors = Supervisors(settings.druid_overlord_url)
-        self._stack.callback(self.supervisors.close)
         self.commands = command_bus(application, settings, self.events)
         keeping = "listeners" in settings.roles
         self.listeners = {b.group: Runner(b, self.log, self.views) for b in application.listeners if keeping}
+        self.stages = Stages(application, settings, self.listeners)
+        self._stack.callback(self.stages.close)
 
     def start(self) -> None:
         """Start the threads of this process's roles."""
         for group, runner in self.listeners.items():
             self._thread(f"listener-{group}", runner.run)
+        for name in self.stages.names():
+            self._thread(f"look-{name}", partial(self.stages.keep_looking, name))
         self._thread("housekeeping", self._keep_house)
         if "api" in self.settings.roles:
             self.commands.start()
@@ -110,52 +105,21 @@ class Distributed:
         """Nobody else on this machine needs to know."""
 
     def hops(self) -> tuple[Hop, ...]:
-        """Every stage, of whichever process it is; asked of the parts at most twice a second."""
-        with self._looking:
-            at, found = self._looked
-            if time.monotonic() - at > _FRESH_S:
-                found = tuple(self._look())
-                self._looked = (time.monotonic(), found)
-        return found
+        """Every stage, of whichever process it is, as it was seen a second ago."""
+        return self.stages.hops()
 
-    def _look(self) -> list[Hop]:
-        application = self.application
-        listeners = [_seen(each.group, partial(self._listener, each)) for each in application.listeners]
-        olap = [_seen(f"olap-{each.name}", partial(self._datasource, each.name)) for each in application.datasources]
-        return [_seen("capture", self._capture), *listeners, *olap]
-
-    def _capture(self) -> Hop:
-        found = self.connect.status(connector_name(self.application))
-        state = "failed" if found.failed else "running" if found.running else found.state.lower()
-        return Hop("capture", state, 0, found.trouble)
-
-    def _listener(self, binding: Binding[Any]) -> Hop:
-        """How far its view is; its state by its own account where it runs here, else by who has joined its group."""
-        done = {partition: offset for (_, partition), offset in self.views.offsets(binding.group).items()}
-        lag = sum(self.log.lag(binding.topic, done).values())
-        own = self.listeners.get(binding.group)
-        if own is not None:
-            return replace(listener_hop(own), lag=lag)
-        parked = len(self.views.parked(binding.group))
-        state = "running" if self.log.members(binding.group) else "stopped"
-        return Hop(binding.group, state, lag, None, parked)
-
-    def _datasource(self, name: str) -> Hop:
-        found = self.supervisors.status(name)
-        lag = sum(behind or 0 for behind in found.lag.values())
-        state = "running" if found.running else found.state.lower()
-        return Hop(f"olap-{name}", state, max(0, lag - len(found.lag)), found.reason)
-
-    def troubles(self) -> Mapping[str, str]:
+    def troubles(self) -> Mapping[str, Trouble]:
         """What does not work at the moment, by name; empty where everything does."""
-        found = {hop.name: hop.trouble or hop.state for hop in self.hops() if hop.state not in ("running", "paused")}
-        if "api" in self.settings.roles and not self.commands.status().running:
-            found["commands"] = "stopped"
-        return found
+        seen: tuple[Part | Hop, ...] = (*self.stages.parts(), *self.stages.hops())
+        found = {each.name: trouble_of(each) for each in seen if each.since is not None}
+        if "api" not in self.settings.roles:
+            return found
+        since = self._memory.since("commands", self.commands.status().running, wall_clock_ms())
+        return found if since is None else {**found, "commands": Trouble("stopped", since)}
 
     def status(self) -> Status:
-        """This process's command side, and every stage."""
-        return Status(self.commands.status(), self.hops())
+        """This process's command side, every server and every stage."""
+        return Status(self.commands.status(), self.stages.parts(), self.stages.hops())
 
     def reconcile(self) -> Reconciliation:
         """Until the accounts agree, or differ for half a minute: Druid shows what it has read a moment later."""
@@ -180,13 +144,6 @@ class Distributed:
                     continue
             except MainstemError as error:
                 _log.warning("housekeeping is put off", cause=str(error))
-
-
-def _seen(name: str, look: Callable[[], Hop]) -> Hop:
-    try:
-        return look()
-    except MainstemError as error:
-        return Hop(name, "unavailable", 0, str(error))
 
 
 def distributed(application: Application, settings: Settings) -> Distributed:

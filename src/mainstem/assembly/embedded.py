@@ -7,19 +7,20 @@ lock. Threads run from `start` to `stop`: the writer, the relay, one for each li
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Any
 
 import structlog
 
 from mainstem.application import Application, Sides
-from mainstem.assembly.running import Hop, Status, command_bus, listener_hop, wall_clock_ms
+from mainstem.assembly.running import Status, command_bus, seen_listener, wall_clock_ms
 from mainstem.cdc.relay import Relay, producer_of
 from mainstem.cdc.sqlite import MARK_TRANSACTION, SqliteCapture
 from mainstem.errors import MainstemError, StoreCorrupt
 from mainstem.eventstore.sqlite import SqliteEventStore
 from mainstem.folder import Folder
+from mainstem.health import Hop, Memory, Seen, Trouble, hop_of, trouble_of
 from mainstem.listener.binding import Binding
 from mainstem.listener.runner import Runner
 from mainstem.log.port import Place, Range
@@ -33,6 +34,7 @@ from mainstem.view.sqlite import SqliteViews
 _log = structlog.get_logger(__name__)
 
 _HOUSEKEEPING_S = 60.0
+_WATCH_S = 1.0
 _STOP_S = 15.0
 _SETTLE_S = 10.0
 _SETTLE_LOOK_S = 0.02
@@ -80,6 +82,7 @@ class Embedded:
         self._stack = ExitStack()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._memory = Memory()
         self.folder = Folder(settings.data_dir)
         self.folder.acquire()
         self._stack.callback(self.folder.release)
@@ -133,6 +136,7 @@ class Embedded:
             self._thread(f"listener-{group}", runner.run)
         for name, ingestion in self.ingestions.items():
             self._thread(f"olap-{name}", ingestion.run)
+        self._thread("watch", self._watch)
         self._thread("housekeeping", self._keep_house)
         self.commands.start()
 
@@ -161,25 +165,26 @@ class Embedded:
 
     def hops(self) -> tuple[Hop, ...]:
         """Every stage from the capture to the analytical store, in the order of the flow."""
-        relay = self.relay.status()
-        found = [Hop("relay", relay.state, relay.lag, relay.reason)]
-        found.extend(listener_hop(runner) for runner in self.listeners.values())
-        for name, ingestion in self.ingestions.items():
-            olap = ingestion.status
-            state = "running" if olap.state == "idle" else olap.state
-            found.append(Hop(f"olap-{name}", state, olap.lag, olap.last_error))
-        return tuple(found)
+        now_ms = wall_clock_ms()
+        seen = {"relay": self._seen_relay(now_ms)}
+        seen |= {group: seen_listener(runner) for group, runner in self.listeners.items()}
+        seen |= {f"olap-{name}": _seen_ingestion(each, now_ms) for name, each in self.ingestions.items()}
+        return tuple(hop_of(name, each, self._memory.since(name, each.works, now_ms)) for name, each in seen.items())
 
-    def troubles(self) -> Mapping[str, str]:
+    def _seen_relay(self, now_ms: int) -> Seen:
+        relay = self.relay.status()
+        waits_s = 0.0 if relay.oldest_ms is None else max(0.0, (now_ms - relay.oldest_ms) / 1000)
+        return Seen(relay.state, relay.reason, relay.lag, waits_s)
+
+    def troubles(self) -> Mapping[str, Trouble]:
         """What does not work at the moment, by name; empty where everything does."""
-        found = {hop.name: hop.trouble or hop.state for hop in self.hops() if hop.state not in ("running", "paused")}
-        if not self.commands.status().running:
-            found["commands"] = "stopped"
-        return found
+        found = {hop.name: trouble_of(hop) for hop in self.hops() if hop.since is not None}
+        since = self._memory.since("commands", self.commands.status().running, wall_clock_ms())
+        return found if since is None else {**found, "commands": Trouble("stopped", since)}
 
     def status(self) -> Status:
         """The command side's figures and every stage."""
-        return Status(self.commands.status(), self.hops())
+        return Status(self.commands.status(), (), self.hops())
 
     def settle(self, timeout_s: float = _SETTLE_S) -> bool:
         """Wait until no stage is behind; False where the time was over first."""
@@ -209,6 +214,12 @@ class Embedded:
         self._threads.append(thread)
         thread.start()
 
+    def _watch(self, stop: threading.Event) -> None:
+        """Look whether anybody asks or not, so that it is known since when something does not work."""
+        while not stop.wait(_WATCH_S):
+            with suppress(MainstemError):  # whoever asks is told
+                self.troubles()
+
     def _keep_house(self, stop: threading.Event) -> None:
         while not stop.wait(_HOUSEKEEPING_S):
             try:
@@ -218,6 +229,11 @@ class Embedded:
                     continue
             except MainstemError as error:
                 _log.warning("housekeeping is put off", cause=str(error))
+
+
+def _seen_ingestion(ingestion: Ingestion, now_ms: int) -> Seen:
+    found, lag = ingestion.status, ingestion.lag(now_ms)
+    return Seen("running" if found.state == "idle" else found.state, found.last_error, lag.records, lag.seconds)
 
 
 def embedded(application: Application, settings: Settings) -> Embedded:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -11,6 +11,8 @@ from mainstem.application import Application
 from mainstem.command.bus import BusLimits, BusStatus, CommandBus
 from mainstem.command.handler import Handler
 from mainstem.eventstore.port import EventStore
+from mainstem.health import Hop, Part, Seen, Trouble
+from mainstem.listener.binding import Binding
 from mainstem.listener.runner import Runner
 from mainstem.olap.port import Olap
 from mainstem.reconciliation import Reconciliation
@@ -23,21 +25,11 @@ def wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class Hop(Struct, frozen=True, rename="camel"):
-    """One stage behind the command side: by how many messages it is behind, its trouble, if it has any, and how many
-    keys are parked behind a dead letter."""
-
-    name: str
-    state: str
-    lag: int
-    trouble: str | None = None
-    parked: int = 0
-
-
 class Status(Struct, frozen=True):
-    """A picture of the running application."""
+    """A picture of the running application; of its commands only where a process that takes them was asked."""
 
-    commands: BusStatus
+    commands: BusStatus | None
+    parts: tuple[Part, ...]
     hops: tuple[Hop, ...]
 
 
@@ -59,7 +51,7 @@ class Running(Protocol):
     def hops(self) -> tuple[Hop, ...]:
         """Every stage from the capture to the analytical store, in the order of the flow."""
 
-    def troubles(self) -> Mapping[str, str]:
+    def troubles(self) -> Mapping[str, Trouble]:
         """What does not work at the moment, by name; empty where everything does."""
 
     def status(self) -> Status:
@@ -102,10 +94,14 @@ def command_bus(
     return CommandBus(events, handler, limits=limits, on_commit=on_commit)
 
 
-def listener_hop(runner: Runner) -> Hop:
+def seen_listener(runner: Runner) -> Seen:
     """A listener of this process."""
     listener = runner.status()
-    trouble = listener.reason
-    if trouble is None and listener.parked:
-        trouble = f"{listener.parked} keys wait behind dead letters in {runner.binding.dead_letter_topic}"
-    return Hop(runner.binding.group, listener.state, sum(listener.lag.values()), trouble, listener.parked)
+    trouble = listener.reason or parked_trouble(runner.binding, listener.parked)
+    lag = runner.lag(wall_clock_ms())
+    return Seen(listener.state, trouble, lag.records, lag.seconds, listener.parked)
+
+
+def parked_trouble(binding: Binding[Any], parked: int) -> str | None:
+    """What parked keys wait for; None where none is parked."""
+    return f"{parked} keys wait behind dead letters in {binding.dead_letter_topic}" if parked else None

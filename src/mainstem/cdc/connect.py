@@ -76,6 +76,10 @@ class Connect:
             self._call("PUT", f"{_of(name)}/config", msgspec.json.encode({**config, "name": name}))
         return Put(stands is None, found)
 
+    def names(self) -> tuple[str, ...]:
+        """All connectors that there are."""
+        return tuple(sorted(self._call("GET", "/connectors")))
+
     def config(self, name: str) -> Mapping[str, str] | None:
         """As it stands, secrets included; None where there is none."""
         found: Mapping[str, str] | None = self._call("GET", f"{_of(name)}/config", none=True)

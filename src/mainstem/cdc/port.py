@@ -67,5 +67,8 @@ class Capture(Protocol):
     def lag(self, after: int) -> int:
         """How many changes stand behind the position."""
 
+    def oldest_ms(self, after: int) -> int | None:
+        """When the first change behind the position was made; None where there is none."""
+
     def close(self) -> None:
         """Give everything back. Closing twice is allowed."""

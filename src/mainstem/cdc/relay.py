@@ -21,11 +21,12 @@ _TROUBLE_LONGEST_S = 5.0
 
 
 class RelayStatus(Struct, frozen=True):
-    """A picture of the relay: running, stalled or stopped; why; and by how many changes it is behind."""
+    """A picture of the relay: running, stalled or stopped; why; by how many changes it is behind, and since when."""
 
     state: str
     reason: str | None
     lag: int
+    oldest_ms: int | None
 
 
 def producer_of(name: str) -> str:
@@ -85,4 +86,5 @@ class Relay:
 
     def status(self) -> RelayStatus:
         """A picture of the moment."""
-        return RelayStatus(self._state, self._reason, self._capture.lag(self._position))
+        position = self._position
+        return RelayStatus(self._state, self._reason, self._capture.lag(position), self._capture.oldest_ms(position))

@@ -273,6 +273,14 @@ class SqliteCapture:
             newest = self._ask("SELECT max(pos) FROM mainstem_change")[0][0]
         return 0 if newest is None else max(0, int(newest) - after)
 
+    def oldest_ms(self, after: int) -> int | None:
+        """By the position's index."""
+        with self._using, mapped_errors(self._path):
+            if self._closed:
+                return None
+            found = self._ask("SELECT ts_ms FROM mainstem_change WHERE pos > ? ORDER BY pos LIMIT 1", (after,))
+        return int(found[0][0]) if found else None
+
     def bounds(self) -> tuple[int, int]:
         """Up to which position changes were released, and the last position that was given to one."""
         with self._using, mapped_errors(self._path):

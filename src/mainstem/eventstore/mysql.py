@@ -125,6 +125,12 @@ class MysqlEventStore:
                 last = rows[-1][-1]
                 yield [stored(row[:-1]) for row in rows]
 
+    def waiting(self, after: int) -> tuple[int, int | None]:
+        """How many events have a position behind that one, and when the first of them was recorded."""
+        sql = "SELECT count(*), min(recorded_at_ms) FROM event WHERE position > %s"
+        count, oldest_ms = self._readers.ask(sql, (after,))[0]
+        return count, oldest_ms
+
     def states(self, table: Table[R]) -> Iterator[R]:
         """All rows of a state table, in key order."""
         self._readers.check_open()

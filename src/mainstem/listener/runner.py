@@ -26,6 +26,7 @@ from mainstem.errors import CodecError, ListenerError, MainstemError, RecordTooL
 from mainstem.listener.batch import Batches, Interrupted, Outcome
 from mainstem.listener.binding import Binding
 from mainstem.listener.dead_letters import DeadLetter, DeadLetters
+from mainstem.log.lag import Lag, lag_of
 from mainstem.log.port import Consumer, Log, Place, Topic
 from mainstem.messages import Record
 from mainstem.view.port import ViewStore, ViewTransaction
@@ -41,14 +42,13 @@ _LETTER_BYTES = 65_536
 
 
 class ListenerStatus(Struct, frozen=True):
-    """A picture of one listener: running, paused, stalled or stopped; why; and by how many records it is behind."""
+    """A picture of one listener: running, paused, stalled or stopped; why; and what it has handled."""
 
     state: str
     reason: str | None
     handled: int
     dead: int
     parked: int
-    lag: Mapping[int, int]
 
 
 @dataclass(frozen=True)
@@ -161,10 +161,12 @@ class Runner:
     def status(self) -> ListenerStatus:
         """A picture of the moment."""
         figures = self._figures
-        done = self._offsets or self._views.offsets(self.binding.group)
-        lag = self._log.lag(self.binding.topic, {partition: offset for (_, partition), offset in done.items()})
         parked = len(self._parked)
-        return ListenerStatus(self._state(figures), figures.stalled, figures.handled, figures.dead, parked, lag)
+        return ListenerStatus(self._state(figures), figures.stalled, figures.handled, figures.dead, parked)
+
+    def lag(self, now_ms: int) -> Lag:
+        """How far the group is behind, by the view's offsets: those of other members count too."""
+        return lag_of(self._log, self.binding.topic, self._views.offsets(self.binding.group), now_ms)
 
     def _state(self, figures: _Figures) -> str:
         if not figures.running:

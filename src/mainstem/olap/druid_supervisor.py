@@ -52,6 +52,7 @@ class SupervisorStatus:
     `state` is Druid's detailed state: CREATING_TASKS, RUNNING, SUSPENDED, LOST_CONTACT_WITH_STREAM and so on. `lag`
     counts by partition the offsets that are not yet read, None where that is not known yet. The end marker of a Kafka
     transaction takes an offset and is never read as a record: a lag of 1 can be a partition that is read to its end.
+    `offsets` says by partition from where on records are not yet read.
     """
 
     state: str
@@ -61,6 +62,7 @@ class SupervisorStatus:
     publishing_tasks: int
     lag: Mapping[int, int | None]
     reason: str | None
+    offsets: Mapping[int, int]
 
     @property
     def running(self) -> bool:
@@ -202,6 +204,11 @@ def _status(payload: Mapping[str, Any]) -> SupervisorStatus:
     tasks = payload.get("activeTasks") or []
     lag = {int(partition): None for task in tasks for partition in task.get("startingOffsets") or {}}
     known = {int(partition): int(behind) for partition, behind in (payload.get("minimumLag") or {}).items()}
+    offsets = {
+        int(partition): int(offset)
+        for task in tasks
+        for partition, offset in {**(task.get("startingOffsets") or {}), **(task.get("currentOffsets") or {})}.items()
+    }
     errors = payload.get("recentErrors") or []
     reason = None
     if errors and not payload.get("healthy", False):
@@ -214,4 +221,5 @@ def _status(payload: Mapping[str, Any]) -> SupervisorStatus:
         publishing_tasks=len(payload.get("publishingTasks") or []),
         lag={**lag, **known},
         reason=reason,
+        offsets=offsets,
     )

@@ -13,6 +13,7 @@ from typing import Literal
 import structlog
 
 from mainstem.errors import ConfigurationError, MainstemError
+from mainstem.log.lag import Lag, lag_of
 from mainstem.log.port import Consumer, Log
 from mainstem.messages import Record
 from mainstem.olap.port import Datasource, IngestingOlap, Place
@@ -29,13 +30,12 @@ _BACKOFF_MAX_S = 5.0
 class IngestionStatus:
     """How the ingestion is doing.
 
-    `rows` were added since it was made, `lag` records wait in the topic, `retries` counts failed tries since the last
-    success, and `last_error` is the text of the last of them; None once it has gone on. `failed` is final.
+    `rows` were added since it was made, `retries` counts failed tries since the last success, and `last_error` is the
+    text of the last of them; None once it has gone on. `failed` is final.
     """
 
     state: Literal["idle", "running", "retrying", "failed"]
     rows: int
-    lag: int
     retries: int
     last_error: str | None
 
@@ -80,11 +80,13 @@ class Ingestion:
 
     @property
     def status(self) -> IngestionStatus:
-        """The lag is read from the log at each call. Raises LogError or StoreError where that cannot be read."""
+        """A picture of the moment."""
+        return IngestionStatus(self._state, self._rows, self._retries, self._last_error)
+
+    def lag(self, now_ms: int) -> Lag:
+        """How far the store is behind. Raises LogError or StoreError where that cannot be read."""
         done = self._next or self._olap.offsets(self._datasource)
-        behind = self._log.lag(self._datasource.topic, {partition: offset for (_, partition), offset in done.items()})
-        lag = sum(behind.values())
-        return IngestionStatus(self._state, self._rows, lag, self._retries, self._last_error)
+        return lag_of(self._log, self._datasource.topic, done, now_ms)
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set (seen within 0.25 s): steps, and after an error tries again, at the latest after 5 s.

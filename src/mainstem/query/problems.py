@@ -9,8 +9,10 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mainstem import errors
+from mainstem.health import Trouble
 
 _log = structlog.get_logger(__name__)
 
@@ -45,14 +47,18 @@ _HTTP_TYPES = {
 }
 
 
-class Problem(Struct, frozen=True, kw_only=True):
-    """Problem details. `type` never changes for one kind of problem; `field` names the input that was wrong."""
+class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Problem details. `type` never changes for one kind of problem; `field` names the input that was wrong.
+
+    `troubles` has, with 503, what is known not to work at the moment, by name, and since when.
+    """
 
     type: str
     title: str
     status: int
     detail: str
     field: str | None = None
+    troubles: dict[str, Trouble] | None = None
 
 
 class InvalidInput(errors.MainstemError):
@@ -68,12 +74,21 @@ class InvalidInput(errors.MainstemError):
 Handler = Callable[[Request[Any, Any, Any], Any], Response[bytes]]
 
 
-def exception_handlers(refusals: Mapping[str, int]) -> dict[Any, Handler]:
-    """Handlers for every exception; `refusals` gives a refusal's reason a status other than 409."""
+def exception_handlers(
+    refusals: Mapping[str, int], troubles: Callable[[], Mapping[str, Trouble]]
+) -> dict[Any, Handler]:
+    """Handlers for every exception; `refusals` gives a refusal's reason a status other than 409.
+
+    `troubles` is asked where a store or the log has failed.
+    """
 
     def known(_: Request[Any, Any, Any], error: errors.MainstemError) -> Response[bytes]:
         problem = problem_of(error, refusals)
-        return response(problem, _retry_after(error) if problem.status == HTTPStatus.SERVICE_UNAVAILABLE else {})
+        if problem.status != HTTPStatus.SERVICE_UNAVAILABLE:
+            return response(problem)
+        if isinstance(error, errors.StoreError | errors.LogError):
+            problem = replace(problem, troubles=_known(troubles))
+        return response(problem, _retry_after(error))
 
     def http(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
         name = _HTTP_TYPES.get(error.status_code, "http-error")
@@ -100,6 +115,13 @@ def problem_of(error: errors.MainstemError, refusals: Mapping[str, int]) -> Prob
             status, name = _STATUS[kind]
             return _problem(status, name, str(error))
     return _problem(500, "internal-error", "A fault in the program; it was logged.")
+
+
+def _known(troubles: Callable[[], Mapping[str, Trouble]]) -> dict[str, Trouble] | None:
+    try:
+        return dict(troubles()) or None
+    except errors.MainstemError:  # the store that failed is the one that would tell
+        return None
 
 
 def response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response[bytes]:

@@ -13,6 +13,7 @@ from litestar.openapi.spec import License
 from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 
+from mainstem.health import Trouble
 from mainstem.query import metrics as metrics_
 from mainstem.query.metrics import Metrics
 from mainstem.query.openapi import DecimalSchemaPlugin
@@ -38,7 +39,7 @@ class About:
 class Operations:
     """What the HTTP application asks of the running process beside the application's own questions."""
 
-    troubles: Callable[[], Mapping[str, str]]
+    troubles: Callable[[], Mapping[str, Trouble]]
     status: Callable[[], Any]
     reconcile: Callable[[], Any]
     metrics: Metrics
@@ -74,7 +75,7 @@ class Health(Struct, frozen=True):
     """Whether the process works, and what does not."""
 
     status: str
-    troubles: dict[str, str]
+    troubles: dict[str, Trouble]
 
 
 def web_application(
@@ -100,7 +101,7 @@ def web_application(
     )
     return Litestar(
         [*routes, _operations(operations)],
-        exception_handlers=exception_handlers(refusals),
+        exception_handlers=exception_handlers(refusals, operations.troubles),
         openapi_config=openapi,
         plugins=[DecimalSchemaPlugin()],
         request_max_body_size=body_max_bytes,

@@ -18,6 +18,7 @@ from mainstem.errors import ConfigurationError, Fenced, ListenerError, StoreFull
 from mainstem.listener.binding import Binding
 from mainstem.listener.letters import described, origin_of
 from mainstem.listener.runner import Runner
+from mainstem.log.lag import Lag
 from mainstem.log.port import Topic
 from mainstem.log.sqlite import SqliteLog
 from mainstem.messages import NewRecord
@@ -49,7 +50,9 @@ def test_rows_positions_offsets_and_messages(log: SqliteLog, views: SqliteViews)
     assert sorted(sent(log)) == [("a", 1), ("a", 1), ("a", 3), ("a", 3), ("b", 2), ("b", 2)]
     assert (views.reached("adder", "a"), views.reached("adder", "b")) == (3, 2)
     assert runner.status().handled == 3
-    assert sum(runner.status().lag.values()) == 0
+    assert runner.lag(now_ms=10) == Lag(0, 0.0)
+    send(log, ("a", 1))
+    assert runner.lag(now_ms=1_005) == Lag(1, 1.0)
     assert sum(views.offsets("adder").values()) == 3
     assert sum(log.committed("adder").values()) == 3
 

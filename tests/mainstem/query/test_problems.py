@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from mainstem import errors
+from mainstem.health import Trouble
 from mainstem.query.problems import InvalidInput, Problem, exception_handlers, problem_of
 
 _REFUSALS = {"card-unknown": 404}
@@ -29,13 +30,31 @@ _CASES: list[tuple[errors.MainstemError, int, str, str | None]] = [
 
 @pytest.mark.parametrize(("error", "status", "name", "retry_after"), _CASES)
 def test_an_error_as_a_problem(error: errors.MainstemError, status: int, name: str, retry_after: str | None) -> None:
-    handler = exception_handlers(_REFUSALS)[errors.MainstemError]
+    handler = exception_handlers(_REFUSALS, dict)[errors.MainstemError]
     answer = handler(None, error)  # type: ignore[arg-type]
     problem = msgspec.json.decode(answer.content, type=Problem)
     assert (answer.status_code, problem.status) == (status, status)
     assert problem.type == f"urn:mainstem:problem:{name}"
     assert answer.headers.get("Retry-After") == retry_after
     assert problem.title
+
+
+def test_what_does_not_work_and_since_when_is_told() -> None:
+    troubles = {"mysql": Trouble("cannot be reached", "2026-01-31T09:30:00Z")}
+    handler = exception_handlers({}, lambda: troubles)[errors.MainstemError]
+    failed = msgspec.json.decode(handler(None, errors.StoreUnavailable("x")).content, type=Problem)  # type: ignore[arg-type]
+    assert failed.troubles == troubles
+    full = msgspec.json.decode(handler(None, errors.TryAgain("full", 1)).content, type=Problem)  # type: ignore[arg-type]
+    assert full.troubles is None
+
+
+def test_troubles_that_cannot_be_told_hide_no_error() -> None:
+    def broken() -> dict[str, Trouble]:
+        raise errors.StoreUnavailable("this one too")
+
+    handler = exception_handlers({}, broken)[errors.MainstemError]
+    answer = handler(None, errors.StoreCorrupt("damaged"))  # type: ignore[arg-type]
+    assert (answer.status_code, msgspec.json.decode(answer.content, type=Problem).troubles) == (503, None)
 
 
 def test_a_fault_in_the_program_tells_nothing_of_itself() -> None:

@@ -1,5 +1,6 @@
 """What every capture keeps to. Bind an adapter by subclassing `CaptureContract` and implementing its three methods."""
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -156,6 +157,10 @@ class CaptureContract(ABC):
             position = batch.position
         assert keys == [str(number) for number in range(10)]
         assert capture.lag(position) == 0
+        assert capture.oldest_ms(position) is None
+        oldest_ms = capture.oldest_ms(position - 4)
+        assert oldest_ms is not None
+        assert abs(oldest_ms - time.time() * 1000) < 60_000
         assert capture.lag(position - 4) == 4
         capture.release(position)
         assert self.captured(capture) == []

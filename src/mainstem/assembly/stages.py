@@ -1,0 +1,196 @@
+"""How the parts and stages of a distributed application are doing, asked of the servers themselves.
+
+Each is looked at in a thread of its own, once in a second, with clients of its own: a server that hangs delays neither
+the look at another nor whoever asks how things are.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar
+
+from mainstem.application import EVENT_TOPIC, Application
+from mainstem.assembly.places import connector_name, kafka_servers, mysql_server
+from mainstem.assembly.running import parked_trouble, seen_listener, wall_clock_ms
+from mainstem.cdc.connect import Connect
+from mainstem.errors import MainstemError, StoreUnavailable
+from mainstem.eventstore.mysql import MysqlEventStore
+from mainstem.health import WORKS, Hop, Memory, Part, Seen, hop_of
+from mainstem.listener.binding import Binding
+from mainstem.listener.runner import Runner
+from mainstem.log.kafka import KafkaLog
+from mainstem.log.lag import lag_of
+from mainstem.log.port import Range
+from mainstem.olap.druid import DruidOlap
+from mainstem.olap.druid_supervisor import Supervisors
+from mainstem.settings import Settings
+from mainstem.view.mysql import MysqlViews
+
+_EVERY_S = 1.0
+_SILENT_S = 15.0
+_LAST_FIRST = 2
+"""How far before a partition's end its last record is looked for first: a transaction's end takes an offset too."""
+
+
+class _Closing(Protocol):
+    def close(self) -> None: ...
+
+
+C = TypeVar("C", bound=_Closing)
+
+
+class _Client(Generic[C]):
+    """Made when it is first needed, since making it may need its server."""
+
+    def __init__(self, make: Callable[[], C]) -> None:
+        self._make = make
+        self._making = threading.Lock()
+        self._made: C | None = None
+        self._closed = False
+
+    def get(self) -> C:
+        """Raises what making it raises."""
+        with self._making:
+            if self._closed:
+                raise StoreUnavailable("the application is stopping")
+            if self._made is None:
+                self._made = self._make()
+            return self._made
+
+    def close(self) -> None:
+        with self._making:
+            self._closed = True
+            if self._made is not None:
+                self._made.close()
+
+
+class Stages:
+    """Looks at everything of one application. `own` are the listeners that run in this process."""
+
+    def __init__(self, application: Application, settings: Settings, own: Mapping[str, Runner]) -> None:
+        self._application = application
+        self._own = own
+        self._memory = Memory()
+        server, tables = mysql_server(settings), application.state_tables()
+        self._events = _Client(lambda: MysqlEventStore(server, tables, clock_ms=wall_clock_ms))
+        self._views = _Client(lambda: MysqlViews(server))
+        self._log = _Client(lambda: KafkaLog(kafka_servers(settings)))
+        self._workers = _Client(lambda: Connect(settings.connect_url))
+        self._supervisors = _Client(lambda: Supervisors(settings.druid_overlord_url))
+        self._olap = _Client(lambda: DruidOlap(settings.druid_url))
+        self._parts: dict[str, Callable[[], Seen]] = {
+            "mysql": self._mysql,
+            "kafka": self._kafka,
+            "connect": self._connect,
+            "druid": self._druid,
+        }
+        self._hops: dict[str, Callable[[], Seen]] = {"capture": self._capture}
+        self._hops |= {each.group: partial(self._listener, each) for each in application.listeners}
+        self._hops |= {f"olap-{each.name}": partial(self._datasource, each.name) for each in application.datasources}
+        self._looks = self._parts | self._hops
+        self._seen: dict[str, tuple[float, Seen]] = {}
+
+    def names(self) -> list[str]:
+        """Of everything that is looked at."""
+        return list(self._looks)
+
+    def keep_looking(self, name: str, stop: threading.Event) -> None:
+        """Look at one of them again and again, until `stop`."""
+        self._look(name)
+        while not stop.wait(_EVERY_S):
+            self._look(name)
+
+    def look(self) -> None:
+        """Look at all of them once, at the same time."""
+        with ThreadPoolExecutor(len(self._looks)) as pool:
+            list(pool.map(self._look, self._looks))
+
+    def parts(self) -> tuple[Part, ...]:
+        """The servers, as they were last seen."""
+        return tuple(Part(name, seen.state, seen.trouble, since) for name, seen, since in map(self._last, self._parts))
+
+    def hops(self) -> tuple[Hop, ...]:
+        """The stages in the order of the flow, as they were last seen."""
+        return tuple(hop_of(*self._last(name)) for name in self._hops)
+
+    def close(self) -> None:
+        """Give all clients back."""
+        for client in (self._events, self._views, self._log, self._workers, self._supervisors, self._olap):
+            client.close()
+
+    def _look(self, name: str) -> None:
+        try:
+            seen = self._looks[name]()
+        except MainstemError as error:
+            seen = Seen("unavailable", str(error))
+        self._seen[name] = (time.monotonic(), seen)
+        self._memory.since(name, seen.works, wall_clock_ms())
+
+    def _last(self, name: str) -> tuple[str, Seen, str | None]:
+        at, seen = self._seen.get(name, (time.monotonic(), Seen("unknown", "not looked at yet")))
+        silent_s = time.monotonic() - at
+        if silent_s > _SILENT_S:
+            seen = Seen("unavailable", f"no answer for {silent_s:.0f} s")
+        return name, seen, self._memory.since(name, seen.works, wall_clock_ms())
+
+    def _mysql(self) -> Seen:
+        self._events.get().waiting(0)
+        return Seen()
+
+    def _kafka(self) -> Seen:
+        self._log.get().ranges(EVENT_TOPIC)
+        return Seen()
+
+    def _connect(self) -> Seen:
+        self._workers.get().names()
+        return Seen()
+
+    def _druid(self) -> Seen:
+        self._olap.get().ask("SELECT 1")
+        self._supervisors.get().names()
+        return Seen()
+
+    def _capture(self) -> Seen:
+        """By the events that are not on their topic yet: what else is captured has no order of its own to go by."""
+        found = self._workers.get().status(connector_name(self._application))
+        state = "failed" if found.failed else WORKS if found.running else found.state.lower()
+        lag, oldest_ms = self._events.get().waiting(self._captured())
+        waits_s = 0.0 if oldest_ms is None else max(0.0, (wall_clock_ms() - oldest_ms) / 1000)
+        return Seen(state, found.trouble, lag, waits_s)
+
+    def _captured(self) -> int:
+        """The highest position of an event on the event topic."""
+        log = self._log.get()
+        return max((self._last_event(log, n, held) for n, held in log.ranges(EVENT_TOPIC).items()), default=0)
+
+    def _last_event(self, log: KafkaLog, partition: int, held: Range) -> int:
+        back = _LAST_FIRST
+        while held.begin < held.end:
+            begin = max(held.begin, held.end - back)
+            records = log.read(EVENT_TOPIC, partition, begin, held.end - begin)
+            if records:
+                return int(records[-1].header("id") or 0)
+            if begin == held.begin:
+                break
+            back *= 4
+        return 0
+
+    def _listener(self, binding: Binding[Any]) -> Seen:
+        """By its own account where it runs here; else by how far its view is, and by who has joined its group."""
+        own = self._own.get(binding.group)
+        if own is not None:
+            return seen_listener(own)
+        lag = lag_of(self._log.get(), binding.topic, self._views.get().offsets(binding.group), wall_clock_ms())
+        parked = len(self._views.get().parked(binding.group))
+        state = WORKS if self._log.get().members(binding.group) else "stopped"
+        return Seen(state, parked_trouble(binding, parked), lag.records, lag.seconds, parked)
+
+    def _datasource(self, name: str) -> Seen:
+        """By the offsets that Druid tells, which are up to five seconds old."""
+        found = self._supervisors.get().status(name)
+        topic = next(each.topic for each in self._application.datasources if each.name == name)
+        done = {(topic, partition): offset for partition, offset in found.offsets.items()}
+        lag = lag_of(self._log.get(), topic, done, wall_clock_ms())
+        return Seen(WORKS if found.running else found.state.lower(), found.reason, lag.records, lag.seconds)

@@ -1,0 +1,84 @@
+"""How the parts and stages of an application are doing: what was seen, what does not work, and since when."""
+
+import threading
+from datetime import UTC, datetime
+
+from msgspec import Struct
+
+WORKS = "running"
+"""The state of what works."""
+
+
+class Trouble(Struct, frozen=True):
+    """What does not work, and since when (ISO 8601, UTC)."""
+
+    what: str
+    since: str
+
+
+class Seen(Struct, frozen=True):
+    """What a look at a part or stage has found. `lag` counts messages, `lag_s` is how long the oldest has waited."""
+
+    state: str = WORKS
+    trouble: str | None = None
+    lag: int = 0
+    lag_s: float = 0.0
+    parked: int = 0
+
+    @property
+    def works(self) -> bool:
+        """Whether it does what it is for, or was told to pause."""
+        return self.state in (WORKS, "paused")
+
+
+class Part(Struct, frozen=True):
+    """A server that the application stands on."""
+
+    name: str
+    state: str
+    trouble: str | None = None
+    since: str | None = None
+
+
+class Hop(Struct, frozen=True, rename="camel"):
+    """One stage behind the command side: by how many messages and seconds it is behind, its trouble, if it has any,
+    since when, and how many keys are parked behind a dead letter."""
+
+    name: str
+    state: str
+    lag: int
+    lag_s: float = 0.0
+    trouble: str | None = None
+    since: str | None = None
+    parked: int = 0
+
+
+class Memory:
+    """Since when each thing has not worked."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, str] = {}
+        self._using = threading.Lock()
+
+    def since(self, name: str, works: bool, now_ms: int) -> str | None:
+        """From the first look that found it so; None while it works."""
+        with self._using:
+            if works:
+                self._since.pop(name, None)
+                return None
+            return self._since.setdefault(name, _iso_time(now_ms))
+
+
+def hop_of(name: str, seen: Seen, since: str | None) -> Hop:
+    """A stage as it was seen."""
+    return Hop(name, seen.state, seen.lag, round(seen.lag_s, 3), seen.trouble, since, seen.parked)
+
+
+def trouble_of(found: Part | Hop) -> Trouble:
+    """Of something that does not work."""
+    return Trouble(found.trouble or found.state, found.since or "")
+
+
+def _iso_time(at_ms: int) -> str:
+    """As ISO 8601 in UTC, to the second."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
