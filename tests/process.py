@@ -1,11 +1,11 @@
-"""The bank as a real process, for the tests that need one: started, asked over HTTP, stopped or killed."""
+"""The bank as real processes, for the tests that need them: started, asked over HTTP, stopped, killed or frozen."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,53 +19,103 @@ _START_S = 60.0
 _STOP_S = 30.0
 
 
-class BankProcess:
-    """One process on one folder. Its HTTP port is one that was free."""
+class MainstemProcess:
+    """`mainstem run` with these settings (by their names in lower case, and no others), its output in a file."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.output = folder.with_suffix(".log")
+    def __init__(self, output: Path, settings: Mapping[str, str]) -> None:
+        self.output = output
+        self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
-        self.url = ""
 
-    def start(self) -> None:
-        """Start it and wait until it listens."""
+    def start(self, ready: Callable[[], bool]) -> None:
+        """Start it and wait until it is ready."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith("MAINSTEM_")}
-        environment |= {"MAINSTEM_DATA_DIR": str(self.folder), "MAINSTEM_HTTP_PORT": "0"}
+        environment |= {f"MAINSTEM_{name.upper()}": value for name, value in self._settings.items()}
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "mainstem", "run"], env=environment, stdout=output, stderr=output
             )
         deadline = time.monotonic() + _START_S
-        while time.monotonic() < deadline:
-            owner = owner_of(self.folder)
-            if owner is not None and owner.url and owner.pid == self._process.pid:
-                self.url = owner.url
+        while time.monotonic() < deadline and self.running():
+            if ready():
                 return
-            if self._process.poll() is not None:
-                break
             time.sleep(0.02)
         raise AssertionError(f"the bank did not start:\n{self.text()}")
+
+    @property
+    def pid(self) -> int:
+        """Of the process that was started last."""
+        assert self._process is not None
+        return self._process.pid
 
     def text(self) -> str:
         """What it has printed and logged."""
         return self.output.read_text(errors="replace")
 
-    def kill(self) -> None:
-        """`kill -9`, at once."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGKILL)
-        self._process.wait(_STOP_S)
-
-    def stop(self) -> int:
-        """Ask it to stop; its exit code."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(_STOP_S)
-
     def running(self) -> bool:
         """Whether the process lives."""
         return self._process is not None and self._process.poll() is None
+
+    def kill(self) -> None:
+        """`kill -9`, at once."""
+        self._send(signal.SIGKILL).wait(_STOP_S)
+
+    def stop(self) -> int:
+        """Ask it to stop; its exit code."""
+        return self._send(signal.SIGTERM).wait(_STOP_S)
+
+    def freeze(self) -> None:
+        """It does nothing until `thaw`, and does not notice."""
+        self._send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """It goes on where it was."""
+        self._send(signal.SIGCONT)
+
+    def _send(self, number: signal.Signals) -> "subprocess.Popen[bytes]":
+        assert self._process is not None
+        self._process.send_signal(number)
+        return self._process
+
+
+class BankProcess:
+    """The embedded bank: one process on one folder. Its HTTP port is one that was free."""
+
+    patience_s = 1.0
+    """Within which a withdrawal is in the statement and in the analytical store."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.url = ""
+        settings = {"data_dir": str(folder), "http_port": "0"}
+        self.process = MainstemProcess(folder.with_suffix(".log"), settings)
+
+    def start(self) -> None:
+        """Start it and wait until it listens."""
+        self.process.start(self._listens)
+
+    def _listens(self) -> bool:
+        owner = owner_of(self.folder)
+        if owner is None or not owner.url or owner.pid != self.process.pid:
+            return False
+        self.url = owner.url
+        return True
+
+    def text(self) -> str:
+        """What it has printed and logged."""
+        return self.process.text()
+
+    def kill(self) -> None:
+        """`kill -9`, at once."""
+        self.process.kill()
+
+    def stop(self) -> int:
+        """Ask it to stop; its exit code."""
+        return self.process.stop()
+
+    def running(self) -> bool:
+        """Whether the process lives."""
+        return self.process.running()
 
     def client(self, timeout_s: float = 30.0) -> httpx.Client:
         """A client of its HTTP application."""

@@ -1,6 +1,10 @@
-"""The bank's story, over real HTTP against a real process: from the command to the analytical store, and back again."""
+"""The bank's story, over real HTTP against real processes: from the command to the analytical store, and back again.
+
+One story for both forms: embedded in one process, and distributed on MySQL, Debezium, Kafka and Druid.
+"""
 
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -10,16 +14,33 @@ import httpx
 import msgspec
 import pytest
 
+from tests.distributed import DistributedBank, distributed_bank
 from tests.process import BankProcess, bank_process
 
-CARD = "123456789"
+FIRST_CARD = "123456789"
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
+
+Bank = BankProcess | DistributedBank
+
+
+@pytest.fixture(params=["embedded", pytest.param("distributed", marks=pytest.mark.stack)])
+def bank(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bank]:
+    """The bank in either form, running."""
+    if request.param == "embedded":
+        with bank_process(tmp_path / "data") as process:
+            yield process
+    else:
+        with distributed_bank(request.getfixturevalue("deployed")) as processes:
+            yield processes
 
 
 @pytest.fixture
-def bank(tmp_path: Path) -> Iterator[BankProcess]:
-    with bank_process(tmp_path / "data") as process:
-        yield process
+def card(bank: Bank) -> str:
+    """A new card of the test's own."""
+    name = f"card-{uuid.uuid4().hex[:12]}"
+    with bank.client() as client:
+        client.post("/cards", json={"id": name, "limit": 10_000}).raise_for_status()
+    return name
 
 
 def decoded(response: httpx.Response) -> Any:
@@ -37,88 +58,92 @@ def eventually(question: Callable[[], Any], expected: Any, within_s: float) -> f
     return time.monotonic() - began
 
 
-def withdraw(client: httpx.Client, amount: float | int | str, **headers: str) -> httpx.Response:
-    return client.post("/moneywithdrawals", json={"debitCard": CARD, "amount": amount}, headers=headers)
+def withdraw(client: httpx.Client, card: str, amount: float | int | str, **headers: str) -> httpx.Response:
+    return client.post("/moneywithdrawals", json={"debitCard": card, "amount": amount}, headers=headers)
 
 
-def test_the_seeds_story(bank: BankProcess) -> None:
+def amounts(client: httpx.Client, card: str, **headers: str) -> list[Decimal]:
+    return [line["amount"] for line in decoded(client.get(f"/moneywithdrawals?debitCardId={card}", headers=headers))]
+
+
+def test_the_bank_begins_with_the_seeds_card(bank: Bank) -> None:
+    with bank.client() as client:
+        eventually(lambda: client.get(f"/cards/{FIRST_CARD}").status_code, 200, within_s=bank.patience_s)
+
+
+def test_the_seeds_story(bank: Bank, card: str) -> None:
     """A withdrawal by the seed's URLs, in the statement and in the analytical store; all of it after a restart."""
     with bank.client() as client:
-        answer = withdraw(client, 10.00)
+        answer = withdraw(client, card, 10.00)
         assert answer.status_code == 201
         assert decoded(answer)["balance"] == Decimal("9990.00")
 
-        def amounts() -> list[Decimal]:
-            return [line["amount"] for line in decoded(client.get(f"/moneywithdrawals?debitCardId={CARD}"))]
-
         def analysed() -> list[Any]:
-            return [row["amount"] for row in decoded(client.get(f"/analytics/cards?debitCardId={CARD}"))]
+            return [row["amount"] for row in decoded(client.get(f"/analytics/cards?debitCardId={card}"))]
 
-        eventually(amounts, [Decimal("10.00")], within_s=1)
-        eventually(analysed, [Decimal("10.00")], within_s=1)
+        eventually(lambda: amounts(client, card), [Decimal("10.00")], within_s=bank.patience_s)
+        eventually(analysed, [Decimal("10.00")], within_s=bank.patience_s)
 
-        refused = withdraw(client, 20000)
+        refused = withdraw(client, card, 20000)
         assert refused.status_code == 409
-        assert decoded(refused)["detail"] == f"Card {CARD} not able to withdraw 20000. Balance is 9990"
-        eventually(lambda: len(decoded(client.get(f"/cards/{CARD}/refusals"))), 1, within_s=1)
-        assert bank.reconcile().clean
+        assert decoded(refused)["detail"] == f"Card {card} not able to withdraw 20000. Balance is 9990"
+        eventually(lambda: len(decoded(client.get(f"/cards/{card}/refusals"))), 1, within_s=bank.patience_s)
+        found = bank.reconcile()
+        assert found.clean, found.differences
     assert bank.stop() == 0
     bank.start()
     with bank.client() as client:
-        assert [line["amount"] for line in decoded(client.get(f"/moneywithdrawals?debitCardId={CARD}"))] == [10]
-        assert decoded(client.get(f"/cards/{CARD}"))["used"] == 10
+        assert amounts(client, card) == [10]
+        assert decoded(client.get(f"/cards/{card}"))["used"] == 10
         assert bank.reconcile().clean
 
 
-def test_a_client_reads_its_own_write(bank: BankProcess) -> None:
+def test_a_client_reads_its_own_write(bank: Bank, card: str) -> None:
     """With the position that its command returned, as a header or in the query."""
     with bank.client() as client:
         for number in range(1, 21):
-            token = withdraw(client, 1).headers["Mainstem-Position"]
-            query = f"/moneywithdrawals?debitCardId={CARD}"
-            by_header = decoded(client.get(query, headers={"Mainstem-Position": token}))
-            assert len(by_header) == number
-            card = decoded(client.get(f"/cards/{CARD}", params={"position": token}))
-            assert (card["used"], card["version"]) == (number, number + 1)
+            token = withdraw(client, card, 1).headers["Mainstem-Position"]
+            assert len(amounts(client, card, **{"Mainstem-Position": token})) == number
+            found = decoded(client.get(f"/cards/{card}", params={"position": token}))
+            assert (found["used"], found["version"]) == (number, number + 1)
 
 
-def test_only_a_withdrawal_makes_a_line(bank: BankProcess) -> None:
+def test_only_a_withdrawal_makes_a_line(bank: Bank, card: str) -> None:
     """Not a repayment, another limit, a block."""
     with bank.client() as client:
-        withdraw(client, 100)
-        client.post(f"/cards/{CARD}/repayments", json={"amount": 40}).raise_for_status()
-        client.put(f"/cards/{CARD}/limit", json={"limit": 5000}).raise_for_status()
-        client.post(f"/cards/{CARD}/block", json={"reason": "lost"}).raise_for_status()
-        assert withdraw(client, 1).status_code == 409
-        client.post(f"/cards/{CARD}/unblock", json={}).raise_for_status()
-        token = withdraw(client, 5).headers["Mainstem-Position"]
-        lines = decoded(client.get(f"/moneywithdrawals?debitCardId={CARD}", headers={"Mainstem-Position": token}))
-        assert [line["amount"] for line in lines] == [5, 100]
+        withdraw(client, card, 100)
+        client.post(f"/cards/{card}/repayments", json={"amount": 40}).raise_for_status()
+        client.put(f"/cards/{card}/limit", json={"limit": 5000}).raise_for_status()
+        client.post(f"/cards/{card}/block", json={"reason": "lost"}).raise_for_status()
+        assert withdraw(client, card, 1).status_code == 409
+        client.post(f"/cards/{card}/unblock", json={}).raise_for_status()
+        token = withdraw(client, card, 5).headers["Mainstem-Position"]
+        assert amounts(client, card, **{"Mainstem-Position": token}) == [5, 100]
         assert bank.reconcile().clean
 
 
-def test_the_same_key_withdraws_once(bank: BankProcess) -> None:
+def test_the_same_key_withdraws_once(bank: Bank, card: str) -> None:
     """The same content gets the same answer; other content, 422."""
+    key = {"Idempotency-Key": f"k-{card}"}
     with bank.client() as client:
-        first = withdraw(client, 10, **{"Idempotency-Key": "k-1"})
-        again = withdraw(client, 10, **{"Idempotency-Key": "k-1"})
+        first = withdraw(client, card, 10, **key)
+        again = withdraw(client, card, 10, **key)
         assert (again.status_code, again.content) == (first.status_code, first.content)
         for header in ("Location", "Mainstem-Position"):
             assert again.headers[header] == first.headers[header]
-        assert withdraw(client, 11, **{"Idempotency-Key": "k-1"}).status_code == 422
-        assert (
-            decoded(client.get(f"/cards/{CARD}", params={"position": first.headers["Mainstem-Position"]}))["used"] == 10
-        )
+        assert withdraw(client, card, 11, **key).status_code == 422
+        position = first.headers["Mainstem-Position"]
+        assert decoded(client.get(f"/cards/{card}", params={"position": position}))["used"] == 10
 
 
-def test_the_statement_comes_in_pages(bank: BankProcess) -> None:
+def test_the_statement_comes_in_pages(bank: Bank, card: str) -> None:
     """Each line once, newest first, by the Link header."""
     with bank.client() as client:
         token = ""
         for number in range(1, 8):
-            token = withdraw(client, number).headers["Mainstem-Position"]
-        client.get(f"/moneywithdrawals?debitCardId={CARD}", headers={"Mainstem-Position": token}).raise_for_status()
-        url: str | None = f"/moneywithdrawals?debitCardId={CARD}&limit=3"
+            token = withdraw(client, card, number).headers["Mainstem-Position"]
+        assert len(amounts(client, card, **{"Mainstem-Position": token})) == 7
+        url: str | None = f"/moneywithdrawals?debitCardId={card}&limit=3"
         seen: list[Any] = []
         while url:
             page = client.get(url)
@@ -127,11 +152,12 @@ def test_the_statement_comes_in_pages(bank: BankProcess) -> None:
         assert seen == [7, 6, 5, 4, 3, 2, 1]
 
 
-def test_two_processes_never_share_a_folder(bank: BankProcess) -> None:
+def test_two_processes_never_share_a_folder(tmp_path: Path) -> None:
     """The second says who has it, and harms nothing."""
-    second = BankProcess(bank.folder)
-    second.output = bank.folder.with_suffix(".second")
-    with pytest.raises(AssertionError, match="is in use by process"):
-        second.start()
-    with bank.client() as client:
-        assert client.get("/health/ready").status_code == 200
+    with bank_process(tmp_path / "data") as bank:
+        second = BankProcess(bank.folder)
+        second.process.output = bank.folder.with_suffix(".second")
+        with pytest.raises(AssertionError, match="is in use by process"):
+            second.start()
+        with bank.client() as client:
+            assert client.get("/health/ready").status_code == 200
