@@ -62,10 +62,15 @@ def fold(row: CardBalance | None, message: Recorded[Any]) -> CardBalance:
     raise TypeError(f"{type(event).__name__} is no event of a card")
 
 
+def done(row: CardBalance, message: Recorded[Any]) -> bool:
+    """Whether the row holds the event: a capture that had to begin anew sends all of them again."""
+    return message.version <= row.version
+
+
 BALANCE = Binding(
     group=GROUP,
     topic=EVENT_TOPIC,
     decoder=recorded_events(CARD.events),
-    projection=Fold(CARD_BALANCE, lambda message: (message.aggregate_id,), fold),
+    projection=Fold(CARD_BALANCE, lambda message: (message.aggregate_id,), fold, done),
     position=lambda message: Position(message.aggregate_id, message.version),
 )

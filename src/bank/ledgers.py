@@ -6,8 +6,8 @@ from decimal import Decimal
 from bank.analytics import totals
 from bank.balance import CARD_BALANCE
 from bank.card import CARD, DEBIT_CARD, Card, MoneyWithdrawn
-from bank.statement import MONEY_WITHDRAWAL
-from mainstem import Event, Figures, Ledger, Sides, event_payloads
+from bank.statement import MONEY_WITHDRAWAL, TOPIC, MiniStatement
+from mainstem import Decoder, Event, Figures, Ledger, Sides, event_payloads, scan
 
 _Account = Iterable[tuple[str, Figures]]
 
@@ -46,6 +46,18 @@ def _statement(sides: Sides) -> _Account:
         yield card_id, {"withdrawn": withdrawn, "withdrawals": count}
 
 
+def _messages(sides: Sides) -> _Account:
+    """The statement's topic, as far as its retention goes back: for ever, as the bank declares it."""
+    decoder = Decoder[MiniStatement](MiniStatement)
+    sums: dict[str, tuple[Decimal, int]] = {}
+    for page in scan(sides.log, TOPIC.name):
+        for message in decoder.many([record.value or b"" for record in page]):
+            withdrawn, count = sums.get(message.debit_card_id, (Decimal("0.00"), 0))
+            sums[message.debit_card_id] = (withdrawn + message.amount, count + 1)
+    for card_id, (withdrawn, count) in sums.items():
+        yield card_id, {"withdrawn": withdrawn, "withdrawals": count}
+
+
 def _balances(sides: Sides) -> _Account:
     """The balances, made from the events."""
     for row in sides.views.scan(CARD_BALANCE):
@@ -67,5 +79,6 @@ LEDGERS = (
     Ledger("debit_card", _USED, _state),
     Ledger("card_balance", (*_USED, *_WITHDRAWN), _balances),
     Ledger("money_withdrawal", _WITHDRAWN, _statement),
+    Ledger("ministatement", _WITHDRAWN, _messages),
     Ledger("bankapp", _WITHDRAWN, _analytics),
 )

@@ -11,6 +11,7 @@ from mainstem.decider import Decider, Stamp, StateRow
 from mainstem.errors import MainstemError, Refused, Transient
 from mainstem.listener.binding import Binding, RetryPolicy
 from mainstem.log.port import Topic
+from mainstem.log.scan import scan
 from mainstem.messages import Change, Command, Event, NewRecord, Origin, Position, Record, Recorded
 from mainstem.olap.port import Datasource, Dimension, Olap
 from mainstem.table import Table
@@ -54,4 +55,5 @@ __all__ = [
     "position_token",
     "read_position_token",
     "recorded_events",
+    "scan",
 ]

@@ -10,7 +10,7 @@ from mainstem.decider import Decider
 from mainstem.errors import ConfigurationError
 from mainstem.eventstore.port import EventStore
 from mainstem.listener.binding import Binding
-from mainstem.log.port import Topic
+from mainstem.log.port import Log, Topic
 from mainstem.olap.port import Datasource, Olap
 from mainstem.table import Table
 from mainstem.view.port import ViewStore
@@ -31,9 +31,10 @@ Figures = Mapping[str, Decimal | int | str]
 
 @dataclass(frozen=True)
 class Sides:
-    """What a reconciliation reads: the command side's store, the views and the analytical store."""
+    """What a reconciliation reads: the command side's store, the log, the views and the analytical store."""
 
     events: EventStore
+    log: Log
     views: ViewStore
     olap: Olap
 

@@ -133,8 +133,13 @@ def _print_reconciliation(found: Any) -> None:
         text = f"All agree: {', '.join(found.ledgers)} ({found.aggregates} aggregates, {found.figures} figures)"
         _out.print(text, highlight=False, soft_wrap=True)
         return
-    grid = Grid("aggregate", "figure", *found.ledgers, title=f"{len(found.differences)} differences")
+    grid = Grid("aggregate", "figure", "is", "in", title=f"{len(found.differences)} differences")
     for difference in found.differences[:100]:
-        values = [difference.values.get(ledger, "-") or "none" for ledger in found.ledgers]
-        grid.add_row(difference.key, difference.figure, *values)
+        holders: dict[str, list[str]] = {}
+        for ledger, value in difference.values.items():
+            holders.setdefault(value or "none", []).append(ledger)
+        names = (difference.key, difference.figure)
+        for value, ledgers in holders.items():
+            grid.add_row(*names, value, ", ".join(ledgers))
+            names = ("", "")
     _out.print(grid)

@@ -123,7 +123,7 @@ class Distributed:
 
     def reconcile(self) -> Reconciliation:
         """Until the accounts agree, or differ for half a minute: Druid shows what it has read a moment later."""
-        sides = Sides(self.events, self.views, self.olap)
+        sides = Sides(self.events, self.log, self.views, self.olap)
         deadline = time.monotonic() + _AGREE_S
         while True:
             found = reconcile(self.application.ledgers, sides)

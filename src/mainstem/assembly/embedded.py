@@ -197,7 +197,7 @@ class Embedded:
 
     def reconcile(self) -> Reconciliation:
         """Hold all accounts against each other. While commands come in, only what differs in every round counts."""
-        sides = Sides(self.events, self.views, self.olap)
+        sides = Sides(self.events, self.log, self.views, self.olap)
         found = self._settled_account(sides)
         for _ in range(_RECONCILE_ROUNDS - 1):
             if found.clean:

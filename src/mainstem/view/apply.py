@@ -58,6 +58,7 @@ class _WorkingRows(Generic[M]):
 class _WorkingFold(Generic[M]):
     def __init__(self, projection: Fold[M, Any], get: _Get) -> None:
         self._projection = projection
+        self._fold = projection.step()
         self._get = get
         self._known: dict[_Key, Struct | None] = {}
         self._changed: dict[_Key, Struct | None] = {}
@@ -65,7 +66,7 @@ class _WorkingFold(Generic[M]):
     def handle_all(self, messages: Sequence[M]) -> None:
         keys = [self._projection.key(message) for message in messages]
         self._load([key for key in dict.fromkeys(keys) if key not in self._known])
-        fold = self._projection.fold
+        fold = self._fold
         known, changed = self._known.copy(), self._changed.copy()
         for key, message in zip(keys, messages, strict=True):
             known[key] = fold(known[key], message)
@@ -76,7 +77,7 @@ class _WorkingFold(Generic[M]):
         key = self._projection.key(message)
         if key not in self._known:
             self._load([key])
-        row = self._projection.fold(self._known[key], message)
+        row = self._fold(self._known[key], message)
         if row is not None:
             self._projection.table.check(row)
         self._changed[key] = self._known[key] = row

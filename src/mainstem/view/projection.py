@@ -22,11 +22,27 @@ class Rows(Generic[M, R]):
 
 @dataclass(frozen=True)
 class Fold(Generic[M, R]):
-    """One row per key: `fold(row, message)` is the row after the message; None means that no row stands."""
+    """One row per key: `fold(row, message)` is the row after the message; None means that no row stands.
+
+    Offsets keep a record from being folded twice. Where the capture itself sends facts again, since it had to begin
+    anew, only the row can tell: `done(row, message)` is then whether the row holds the message already.
+    """
 
     table: Table[R]
     key: Callable[[M], tuple[Hashable, ...]]
     fold: Callable[[R | None, M], R | None]
+    done: Callable[[R, M], bool] | None = None
+
+    def step(self) -> Callable[[R | None, M], R | None]:
+        """The fold, which leaves a row that holds the message already."""
+        fold, done = self.fold, self.done
+        if done is None:
+            return fold
+
+        def once(row: R | None, message: M) -> R | None:
+            return row if row is not None and done(row, message) else fold(row, message)
+
+        return once
 
 
 Projection = Rows[M, Any] | Fold[M, Any]
