@@ -111,7 +111,11 @@ def kafka_server(place: Place) -> Properties:
 
 
 def connect_worker(place: Place, plugins: Path) -> Properties:
-    """A distributed worker whose source connectors may write exactly once."""
+    """A distributed worker whose source connectors may write exactly once.
+
+    It is the only one: when it comes back, from its own end or from Kafka's, nobody else is waited for to take over its
+    connectors, which would be five minutes. A transaction that it leaves open stands in readers' way for seconds only.
+    """
     internal = {f"{kind}.storage.topic": f"connect-{name}" for kind, name in _INTERNAL.items()}
     copies = {f"{kind}.storage.replication.factor": "1" for kind in _INTERNAL}
     return {
@@ -126,6 +130,10 @@ def connect_worker(place: Place, plugins: Path) -> Properties:
         "value.converter.schemas.enable": "false",
         "exactly.once.source.support": "enabled",
         "offset.flush.interval.ms": "1000",
+        "session.timeout.ms": "10000",
+        "heartbeat.interval.ms": "3000",
+        "scheduled.rebalance.max.delay.ms": "0",
+        "producer.transaction.timeout.ms": "15000",
         **internal,
         **copies,
     }

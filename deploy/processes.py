@@ -60,6 +60,13 @@ class Processes:
         self._record(name).unlink(missing_ok=True)
         return pid is not None
 
+    def kill(self, name: str) -> None:
+        """`kill -9`, as a fault has it; nothing where it does not run."""
+        pid = self.pid(name)
+        if pid is not None:
+            _signal(pid, signal.SIGKILL)
+            self._ends(name, pid, _KILLED_S)
+
     def _ends(self, name: str, pid: int, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
         while self.pid(name) is not None and time.monotonic() < deadline:

@@ -9,7 +9,12 @@ _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARN
 
 
 def configure(level: str, *, json: bool) -> None:
-    """Set up structlog for this process; called once, where a program begins."""
+    """Set up structlog for this process; called once, where a program begins.
+
+    Kafka's client writes lines of its own, hundreds a second while a broker is away. What matters of them is an error of
+    mainstem's too, so they are shown only where everything is.
+    """
+    logging.getLogger("mainstem.kafka").setLevel(logging.DEBUG if level == "debug" else logging.CRITICAL)
     console = structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(),
         exception_formatter=structlog.dev.plain_traceback,  # never with the values of variables: some are secrets

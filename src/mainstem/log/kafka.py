@@ -3,7 +3,8 @@
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from confluent_kafka import (
@@ -11,11 +12,9 @@ from confluent_kafka import (
     ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
-    KafkaException,
     TopicPartition,
 )
 from confluent_kafka.admin import (
-    AdminClient,
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
@@ -25,6 +24,7 @@ from confluent_kafka.admin import (
 )
 
 from mainstem.errors import LogError, OffsetOutOfRange, StoreUnavailable, TopicMismatch, UnknownTopic
+from mainstem.log.kafka_admin import Admin, code_of
 from mainstem.log.kafka_client import KafkaServers, mapped, mapped_errors
 from mainstem.log.kafka_consumer import KafkaConsumer, record_of
 from mainstem.log.kafka_producer import BATCH_BYTES, Ends, Placed, Transactions
@@ -55,7 +55,7 @@ class KafkaLog:
         self._prefix = prefix
         self._copies = copies
         self._timeout_s = timeout_s
-        self._admin = AdminClient(servers.properties())
+        self._admin = Admin(servers, timeout_s)
         self._appending = Transactions(servers, f"{prefix}append-{uuid.uuid4()}", timeout_s)
         self._reading = threading.Lock()
         self._reader: Consumer | None = None
@@ -68,9 +68,9 @@ class KafkaLog:
         """Make the topic; limits that are declared otherwise than before are taken over."""
         new = NewTopic(self._prefix + topic.name, topic.partitions, self._copies, config=_config(topic))
         try:
-            self._wait(self._admin.create_topics([new], request_timeout=self._timeout_s), f"make {topic.name}")
+            self._ask(f"make {topic.name}", lambda admin, **limit: admin.create_topics([new], **limit))
         except LogError as error:
-            if _code(error) != KafkaError.TOPIC_ALREADY_EXISTS:
+            if code_of(error) != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
             self._take_over(topic)
         self._topics[topic.name] = topic
@@ -80,8 +80,7 @@ class KafkaLog:
         """A topic that was just made cannot be used at once."""
         deadline = time.monotonic() + self._timeout_s
         while time.monotonic() < deadline:
-            with mapped_errors(self._servers, f"make {topic.name}"):
-                found = self._admin.list_topics(self._prefix + topic.name, timeout=self._timeout_s).topics
+            found = self._admin.topics(self._prefix + topic.name)
             partitions = found[self._prefix + topic.name].partitions
             if len(partitions) == topic.partitions and all(each.leader >= 0 for each in partitions.values()):
                 return
@@ -99,8 +98,9 @@ class KafkaLog:
             resource = ConfigResource(ResourceType.TOPIC, self._prefix + topic.name)
             for name, value in _config(topic).items():
                 resource.add_incremental_config(ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET))
-            changing = self._admin.incremental_alter_configs([resource], request_timeout=self._timeout_s)
-            self._wait(changing, f"change {topic.name}")
+            self._ask(
+                f"change {topic.name}", lambda admin, **limit: admin.incremental_alter_configs([resource], **limit)
+            )
 
     def topics(self) -> Mapping[str, Topic]:
         """As they stand; the limit of records that are small is what this process has declared, if it has."""
@@ -112,15 +112,12 @@ class KafkaLog:
         return {name: self._topics[name] for name in standing}
 
     def _standing(self) -> dict[str, Topic]:
-        with mapped_errors(self._servers, "list its topics"):
-            found = self._admin.list_topics(timeout=self._timeout_s).topics
+        found = self._admin.topics()
         own = {name: meta for name, meta in found.items() if name.startswith(self._prefix) and meta.error is None}
         if not own:
             return {}
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in own]
-        configs = self._wait(
-            self._admin.describe_configs(resources, request_timeout=self._timeout_s), "describe topics"
-        )
+        configs = self._ask("describe topics", lambda admin, **limit: admin.describe_configs(resources, **limit))
         return {
             resource.name[len(self._prefix) :]: _declared(
                 resource.name[len(self._prefix) :], len(own[resource.name].partitions), values
@@ -161,23 +158,31 @@ class KafkaLog:
     def _read(self, begin: TopicPartition, topic: str, limit: int) -> list[Record]:
         self._check_open()
         reader = self._reader = self._reader or Consumer(_reader(self._servers, self._prefix))
-        reader.assign([begin])
+        try:
+            reader.assign([begin])
+            found = self._taken(reader, topic, limit)
+            reader.unassign()
+        except BaseException:
+            self._reader = None  # what it knows of the cluster may be what it failed with
+            reader.close()
+            raise
+        return found
+
+    def _taken(self, reader: Consumer, topic: str, limit: int) -> list[Record]:
+        """What the reader has, up to the limit or the partition's end."""
         found: list[Record] = []
         deadline = time.monotonic() + self._timeout_s
-        try:
-            while len(found) < limit:
-                for message in reader.consume(limit - len(found), _CHECK_S):
-                    error = message.error()
-                    if error is None:
-                        found.append(record_of(topic, message))
-                    elif error.code() == KafkaError._PARTITION_EOF:
-                        return found
-                    elif not error.retriable():
-                        raise mapped(self._servers, f"read {topic}", error)
-                if time.monotonic() > deadline:
-                    raise StoreUnavailable(f"{self._servers} has not answered within {self._timeout_s} s")
-        finally:
-            reader.unassign()
+        while len(found) < limit:
+            for message in reader.consume(limit - len(found), _CHECK_S):
+                error = message.error()
+                if error is None:
+                    found.append(record_of(topic, message))
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    return found
+                elif not error.retriable():
+                    raise mapped(self._servers, f"read {topic}", error)
+            if time.monotonic() > deadline:
+                raise StoreUnavailable(f"{self._servers} has not answered within {self._timeout_s} s")
         return found
 
     def ranges(self, topic: str) -> Mapping[int, Range]:
@@ -204,12 +209,11 @@ class KafkaLog:
         self._unseen.update(ends)
 
     def _offsets(self, places: Sequence[TopicPartition], which: OffsetSpec) -> dict[int, int]:
-        asked = self._admin.list_offsets(
-            dict.fromkeys(places, which),
-            isolation_level=IsolationLevel.READ_COMMITTED,
-            request_timeout=self._timeout_s,
+        committed, wanted = IsolationLevel.READ_COMMITTED, dict.fromkeys(places, which)
+        asked = self._ask(
+            "say its offsets", lambda admin, **limit: admin.list_offsets(wanted, isolation_level=committed, **limit)
         )
-        return {place.partition: found.offset for place, found in self._wait(asked, "say its offsets").items()}
+        return {place.partition: found.offset for place, found in asked.items()}
 
     def _range(self, topic: str, partition: int) -> Range:
         if not 0 <= partition < self._topic(topic).partitions:
@@ -251,10 +255,12 @@ class KafkaLog:
     def committed(self, group: str) -> Mapping[Place, int]:
         """By topic and partition; none of a transaction that is not decided yet (StoreUnavailable says so)."""
         name = self._prefix + group
-        asked = self._admin.list_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(name)], require_stable=True, request_timeout=self._timeout_s
+        wanted = [ConsumerGroupTopicPartitions(name)]
+        asked = self._ask(
+            f"say the offsets of {group}",
+            lambda admin, **limit: admin.list_consumer_group_offsets(wanted, require_stable=True, **limit),
         )
-        found = self._wait(asked, f"say the offsets of {group}")[name].topic_partitions
+        found = asked[name].topic_partitions
         return {
             (each.topic[len(self._prefix) :], each.partition): each.offset
             for each in found
@@ -264,11 +270,13 @@ class KafkaLog:
     def members(self, group: str) -> int:
         """How many consumers of any process have joined the group."""
         name = self._prefix + group
-        asked = self._admin.describe_consumer_groups([name], request_timeout=self._timeout_s)
         try:
-            return len(self._wait(asked, f"say who is of {group}")[name].members)
+            asked = self._ask(
+                f"say who is of {group}", lambda admin, **limit: admin.describe_consumer_groups([name], **limit)
+            )
+            return len(asked[name].members)
         except LogError as error:
-            if _code(error) == KafkaError.GROUP_ID_NOT_FOUND:
+            if code_of(error) == KafkaError.GROUP_ID_NOT_FOUND:
                 return 0
             raise
 
@@ -296,18 +304,8 @@ class KafkaLog:
             raise UnknownTopic(f"no topic is named {name!r}; known are {sorted(self._topics)}")
         return found
 
-    def _wait(self, futures: Mapping[Any, Any], what: str) -> dict[Any, Any]:
-        """The answers of the admin client; the first error is raised."""
-        with mapped_errors(self._servers, what):
-            try:
-                return {key: future.result(self._timeout_s + 1) for key, future in futures.items()}
-            except TimeoutError as error:
-                raise StoreUnavailable(f"{self._servers} cannot {what}: no answer") from error
-
-
-def _code(error: BaseException) -> int:
-    cause = error.__cause__
-    return cause.args[0].code() if isinstance(cause, KafkaException) else 0
+    def _ask(self, what: str, call: Callable[..., Mapping[Any, Any]]) -> dict[Any, Any]:
+        return self._admin.ask(what, partial(call, request_timeout=self._timeout_s))
 
 
 def _config(topic: Topic) -> dict[str, str]:

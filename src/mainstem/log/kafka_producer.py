@@ -4,10 +4,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from mainstem.errors import StoreUnavailable
 from mainstem.log.kafka_client import KafkaServers, mapped, mapped_errors
 from mainstem.messages import NewRecord
 
@@ -19,11 +22,43 @@ _TRANSACTION_MS = 10_000
 
 _QUEUE_WAIT_S = 0.05
 
+_GRACE_S = 1.0
+
 Ends = dict[tuple[str, int], int]
 """The offset behind a topic's (by its name in the cluster) partition's last record."""
 
 Placed = tuple[str, int, NewRecord]
 """A record with its topic's name in the cluster and its partition."""
+
+
+class _Stuck(StoreUnavailable):
+    """A call of the driver has not come back. Its producer must not be touched again."""
+
+
+def _bounded(call: Callable[[], None], servers: KafkaServers, timeout_s: float) -> None:
+    """Make a call that the driver may never end, in a thread that is left to it then.
+
+    librdkafka does not look at the time that adding offsets to a transaction was given (its issue 5456): where the
+    group's coordinator goes away meanwhile, the call may never end, even though the coordinator comes back. A new
+    producer of the same name ends the transaction that it leaves open.
+    """
+    outcome: SimpleQueue[BaseException | None] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            call()
+        except BaseException as error:
+            outcome.put(error)
+        else:
+            outcome.put(None)
+
+    threading.Thread(target=run, name="kafka-offsets", daemon=True).start()
+    try:
+        error = outcome.get(timeout=timeout_s)
+    except Empty:
+        raise _Stuck(f"{servers} has not taken a group's offsets within {timeout_s:g} s") from None
+    if error is not None:
+        raise error
 
 
 class Transactions:
@@ -55,7 +90,7 @@ class Transactions:
                 with mapped_errors(self._servers, "take records"):
                     self._produce(producer, records, failures, ends)
                     if offsets is not None:
-                        offsets(producer)
+                        _bounded(partial(offsets, producer), self._servers, self._timeout_s + _GRACE_S)
                     self._commit(producer)
             except BaseException as error:
                 self._give_up(producer, error)
@@ -129,6 +164,8 @@ class Transactions:
     def _give_up(self, producer: Producer, error: BaseException) -> None:
         """Take the transaction back; where that fails too, the next one begins with a new producer."""
         self._producer = None
+        if isinstance(error, _Stuck):
+            return
         cause = error.__cause__
         fatal = isinstance(cause, KafkaException) and isinstance(cause.args[0], KafkaError) and cause.args[0].fatal()
         if not fatal:
