@@ -11,8 +11,8 @@ _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARN
 def configure(level: str, *, json: bool) -> None:
     """Set up structlog for this process; called once, where a program begins.
 
-    Kafka's client writes lines of its own, hundreds a second while a broker is away. What matters of them is an error of
-    mainstem's too, so they are shown only where everything is.
+    Kafka's client writes lines of its own, hundreds a second while a broker is away. What matters of them is also an
+    error of mainstem's, so they are shown only where everything is.
     """
     logging.getLogger("mainstem.kafka").setLevel(logging.DEBUG if level == "debug" else logging.CRITICAL)
     console = structlog.dev.ConsoleRenderer(

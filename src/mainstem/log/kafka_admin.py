@@ -8,7 +8,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from mainstem.errors import LogError, StoreUnavailable
+from mainstem.errors import StoreUnavailable
 from mainstem.log.kafka_client import KafkaServers, mapped_errors
 
 _ANSWERS = frozenset(
@@ -38,12 +38,8 @@ class Admin:
     def topics(self, name: str | None = None) -> Mapping[str, Any]:
         """The metadata of all topics by name, or of one."""
         with self._using("list its topics") as client:
-            metadata = (
-                client.list_topics(name, timeout=self._timeout_s)
-                if name
-                else client.list_topics(timeout=self._timeout_s)
-            )
-            found: Mapping[str, Any] = metadata.topics
+            names = () if name is None else (name,)
+            found: Mapping[str, Any] = client.list_topics(*names, timeout=self._timeout_s).topics
             return found
 
     def ask(self, what: str, call: Callable[[AdminClient], Mapping[Any, Any]]) -> dict[Any, Any]:
@@ -70,8 +66,4 @@ class Admin:
 def code_of(error: BaseException) -> int:
     """Kafka's number of the error behind one of mainstem's; 0 where there is none."""
     cause = error.__cause__
-    return (
-        cause.args[0].code()
-        if isinstance(error, LogError | StoreUnavailable) and isinstance(cause, KafkaException)
-        else 0
-    )
+    return int(cause.args[0].code()) if isinstance(cause, KafkaException) else 0
