@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
+import structlog
+
 from mainstem.application import EVENT_TOPIC, Application
 from mainstem.assembly.places import connector_name, kafka_servers, mysql_server
 from mainstem.assembly.running import parked_trouble, seen_listener, wall_clock_ms
@@ -27,6 +29,8 @@ from mainstem.olap.druid import DruidOlap
 from mainstem.olap.druid_supervisor import Supervisors
 from mainstem.settings import Settings
 from mainstem.view.mysql import MysqlViews
+
+_log = structlog.get_logger(__name__)
 
 _EVERY_S = 1.0
 _SILENT_S = 15.0
@@ -125,6 +129,9 @@ class Stages:
             seen = self._looks[name]()
         except MainstemError as error:
             seen = Seen("unavailable", str(error))
+        except Exception as error:
+            _log.error("a look at a part met a fault in the program", part=name, exc_info=error)
+            seen = Seen("unavailable", f"a fault in the program: {type(error).__name__}; it was logged")
         self._seen[name] = (time.monotonic(), seen)
         self._memory.since(name, seen.works, wall_clock_ms())
 
@@ -136,7 +143,7 @@ class Stages:
         return name, seen, self._memory.since(name, seen.works, wall_clock_ms())
 
     def _mysql(self) -> Seen:
-        self._events.get().waiting(0)
+        self._views.get().offsets("")
         return Seen()
 
     def _kafka(self) -> Seen:

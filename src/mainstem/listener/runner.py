@@ -192,6 +192,7 @@ class Runner:
             waiting = self._unfinished(begin)
             if waiting or not begin.keys() <= kept.keys():
                 with self._views.transaction() as transaction:
+                    transaction.check(group, {place: kept.get(place) for place in begin})  # it may still be committing
                     transaction.save(group, begin)
                     since = {key: offset for key, (_, offset) in waiting.items()}
                     transaction.park(group, {key: why for key, (why, _) in waiting.items()}, since)

@@ -39,8 +39,8 @@ def _bounded(call: Callable[[], None], servers: KafkaServers, timeout_s: float) 
     """Make a call that the driver may never end, in a thread that is left to it then.
 
     librdkafka does not look at the time that adding offsets to a transaction was given (its issue 5456): where the
-    group's coordinator goes away meanwhile, the call may never end, even though the coordinator comes back. A new
-    producer of the same name ends the transaction that it leaves open.
+    group's coordinator goes away meanwhile, the call may never end, even though the coordinator comes back. The
+    transaction that it leaves open is given up by Kafka after `_TRANSACTION_MS`, or when a producer of its name begins.
     """
     outcome: SimpleQueue[BaseException | None] = SimpleQueue()
 

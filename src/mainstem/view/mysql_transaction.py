@@ -59,7 +59,7 @@ class MysqlViewTransaction:
                 [value for key in keys for value in key],
             )
 
-    def check(self, group: str, offsets: Mapping[Place, int]) -> None:
+    def check(self, group: str, offsets: Mapping[Place, int | None]) -> None:
         """The rows of these places, and no others, are locked until the end."""
         places = sorted(offsets)
         if not places:

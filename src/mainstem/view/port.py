@@ -28,8 +28,11 @@ class ViewTransaction(Protocol):
     def remove(self, table: Table[R], keys: Sequence[tuple[Any, ...]]) -> None:
         """Delete the rows under those keys."""
 
-    def check(self, group: str, offsets: Mapping[Place, int]) -> None:
-        """Raises Fenced where the group stands elsewhere than at these offsets; nobody moves them until the end."""
+    def check(self, group: str, offsets: Mapping[Place, int | None]) -> None:
+        """Raises Fenced where the group stands elsewhere than at these offsets; nobody moves them until the end.
+
+        None is for a place of which no offset was ever kept; nobody is kept from beginning there.
+        """
 
     def save(self, group: str, offsets: Mapping[Place, int], positions: Sequence[Position] = ()) -> None:
         """Keep the offsets up to which the group is done, and the versions its view has reached (never lowered)."""

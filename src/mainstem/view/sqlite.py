@@ -283,7 +283,7 @@ class _Transaction:
         condition = " AND ".join(f"{quoted(name)} = ?" for name in table.key)
         self._connection.executemany(f"DELETE FROM {quoted(table.name)} WHERE {condition}", keys)
 
-    def check(self, group: str, offsets: Mapping[Place, int]) -> None:
+    def check(self, group: str, offsets: Mapping[Place, int | None]) -> None:
         """By the offsets as this transaction sees them."""
         sql = "SELECT topic, partition, offset FROM mainstem_offset WHERE name = ?"
         rows: Any = self._connection.execute(sql, (group,)).fetchall()

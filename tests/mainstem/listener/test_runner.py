@@ -267,6 +267,53 @@ def test_one_that_was_overtaken_writes_nothing_and_goes_on_behind_the_other(log:
     assert sums(views) == {"a": (4, 2), "b": (2, 1)}
 
 
+class _Gate:
+    """Views that call `before` ahead of their first transaction."""
+
+    def __init__(self, views: SqliteViews, before: Callable[[], None]) -> None:
+        self._views = views
+        self._before: Callable[[], None] | None = before
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._views, name)
+
+    def transaction(self) -> Any:
+        before, self._before = self._before, None
+        if before is not None:
+            before()
+        return self._views.transaction()
+
+
+def test_one_that_takes_over_does_not_move_back_what_the_overtaken_still_commits(
+    log: SqliteLog, views: SqliteViews
+) -> None:
+    """The one sleeps between sending and writing; its write comes between the other's reading and parking."""
+    Runner(Handlers().binding(), log, views).step()
+    send(log, ("a", 1), ("b", 2), ("c", POISON))
+    asleep, awake = threading.Event(), threading.Event()
+
+    def sleep() -> None:
+        asleep.set()
+        assert awake.wait(10)
+
+    slow = Runner(Handlers().binding(), log, _Gate(views, sleep))
+    working = threading.Thread(target=drain, args=(slow,))
+    working.start()
+    assert asleep.wait(10)
+
+    def wake() -> None:
+        awake.set()
+        working.join(10)
+
+    quick = Runner(Handlers().binding(), log, _Gate(views, wake))
+    with pytest.raises(Fenced):
+        drain(quick)
+    assert not working.is_alive()
+    drain(quick)
+    assert sums(views) == {"a": (1, 1), "b": (2, 1)}
+    assert list(views.parked("adder")) == ["c"]
+
+
 def test_a_paused_listener_goes_on_when_it_is_resumed(log: SqliteLog, views: SqliteViews) -> None:
     runner = Runner(Handlers().binding(), log, views)
     runner.pause()

@@ -2,7 +2,7 @@
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -159,14 +159,14 @@ class ViewContract(ABC):
             transaction.save(GROUP, {("t", 0): 5, ("t", 1): 9})
         with views.transaction() as transaction:
             transaction.check(GROUP, {("t", 0): 5})
-            transaction.check("h", {})
+            transaction.check("h", {("t", 0): None})
             transaction.save(GROUP, {("t", 0): 6})
-        for offsets in ({("t", 0): 5}, {("t", 0): 6, ("t", 1): 8}, {("t", 2): 0}):
+        for offsets in ({("t", 0): 5}, {("t", 0): 6, ("t", 1): 8}, {("t", 2): 0}, {("t", 0): None}):
             with pytest.raises(Fenced):
                 self._add_checked(views, offsets)
         assert (views.count(LINE), views.offsets(GROUP)) == (0, {("t", 0): 6, ("t", 1): 9})
 
-    def _add_checked(self, views: ViewStore, offsets: dict[tuple[str, int], int]) -> None:
+    def _add_checked(self, views: ViewStore, offsets: Mapping[tuple[str, int], int | None]) -> None:
         with views.transaction() as transaction:
             transaction.add(LINE, [line(1)])
             transaction.check(GROUP, offsets)
