@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-distributed test lint bench docs format lock clean stack-up stack-down
+.PHONY: help run run-distributed test lint bench bench-stack docs format lock clean stack-up stack-down
 
 help: ## Show what there is to make.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,9 @@ lint: $(VENV)/dev.stamp ## Check style, types and the import arrows.
 
 bench: $(VENV)/dev.stamp .bench/stamp ## Measure, each figure beside a peer or a limit; takes about five minutes.
 	$(BIN)/python benchmarks/all.py
+
+bench-stack: $(VENV)/dev.stamp .bench/stamp ## Measure the distributed form, on a stack of its own; takes about fifteen minutes.
+	PYTHONPATH=. $(BIN)/python benchmarks/stack.py
 
 docs: $(VENV)/dev.stamp ## Build the documentation into build/docs.
 	$(BIN)/sphinx-build -W -q -b html docs build/docs

@@ -7,6 +7,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+
 from bank_under_test import bank
 from figures import Figure, medians, quiet, say, show
 
@@ -36,7 +38,13 @@ class Load:
 
 def load(connections: int, program: Path | None = None) -> Load:
     """One run of `wrk` against a bank that was started for it."""
-    with bank(program) as client, tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+    with bank(program) as client:
+        return wrk(client, connections)
+
+
+def wrk(client: httpx.Client, connections: int) -> Load:
+    """Withdrawals of 1 from the seed's card, as fast as the connections allow."""
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(_SCRIPT)
         script.flush()
         url = f"{str(client.base_url).rstrip('/')}/moneywithdrawals"

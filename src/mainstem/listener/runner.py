@@ -100,7 +100,7 @@ class Runner:
                     wait_s = _STALLED_FIRST_S
                     self._going()
         finally:
-            self._leave()
+            self.leave()
             self._figures = replace(self._figures, running=False)
 
     def step(self, timeout_s: float = 0.0) -> int:
@@ -114,7 +114,7 @@ class Runner:
             if not records or time.monotonic() > self._told_at + _TELL_EVERY_S:
                 self._tell(self._consumer)
         except BaseException:
-            self._leave()  # what was polled is polled again, from the offsets that the views keep
+            self.leave()  # what was polled is polled again, from the offsets that the views keep
             raise
         return len(records)
 
@@ -272,7 +272,8 @@ class Runner:
             transaction.park(self.binding.group, outcome.parked, outcome.since)
         transaction.save(self.binding.group, {}, outcome.positions)
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """Give the group's partitions back; the next step joins again."""
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             self._tell(consumer)

@@ -7,8 +7,8 @@ from mainstem.errors import NotYetThere
 from mainstem.messages import Position
 from mainstem.view.port import ViewStore
 
-_LOOK_AGAIN_S = 0.1
-"""How long a waiter trusts that it would be woken: a view may be kept by another process."""
+_LOOK_FIRST_S, _LOOK_LONGEST_S = 0.005, 0.1
+"""How long a waiter trusts that it would be woken, longer each time: a view may be kept by another process."""
 
 
 class Freshness:
@@ -21,21 +21,29 @@ class Freshness:
         self._end: Callable[[], None] = views.on_commit(self._committed)
 
     async def reached(self, group: str, position: Position, timeout_s: float) -> None:
-        """Return when the group's view has the position. Raises NotYetThere after `timeout_s`."""
-        if self._views.reached(group, position.key) >= position.version:
+        """Return when the group's view has the position. Raises NotYetThere after `timeout_s`.
+
+        The view store is asked in a thread: it may be a server, and that may be slow.
+        """
+        if await self._reached(group, position):
             return
         deadline = self._loop.time() + timeout_s
         event = asyncio.Event()
         self._waiting.add(event)
         try:
-            while self._views.reached(group, position.key) < position.version:
+            look_s = _LOOK_FIRST_S
+            while not await self._reached(group, position):
                 left = deadline - self._loop.time()
                 if left <= 0:
                     raise NotYetThere(f"the view has not reached the position within {timeout_s:g} s")
-                await _wait(event, min(left, _LOOK_AGAIN_S))
+                await _wait(event, min(left, look_s))
                 event.clear()
+                look_s = min(look_s * 1.5, _LOOK_LONGEST_S)
         finally:
             self._waiting.discard(event)
+
+    async def _reached(self, group: str, position: Position) -> bool:
+        return await asyncio.to_thread(self._views.reached, group, position.key) >= position.version
 
     def close(self) -> None:
         """Hear of no more commits."""

@@ -1,7 +1,8 @@
 """A query waits until the view has what its client wrote, and no longer than it may."""
 
 import asyncio
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,38 @@ def test_waiting_has_an_end(views: SqliteViews) -> None:
         freshness.close()
 
     asyncio.run(story())
+
+
+class _Elsewhere:
+    """Views that another process keeps: nobody here is told of a commit."""
+
+    def __init__(self) -> None:
+        self.version = 0
+
+    def reached(self, *_: str) -> int:
+        time.sleep(0.05)
+        return self.version
+
+    def on_commit(self, _: Callable[[], None]) -> Callable[[], None]:
+        return lambda: None
+
+
+def test_a_view_of_another_process_is_looked_at_without_holding_up_the_loop() -> None:
+    views = _Elsewhere()
+
+    async def story() -> int:
+        freshness = Freshness(views, asyncio.get_running_loop())  # type: ignore[arg-type]
+        waiting = asyncio.ensure_future(freshness.reached("g", Position("k", 1), 10))
+        turns = 0
+        while not waiting.done():
+            await asyncio.sleep(0.001)
+            turns += 1
+            if turns == 200:
+                views.version = 1
+        await waiting
+        return turns
+
+    assert asyncio.run(story()) >= 200
 
 
 @pytest.mark.parametrize("values", [["a"], ["ä€", 5], [2**60]])

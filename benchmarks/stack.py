@@ -1,0 +1,19 @@
+"""All benchmarks of the distributed form, one after another, on a stack of their own."""
+
+import shutil
+
+import stack_commands
+import stack_latency
+import stack_listener
+from figures import quiet, say
+from stack_under_test import deployed
+
+if __name__ == "__main__":
+    quiet()
+    with deployed() as bank:
+        stack_listener.measure(bank.place)
+        stack_latency.measure(bank)
+        if shutil.which("wrk") is None:
+            say("Commands over HTTP: not measured, wrk is not installed (Debian: apt-get install wrk)")
+        else:
+            stack_commands.measure(bank)
