@@ -43,6 +43,17 @@ def run(folder: Folder = Path(".stack"), shift: Shift = 0, listeners: Listeners 
 
 
 @app.command()
+def generate() -> None:
+    """Write the compose file and what its containers are given, below deploy/."""
+    from deploy.compose import generated
+
+    for path, text in generated().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        _say(f"{path} is written")
+
+
+@app.command()
 def status(folder: Folder = Path(".stack")) -> None:
     """Which parts run, by pid."""
     processes = stack.processes_of(folder)

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Mapping
 
+from deploy.compose import seed_files
 from deploy.configuration import Place, application_settings
 from deploy.downloads import Say, StackUnavailable
 
@@ -22,7 +23,12 @@ def environment(place: Place, **more: str) -> Mapping[str, str]:
 
 
 def deploy(place: Place) -> None:
-    """Tables, topics, connector and supervisors. Raises StackUnavailable where it fails; it has said why."""
+    """Tables, topics, connector and supervisors. Raises StackUnavailable where it fails; it has said why.
+
+    The seed's two files are written beside the data, for whoever wants to post them.
+    """
+    for name, text in seed_files(place).items():
+        (place.data.parent / name).write_text(text)
     done = subprocess.run([*_MAINSTEM, "deploy"], env=environment(place), check=False)
     if done.returncode:
         raise StackUnavailable("the bank could not be deployed")

@@ -11,6 +11,7 @@ Properties = Mapping[str, str]
 
 DATABASE = "inventory"
 CAPTURE_USER, APPLICATION_USER = "debezium", "mainstem"
+CAPTURE_SECRET = "capture.properties"  # noqa: S105 - the name of the file
 DEVELOPMENT_PASSWORD = "mainstem"  # noqa: S105 - of a stack on loopback; elsewhere the settings name a file
 
 
@@ -42,6 +43,51 @@ class Place:
     host: str
     ports: Ports
     data: Path
+
+    @property
+    def bind(self) -> str:
+        """The address that a part listens on."""
+        return self.host
+
+    def at(self, part: str) -> str:
+        """The host that a part is called by."""
+        del part  # one host has all of them
+        return self.host
+
+    def folder(self, part: str) -> Path:
+        """Where a part keeps its data."""
+        return self.data / part
+
+    @property
+    def secrets(self) -> Path:
+        """The folder of the files with passwords."""
+        return self.data.parent / "secrets"
+
+
+@dataclass(frozen=True)
+class Contained(Place):
+    """Where each part is a container of its own, called by its name, and its image has a folder for the data."""
+
+    @property
+    def bind(self) -> str:
+        """Every address of the container's; what is seen outside is the compose file's to say."""
+        return "0.0.0.0"  # noqa: S104
+
+    def at(self, part: str) -> str:
+        """By the name of the service."""
+        return part
+
+    def folder(self, part: str) -> Path:
+        """As the images have it, with an owner that may write there."""
+        return Path(_FOLDERS[part])
+
+    @property
+    def secrets(self) -> Path:
+        """Where an engine puts them."""
+        return Path("/run/secrets")
+
+
+_FOLDERS = {"kafka": "/var/lib/kafka/data", "zookeeper": "/data", "druid": "/opt/druid/var"}
 
 
 def properties(values: Properties) -> str:
@@ -83,16 +129,16 @@ def mysql_accounts() -> tuple[str, ...]:
 
 def kafka_server(place: Place) -> Properties:
     """One node that is broker and controller, without ZooKeeper; topics are made by declaration only."""
-    kafka, controller = f"{place.host}:{place.ports.kafka}", f"{place.host}:{place.ports.controller}"
+    host, kafka, controller = place.at("kafka"), place.ports.kafka, place.ports.controller
     return {
         "process.roles": "broker,controller",
         "node.id": "1",
-        "controller.quorum.voters": f"1@{controller}",
-        "listeners": f"PLAINTEXT://{kafka},CONTROLLER://{controller}",
-        "advertised.listeners": f"PLAINTEXT://{kafka}",
+        "controller.quorum.voters": f"1@{host}:{controller}",
+        "listeners": f"PLAINTEXT://{place.bind}:{kafka},CONTROLLER://{place.bind}:{controller}",
+        "advertised.listeners": f"PLAINTEXT://{host}:{kafka}",
         "controller.listener.names": "CONTROLLER",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "log.dirs": str(place.data / "kafka"),
+        "log.dirs": str(place.folder("kafka")),
         "auto.create.topics.enable": "false",
         "offsets.topic.replication.factor": "1",
         "offsets.topic.num.partitions": "8",
@@ -119,15 +165,19 @@ def connect_worker(place: Place, plugins: Path) -> Properties:
     internal = {f"{kind}.storage.topic": f"connect-{name}" for kind, name in _INTERNAL.items()}
     copies = {f"{kind}.storage.replication.factor": "1" for kind in _INTERNAL}
     return {
-        "bootstrap.servers": f"{place.host}:{place.ports.kafka}",
-        "group.id": "connect",
-        "listeners": f"http://{place.host}:{place.ports.connect}",
+        "bootstrap.servers": f"{place.at('kafka')}:{place.ports.kafka}",
+        "group.id": "connect-cluster",
+        "listeners": f"http://{place.bind}:{place.ports.connect}",
+        "rest.advertised.host.name": place.at("connect"),
         "plugin.path": str(plugins),
         "plugin.discovery": "service_load",
         "key.converter": "org.apache.kafka.connect.json.JsonConverter",
         "value.converter": "org.apache.kafka.connect.json.JsonConverter",
         "key.converter.schemas.enable": "false",
         "value.converter.schemas.enable": "false",
+        "config.providers": "file",
+        "config.providers.file.class": "org.apache.kafka.common.config.provider.FileConfigProvider",
+        "config.providers.file.param.allowed.paths": str(place.secrets),
         "exactly.once.source.support": "enabled",
         "offset.flush.interval.ms": "1000",
         "session.timeout.ms": "10000",
@@ -146,30 +196,30 @@ def zookeeper(place: Place) -> Properties:
     """What Druid finds its parts by."""
     return {
         "tickTime": "2000",
-        "dataDir": str(place.data / "zookeeper"),
+        "dataDir": str(place.folder("zookeeper")),
         "clientPort": str(place.ports.zookeeper),
-        "clientPortAddress": place.host,
+        "clientPortAddress": place.bind,
         "admin.enableServer": "false",
     }
 
 
 def druid_common(place: Place, extensions: Path) -> Properties:
     """What all of Druid's processes share. Its metadata is kept in Derby, enough for one machine."""
-    derby = f"//{place.host}:{place.ports.derby}{place.data / 'druid' / 'metadata.db'}"
+    host, folder = place.at("druid-coordinator"), place.folder("druid")
+    derby = f"//{host}:{place.ports.derby}{folder / 'metadata.db'}"
     return {
         "druid.extensions.directory": str(extensions),
         "druid.extensions.loadList": '["druid-kafka-indexing-service"]',
-        "druid.host": place.host,
-        "druid.zk.service.host": f"{place.host}:{place.ports.zookeeper}",
+        "druid.zk.service.host": f"{place.at('zookeeper')}:{place.ports.zookeeper}",
         "druid.zk.paths.base": "/druid",
         "druid.metadata.storage.type": "derby",
         "druid.metadata.storage.connector.connectURI": f"jdbc:derby:{derby};create=true",
-        "druid.metadata.storage.connector.host": place.host,
+        "druid.metadata.storage.connector.host": host,
         "druid.metadata.storage.connector.port": str(place.ports.derby),
         "druid.storage.type": "local",
-        "druid.storage.storageDirectory": str(place.data / "druid" / "segments"),
+        "druid.storage.storageDirectory": str(folder / "segments"),
         "druid.indexer.logs.type": "file",
-        "druid.indexer.logs.directory": str(place.data / "druid" / "task-logs"),
+        "druid.indexer.logs.directory": str(folder / "task-logs"),
         "druid.selectors.indexing.serviceName": "druid/overlord",
         "druid.selectors.coordinator.serviceName": "druid/coordinator",
         "druid.emitter": "noop",
@@ -184,6 +234,7 @@ def druid_common(place: Place, extensions: Path) -> Properties:
 
 def druid_process(place: Place, name: str) -> Properties:
     """What one of Druid's processes has of its own: coordinator (and overlord), broker, historical, indexer."""
+    folder = place.folder("druid")
     own: dict[str, dict[str, str]] = {
         "coordinator": {
             "druid.coordinator.startDelay": "PT1S",
@@ -196,33 +247,33 @@ def druid_process(place: Place, name: str) -> Properties:
         },
         "broker": {"druid.sql.enable": "true", "druid.broker.http.numConnections": "5"},
         "historical": {
-            "druid.segmentCache.locations": f'[{{"path":"{place.data / "druid" / "cache"}","maxSize":"1g"}}]',
+            "druid.segmentCache.locations": f'[{{"path":"{folder / "cache"}","maxSize":"1g"}}]',
         },
         "indexer": {
             "druid.worker.capacity": "4",
             "druid.server.http.gracefulShutdownTimeout": "PT2S",
             "druid.indexer.task.gracefulShutdownTimeout": "PT5S",
-            "druid.indexer.task.baseTaskDir": str(place.data / "druid" / "task"),
+            "druid.indexer.task.baseTaskDir": str(folder / "task"),
         },
     }
     port = getattr(place.ports, name)
-    return {"druid.service": f"druid/{name}", "druid.plaintextPort": str(port), **own[name]}
+    host = place.at(f"druid-{name}")
+    return {"druid.service": f"druid/{name}", "druid.host": host, "druid.plaintextPort": str(port), **own[name]}
 
 
 def application_settings(place: Place) -> Mapping[str, str]:
     """The environment of mainstem's processes on this stack."""
-    http = f"http://{place.host}"
     return {
         "MAINSTEM_FORM": "distributed",
-        "MAINSTEM_MYSQL_HOST": place.host,
+        "MAINSTEM_MYSQL_HOST": place.at("mysql"),
         "MAINSTEM_MYSQL_PORT": str(place.ports.mysql),
         "MAINSTEM_MYSQL_DATABASE": DATABASE,
         "MAINSTEM_MYSQL_USER": APPLICATION_USER,
         "MAINSTEM_MYSQL_PASSWORD": DEVELOPMENT_PASSWORD,
         "MAINSTEM_CAPTURE_USER": CAPTURE_USER,
-        "MAINSTEM_CAPTURE_PASSWORD": DEVELOPMENT_PASSWORD,
-        "MAINSTEM_KAFKA_BOOTSTRAP": f"{place.host}:{place.ports.kafka}",
-        "MAINSTEM_CONNECT_URL": f"{http}:{place.ports.connect}",
-        "MAINSTEM_DRUID_URL": f"{http}:{place.ports.broker}",
-        "MAINSTEM_DRUID_OVERLORD_URL": f"{http}:{place.ports.coordinator}",
+        "MAINSTEM_CAPTURE_PASSWORD": f"${{file:{place.secrets / CAPTURE_SECRET}:password}}",
+        "MAINSTEM_KAFKA_BOOTSTRAP": f"{place.at('kafka')}:{place.ports.kafka}",
+        "MAINSTEM_CONNECT_URL": f"http://{place.at('connect')}:{place.ports.connect}",
+        "MAINSTEM_DRUID_URL": f"http://{place.at('druid-broker')}:{place.ports.broker}",
+        "MAINSTEM_DRUID_OVERLORD_URL": f"http://{place.at('druid-coordinator')}:{place.ports.coordinator}",
     }

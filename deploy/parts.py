@@ -104,6 +104,7 @@ class Stack:
         plugins.mkdir(parents=True, exist_ok=True)
         if not (plugins / "debezium").is_symlink():
             (plugins / "debezium").symlink_to(jars(self._cache, "debezium"))
+        self._keep_secret()
         path = self._write("connect.properties", configuration.connect_worker(self._place, plugins))
         main = "org.apache.kafka.connect.cli.ConnectDistributed"
         words = _java("512m", [jars(self._cache, "kafka")], main, str(path))
@@ -134,6 +135,13 @@ class Stack:
         port = getattr(self._place.ports, name)
         url = f"http://{self._place.host}:{port}/status/health"
         return Part(f"druid-{name}", port, words, lambda: _answers(url, "true"))
+
+    def _keep_secret(self) -> None:
+        """What Connect looks the capture's password up in, so that no connector's configuration has it."""
+        path = self._place.secrets / configuration.CAPTURE_SECRET
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(configuration.properties({"password": configuration.DEVELOPMENT_PASSWORD}))
 
     def _temporary(self) -> Path:
         folder = self._place.data / "druid" / "tmp"

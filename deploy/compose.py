@@ -1,0 +1,289 @@
+"""The compose file and the files that its containers are given, generated from the configuration of all forms.
+
+`python -m deploy generate` writes them; a test holds that what stands is what is generated. The seed's two files are
+among them: `mysqlsource.json` for Connect and `bank-app-mini-statement-supervisor.json` for Druid.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bank.analytics import BANKAPP
+from bank.main import application
+from deploy import configuration
+from deploy.configuration import Contained, Place, Ports, application_settings, properties
+from mainstem.assembly.deployment import declared_connector, supervisor_specs
+from mainstem.assembly.places import connector_name
+from mainstem.settings import read_settings
+
+CONNECTOR_FILE, SUPERVISOR_FILE = "mysqlsource.json", "bank-app-mini-statement-supervisor.json"
+DRUID = ("coordinator", "broker", "historical", "indexer")
+PLACE = Contained("", Ports(), Path("/var/lib"))
+
+_FOLDER = Path(__file__).parent
+_CLUSTER_ID = "bWFpbnN0ZW0tY29tcG9zZQ"
+_EXTENSIONS, _PLUGINS = Path("/opt/druid/extensions"), Path("/opt/plugins")
+_CONF = "/etc/mainstem"
+_HEADER = "# Made by `python -m deploy generate`: change deploy/compose.py or deploy/configuration.py, not this file.\n"
+
+Service = dict[str, Any]
+
+
+def seed_files(place: Place) -> Mapping[str, str]:
+    """The seed's two files by name, as they are posted to Connect and to Druid."""
+    settings = read_settings(application_settings(place))
+    source = {"name": connector_name(application), "config": declared_connector(application, settings)}
+    supervisor = supervisor_specs(application, settings)[BANKAPP.name]
+    return {CONNECTOR_FILE: _json(source), SUPERVISOR_FILE: _json(supervisor)}
+
+
+def generated() -> Mapping[Path, str]:
+    """Every file by its path."""
+    conf = _FOLDER / "generated"
+    files = {
+        "mysql.cnf": "[mysqld]\n" + properties(configuration.mysql_options(PLACE)),
+        "mysql.sql": "".join(f"{statement};\n" for statement in configuration.mysql_accounts()),
+        "kafka.properties": properties(configuration.kafka_server(PLACE)),
+        "connect.properties": properties(configuration.connect_worker(PLACE, _PLUGINS)),
+        "zookeeper.cfg": properties(configuration.zookeeper(PLACE)),
+        "druid/common.properties": properties(configuration.druid_common(PLACE, _EXTENSIONS)),
+        **{f"druid/{name}.properties": properties(configuration.druid_process(PLACE, name)) for name in DRUID},
+        **seed_files(PLACE),
+    }
+    compose = _HEADER + yaml.safe_dump(composition(), sort_keys=False, width=120)
+    return {_FOLDER / "compose.yaml": compose, **{conf / name: text for name, text in files.items()}}
+
+
+def composition() -> Service:
+    """The content of the compose file."""
+    services = {
+        "mysql": _mysql(),
+        "zookeeper": _zookeeper(),
+        "kafka": _kafka(),
+        "connect": _connect(),
+        **{f"druid-{name}": _druid(name) for name in DRUID},
+        "deploy": _deploy(),
+        "bank": _bank(),
+        "listeners": _listeners(),
+        "superset": _superset(),
+    }
+    secrets = (configuration.CAPTURE_SECRET, "mysql_password", "mysql_root_password", "api_key", "superset_key")
+    return {
+        "name": "mainstem",
+        "services": services,
+        "volumes": {name: {} for name in ("mysql", "zookeeper", "kafka", "druid", "superset")},
+        "secrets": {name: {"file": f"./secrets/{name}"} for name in secrets},
+    }
+
+
+def _part(memory: str, probe: str, **more: Any) -> Service:
+    """What every long-running service has."""
+    return {
+        "restart": "unless-stopped",
+        "mem_limit": memory,
+        "security_opt": ["no-new-privileges:true"],
+        "healthcheck": {
+            "test": ["CMD-SHELL", probe],
+            "interval": "5s",
+            "timeout": "5s",
+            "retries": 30,
+            "start_period": "20s",
+        },
+        "stop_grace_period": "30s",
+        **more,
+    }
+
+
+def _after(*parts: str) -> Service:
+    return {part: {"condition": "service_healthy"} for part in parts}
+
+
+def _mounted(name: str, target: str) -> str:
+    return f"./generated/{name}:{target}:ro"
+
+
+def _published(port: int) -> list[str]:
+    return [f"127.0.0.1:{port}:{port}"]
+
+
+def _listening(port: int) -> str:
+    return f"bash -c '</dev/tcp/127.0.0.1/{port}'"
+
+
+def _mysql() -> Service:
+    return _part(
+        "1g",
+        "mysqladmin ping -h 127.0.0.1 -p$$(cat /run/secrets/mysql_root_password) --silent",
+        image="mysql:9.7.2",
+        environment={"MYSQL_ROOT_PASSWORD_FILE": "/run/secrets/mysql_root_password"},
+        secrets=["mysql_root_password"],
+        volumes=[
+            "mysql:/var/lib/mysql",
+            _mounted("mysql.cnf", "/etc/mysql/conf.d/mainstem.cnf"),
+            _mounted("mysql.sql", "/docker-entrypoint-initdb.d/mainstem.sql"),
+        ],
+    )
+
+
+def _zookeeper() -> Service:
+    port, file = PLACE.ports.zookeeper, f"{_CONF}/zookeeper.cfg"
+    return _part(
+        "256m",
+        _listening(port),
+        image="zookeeper:3.8.6",
+        command=["zkServer.sh", "start-foreground", file],
+        environment={"JVMFLAGS": "-Xmx128m"},
+        volumes=["zookeeper:/data", _mounted("zookeeper.cfg", file)],
+    )
+
+
+def _kafka() -> Service:
+    file = f"{_CONF}/kafka.properties"
+    start = (
+        f"/opt/kafka/bin/kafka-storage.sh format --ignore-formatted -t {_CLUSTER_ID} -c {file}"
+        f" && exec /opt/kafka/bin/kafka-server-start.sh {file}"
+    )
+    return _part(
+        "1g",
+        f"/opt/kafka/bin/kafka-broker-api-versions.sh --bootstrap-server kafka:{PLACE.ports.kafka} >/dev/null",
+        image="apache/kafka:4.3.1",
+        entrypoint=["bash", "-c", start],
+        environment={"KAFKA_HEAP_OPTS": "-Xmx512m"},
+        volumes=[f"kafka:{PLACE.folder('kafka')}", _mounted("kafka.properties", file)],
+    )
+
+
+def _connect() -> Service:
+    file, port = f"{_CONF}/connect.properties", PLACE.ports.connect
+    return _part(
+        "1g",
+        _listening(port),
+        build={"context": "..", "dockerfile": "deploy/images/connect.Dockerfile"},
+        image="mainstem-connect:0.1.0",
+        entrypoint=["/opt/kafka/bin/connect-distributed.sh", file],
+        environment={"KAFKA_HEAP_OPTS": "-Xmx512m"},
+        secrets=[configuration.CAPTURE_SECRET],
+        ports=_published(port),
+        volumes=[_mounted("connect.properties", file)],
+        depends_on=_after("kafka", "mysql"),
+    )
+
+
+def _druid(name: str) -> Service:
+    port = int(configuration.druid_process(PLACE, name)["druid.plaintextPort"])
+    common, own = f"{_CONF}/druid/common.properties", f"{_CONF}/druid/{name}.properties"
+    seen = {"ports": _published(port)} if name in ("coordinator", "broker") else {}
+    return _part(
+        "1g",
+        f"wget -qO- http://127.0.0.1:{port}/status/health | grep -q true",
+        image="apache/druid:33.0.0",
+        command=[name],
+        environment={
+            "DRUID_CONFIG_COMMON": common,
+            f"DRUID_CONFIG_{name}": own,
+            "DRUID_XMX": "384m",
+            "DRUID_XMS": "128m",
+            "DRUID_MAXDIRECTMEMORYSIZE": "512m",
+        },
+        **seen,
+        volumes=[
+            f"druid:{PLACE.folder('druid')}",
+            _mounted("druid/common.properties", common),
+            _mounted(f"druid/{name}.properties", own),
+        ],
+        depends_on=_after("zookeeper", *(() if name == "coordinator" else ("druid-coordinator",))),
+    )
+
+
+def _own(role: str, **more: Any) -> Service:
+    """A process of mainstem's: without rights, on a file system that it cannot change."""
+    settings = dict(application_settings(PLACE))
+    del settings["MAINSTEM_MYSQL_PASSWORD"]
+    settings |= {"MAINSTEM_MYSQL_PASSWORD_FILE": "/run/secrets/mysql_password", "MAINSTEM_LOG_JSON": "true"}
+    own = {"MAINSTEM_ROLES": role} if role else {}
+    return {
+        "build": {"context": "..", "dockerfile": "deploy/images/bank.Dockerfile"},
+        "image": "mainstem-bank:0.1.0",
+        "environment": {**settings, **own, **more.pop("environment", {})},
+        "secrets": ["mysql_password", *more.pop("secrets", ())],
+        "read_only": True,
+        "tmpfs": ["/tmp"],  # noqa: S108 - in a container of its own
+        "cap_drop": ["ALL"],
+        **more,
+    }
+
+
+def _deploy() -> Service:
+    own = _own(
+        "",
+        command=["deploy"],
+        restart="on-failure:3",
+        mem_limit="256m",
+        security_opt=["no-new-privileges:true"],
+        depends_on=_after("mysql", "kafka", "connect", *(f"druid-{name}" for name in DRUID)),
+    )
+    return {**own, "healthcheck": {"disable": True}}
+
+
+def _deployed() -> Service:
+    return {"deploy": {"condition": "service_completed_successfully"}}
+
+
+def _bank() -> Service:
+    """Beyond loopback it lets nobody in without a token: what the key is, and how a token is made, the how-to says."""
+    live = "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/health/live', timeout=3)"
+    return _part(
+        "512m",
+        f'python -c "{live}"',
+        **_own(
+            "api",
+            environment={
+                "MAINSTEM_HTTP_HOST": "0.0.0.0",  # noqa: S104 - of the container; published on loopback
+                "MAINSTEM_HTTP_NAMES": "localhost:8080,127.0.0.1:8080",
+                "MAINSTEM_AUTH_KEY_FILE": "/run/secrets/api_key",
+            },
+            secrets=["api_key"],
+        ),
+        ports=_published(8080),
+        depends_on=_deployed(),
+    )
+
+
+def _listeners() -> Service:
+    """Two share the partitions; `docker compose up --scale listeners=4` makes it four."""
+    return _part(
+        "512m",
+        'python -c "import os; os.kill(1, 0)"',
+        **_own("listeners"),
+        deploy={"replicas": 2},
+        depends_on=_deployed(),
+    )
+
+
+def _superset() -> Service:
+    start = (
+        "export SUPERSET_SECRET_KEY=$$(cat /run/secrets/superset_key)"
+        " && superset db upgrade && superset init"
+        " && (superset fab create-admin --username admin --firstname A --lastname B --email admin@localhost"
+        " --password admin || true)"
+        f" && superset set-database-uri -d Druid -u druid://druid-broker:{PLACE.ports.broker}/druid/v2/sql/"
+        " && exec /usr/bin/run-server.sh"
+    )
+    return _part(
+        "1g",
+        "curl -fs http://127.0.0.1:8088/health",
+        build={"context": "..", "dockerfile": "deploy/images/superset.Dockerfile"},
+        image="mainstem-superset:0.1.0",
+        entrypoint=["bash", "-c", start],
+        secrets=["superset_key"],
+        ports=_published(8088),
+        volumes=["superset:/app/superset_home"],
+        depends_on=_after("druid-broker"),
+    )
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2) + "\n"

@@ -1,0 +1,8 @@
+# Kafka Connect with Debezium's connector for MySQL, the same jars as the stack without a container engine.
+FROM maven:3.9.16-eclipse-temurin-17 AS plugin
+WORKDIR /build
+COPY deploy/poms/debezium.xml pom.xml
+RUN mvn --batch-mode --quiet dependency:copy-dependencies -DoutputDirectory=/plugins/debezium
+
+FROM apache/kafka:4.3.1
+COPY --from=plugin --chown=appuser:root /plugins /opt/plugins

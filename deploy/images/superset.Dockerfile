@@ -1,0 +1,5 @@
+# Superset with the driver that speaks Druid's SQL.
+FROM apache/superset:6.1.0
+USER 0
+RUN uv pip install --python /app/.venv/bin/python pydruid==0.6.9
+USER 1000

@@ -1,0 +1,185 @@
+"""The compose file is what is generated, follows the specification, and agrees with the stack that needs no engine."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from deploy import configuration
+from deploy.application import environment
+from deploy.compose import CONNECTOR_FILE, DRUID, PLACE, SUPERVISOR_FILE, composition, generated, seed_files
+from deploy.configuration import Place, Ports
+from mainstem.cdc.connect import Connect
+from mainstem.settings import read_settings
+from tests.distributed import Deployed
+
+_DEPLOY = Path(__file__).parents[2] / "deploy"
+_COMPOSE = _DEPLOY / "compose.yaml"
+_SERVICES: dict[str, Any] = composition()["services"]
+_LASTING = [name for name in _SERVICES if name != "deploy"]
+_HERE = Place("127.0.0.1", Ports(), Path("/there/data"))
+_OURS = ("bank", "listeners", "deploy")
+
+
+def _run(*words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_what_stands_is_what_is_generated() -> None:
+    standing = {path: path.read_text() if path.exists() else None for path in generated()}
+    assert standing == dict(generated()), "run: python -m deploy generate"
+    assert {path for path in (_DEPLOY / "generated").rglob("*") if path.is_file()} < set(generated())
+
+
+def test_it_follows_the_specification() -> None:
+    checker = Path(sys.executable).with_name("check-jsonschema")
+    checked = _run(str(checker), "--builtin-schema", "vendor.compose-spec", str(_COMPOSE))
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert yaml.safe_load(_COMPOSE.read_text()) == composition()
+
+
+@pytest.mark.parametrize("dockerfile", sorted((_DEPLOY / "images").iterdir()), ids=lambda path: path.stem)
+def test_a_dockerfile_has_no_known_fault(dockerfile: Path) -> None:
+    linter = Path(sys.executable).with_name("hadolint")
+    checked = _run(str(linter), "--failure-threshold", "info", str(dockerfile))
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_every_image_is_pinned() -> None:
+    images = [service["image"] for service in _SERVICES.values()]
+    bases = re.findall(r"^FROM (\S+)", "\n".join(p.read_text() for p in (_DEPLOY / "images").iterdir()), re.MULTILINE)
+    assert all(re.fullmatch(r"[a-z/-]+:\d+\.\d+\.\d+[a-z0-9.-]*", image) for image in (*images, *bases))
+
+
+@pytest.mark.parametrize("name", _LASTING)
+def test_a_service_is_watched_limited_and_comes_back(name: str) -> None:
+    service = _SERVICES[name]
+    assert service["restart"] == "unless-stopped"
+    assert service["healthcheck"]["test"]
+    assert service["mem_limit"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+@pytest.mark.parametrize("name", _OURS)
+def test_our_own_have_no_rights(name: str) -> None:
+    service = _SERVICES[name]
+    assert service["read_only"]
+    assert service["cap_drop"] == ["ALL"]
+    assert "USER 10001" in (_DEPLOY / "images" / "bank.Dockerfile").read_text()
+
+
+def test_ports_are_the_seeds_and_stay_on_this_machine() -> None:
+    published = {name: port for name, service in _SERVICES.items() for port in service.get("ports", ())}
+    assert published == {
+        "bank": "127.0.0.1:8080:8080",
+        "druid-coordinator": "127.0.0.1:8081:8081",
+        "druid-broker": "127.0.0.1:8082:8082",
+        "connect": "127.0.0.1:8083:8083",
+        "superset": "127.0.0.1:8088:8088",
+    }
+    ports = Ports()
+    assert (ports.coordinator, ports.broker, ports.connect) == (8081, 8082, 8083)
+
+
+def test_every_volume_secret_and_file_is_used_and_there() -> None:
+    composed = composition()
+    mounts = [mount.split(":") for service in _SERVICES.values() for mount in service.get("volumes", ())]
+    assert {source for source, *_ in mounts if not source.startswith("./")} == set(composed["volumes"])
+    files = {(_DEPLOY / source).resolve() for source, *_ in mounts if source.startswith("./")}
+    assert all(file.is_file() for file in files)
+    assert {secret for service in _SERVICES.values() for secret in service.get("secrets", ())} == set(
+        composed["secrets"]
+    )
+    assert all((_DEPLOY / secret["file"]).is_file() for secret in composed["secrets"].values())
+    posted = {_DEPLOY / "generated" / name for name in (CONNECTOR_FILE, SUPERVISOR_FILE)}
+    assert {path.resolve() for path in generated() if path != _COMPOSE} == files | posted
+
+
+def test_whoever_waits_waits_for_a_service() -> None:
+    for service in _SERVICES.values():
+        for name, condition in service.get("depends_on", {}).items():
+            wanted = "service_completed_successfully" if name == "deploy" else "service_healthy"
+            assert condition == {"condition": wanted}
+            assert name in _SERVICES
+
+
+def _names(place: Place) -> dict[str, dict[str, str]]:
+    """Each part's configuration, with the places in it made alike."""
+    here = {
+        "mysql": configuration.mysql_options(place),
+        "kafka": configuration.kafka_server(place),
+        "connect": configuration.connect_worker(place, Path("/plugins")),
+        "zookeeper": configuration.zookeeper(place),
+        "druid": configuration.druid_common(place, Path("/extensions")),
+        **{name: configuration.druid_process(place, name) for name in DRUID},
+        "application": configuration.application_settings(place),
+    }
+    hosts = {
+        place.at(part) for part in ("mysql", "zookeeper", "kafka", "connect", *(f"druid-{name}" for name in DRUID))
+    }
+    folders = {str(place.folder(part)) for part in ("kafka", "zookeeper", "druid")} | {str(place.secrets)}
+    host = "|".join(map(re.escape, sorted({*hosts, place.bind}, key=len, reverse=True)))
+    folder = "|".join(map(re.escape, sorted(folders, key=len, reverse=True)))
+
+    def alike(value: str) -> str:
+        return re.sub(rf"(?<![\w.-])({host})(?![\w-])", "HOST", re.sub(folder, "FOLDER", value))
+
+    return {part: {name: alike(value) for name, value in values.items()} for part, values in here.items()}
+
+
+def test_both_forms_have_one_configuration() -> None:
+    """They differ in hosts and folders alone."""
+    assert _names(PLACE) == _names(_HERE)
+
+
+def test_the_application_can_read_its_settings(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("a secret of more than thirty-two bytes")
+    for name in _OURS:
+        given = {n: str(secret) if n.endswith("_FILE") else v for n, v in _SERVICES[name]["environment"].items()}
+        if name != "bank":
+            assert read_settings(given).form == "distributed"
+        assert not any("PASSWORD" in n and v == configuration.DEVELOPMENT_PASSWORD for n, v in given.items())
+
+
+def test_the_seeds_files_say_what_the_seed_says() -> None:
+    found = {name: json.loads(text) for name, text in seed_files(_HERE).items()}
+    source, supervisor = found[CONNECTOR_FILE], found[SUPERVISOR_FILE]["spec"]
+    assert source["config"]["connector.class"] == "io.debezium.connector.mysql.MySqlConnector"
+    assert source["config"]["database.include.list"] == "inventory"
+    assert configuration.DEVELOPMENT_PASSWORD not in source["config"]["database.password"].split(":")[-2:]
+    assert supervisor["ioConfig"]["topic"] == "ministatement"
+    assert supervisor["dataSchema"]["dataSource"] == "bankapp"
+    assert supervisor["dataSchema"]["granularitySpec"]["segmentGranularity"] == "DAY"
+    assert supervisor["dataSchema"]["granularitySpec"]["rollup"] is False
+
+
+@pytest.mark.stack
+def test_the_seeds_files_work_when_posted_as_the_seed_does(deployed: Deployed, tmp_path: Path) -> None:
+    """Afterwards what is deployed stands as it is declared."""
+    place = deployed.place
+    for name, text in seed_files(place).items():
+        (tmp_path / name).write_text(text)
+    connect = f"http://{place.host}:{place.ports.connect}"
+    overlord = f"http://{place.host}:{place.ports.coordinator}"
+    httpx.delete(f"{connect}/connectors/bank").raise_for_status()
+    for url, name in (
+        (f"{connect}/connectors/", CONNECTOR_FILE),
+        (f"{overlord}/druid/indexer/v1/supervisor", SUPERVISOR_FILE),
+    ):
+        words = ["curl", "-sS", "--fail-with-body", "-X", "POST", "-H", "Content-Type: application/json"]
+        posted = _run(*words, "-d", f"@{tmp_path / name}", url)
+        assert posted.returncode == 0, posted.stdout + posted.stderr
+    waiting = Connect(connect)
+    waiting.await_running("bank")
+    waiting.close()
+    said = deployed.deploy()
+    assert "connector bank: stands as declared" in said
+    assert "supervisor bankapp: stands as declared" in said
+    assert environment(place)["MAINSTEM_CAPTURE_PASSWORD"].startswith("${file:")
