@@ -79,16 +79,16 @@ class MainstemProcess:
 
 
 class BankProcess:
-    """The embedded bank: one process on one folder. Its HTTP port is one that was free."""
+    """The embedded bank: one process on one folder. Its HTTP port is one that was free; `settings` are more."""
 
     patience_s = 1.0
     """Within which a withdrawal is in the statement and in the analytical store."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
         self.url = ""
-        settings = {"data_dir": str(folder), "http_port": "0"}
-        self.process = MainstemProcess(folder.with_suffix(".log"), settings)
+        own = {"data_dir": str(folder), "http_port": "0"}
+        self.process = MainstemProcess(folder.with_suffix(".log"), {**own, **settings})
 
     def start(self) -> None:
         """Start it and wait until it listens."""
@@ -128,9 +128,9 @@ class BankProcess:
 
 
 @contextmanager
-def bank_process(folder: Path) -> Iterator[BankProcess]:
+def bank_process(folder: Path, **settings: str) -> Iterator[BankProcess]:
     """A running bank, stopped at the end however the test ends."""
-    bank = BankProcess(folder)
+    bank = BankProcess(folder, **settings)
     bank.start()
     try:
         yield bank

@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 from rich.console import Console
 
+from bank.access import CARDS_CLAIM, WHO_MAY
 from bank.analytics import BANKAPP
 from bank.balance import BALANCE
 from bank.card import CARD, OpenCard
@@ -17,6 +18,7 @@ from bank.service import Bank
 from bank.statement import STATEMENT, TOPIC
 from mainstem import Application
 from mainstem.assembly import Running, bring_up
+from mainstem.query.access import Access, access_of
 from mainstem.query.metrics import Metrics, Sample, observed
 from mainstem.query.server import check_address, serve_http
 from mainstem.query.web import About, Operations, web_application
@@ -49,7 +51,8 @@ Ctrl-C stops it; everything stays in the folder {folder}.
 
 def serve(declared: Application, settings: Settings) -> None:
     """Run the bank until SIGINT or SIGTERM."""
-    port = check_address(settings.http_host, settings.http_port)
+    access = access_of(settings, WHO_MAY, owned_claim=CARDS_CLAIM)
+    port = check_address(settings.http_host, settings.http_port, authenticated=access.authenticated)
     host = f"[{settings.http_host}]" if ":" in settings.http_host else settings.http_host
     url = f"http://{host}:{port}"
     with bring_up(declared, settings) as running:
@@ -60,10 +63,10 @@ def serve(declared: Application, settings: Settings) -> None:
             text = _WELCOME.format(url=url, folder=settings.data_dir)
             Console().print(text, highlight=False, soft_wrap=True)
 
-        serve_http(web(running), settings.http_host, port, listening=listening)
+        serve_http(web(running, access), settings.http_host, port, listening=listening)
 
 
-def web(running: Running) -> "object":
+def web(running: Running, access: Access) -> "object":
     """The bank's HTTP application, as ASGI."""
     bank = Bank(running)
     metrics = Metrics(lambda: _samples(running))
@@ -74,6 +77,7 @@ def web(running: Running) -> "object":
             "Withdrawals as commands, statements as views, analytics within a second of the fact.",
         ),
         routes=routes(bank),
+        access=access,
         operations=Operations(running.troubles, running.status, running.reconcile, metrics),
         refusals=REFUSAL_STATUS,
         body_max_bytes=running.settings.http_body_max_bytes,

@@ -15,6 +15,7 @@ from bank.refusal import REFUSAL
 from bank.statement import MONEY_WITHDRAWAL, iso_time
 from mainstem import Olap, Origin, Refused, position_token, read_position_token
 from mainstem.assembly import Running
+from mainstem.query.access import grant_of
 from mainstem.query.cursor import read_cursor
 from mainstem.query.freshness import Freshness
 from mainstem.query.input import idempotency_key
@@ -84,9 +85,10 @@ class Bank:
 
     async def command(self, request: _Request, command: CardCommand, status: int, location: str) -> Response[Any]:
         """Send the command; the answer is the card as it stands after it, with the position to wait for."""
-        host = request.client.host if request.client else "unknown"
+        grant = grant_of(request)
+        grant.check(command.card)
         answer = await self._running.commands.send(
-            command, key=idempotency_key(request), origin=Origin(actor=f"anonymous@{host}")
+            command, key=grant.key(idempotency_key(request)), origin=Origin(actor=grant.subject)
         )
         headers = {POSITION_HEADER: position_token(answer.position), "Location": location}
         if answer.replayed:

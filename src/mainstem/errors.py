@@ -28,20 +28,30 @@
     ├── QueryError
     │   ├── InvalidQuery            parameters that make no sense
     │   └── NotYetThere             the view did not reach the position in time
+    ├── AccessError                 who asks may not, or not now
+    │   ├── Unauthenticated         nobody has said who asks
+    │   │   └── InvalidToken        what says so cannot be believed
+    │   ├── Forbidden               who asks is known, and may not
+    │   ├── TooManyRequests         who asks has asked too often
+    │   └── KeysUnavailable         the keys that tokens are checked with cannot be had
     └── ConfigurationError          settings or declarations that cannot work
 
 None knows of HTTP: the HTTP application gives each its status.
 """
 
 __all__ = [
+    "AccessError",
     "AnswerTimeout",
     "CodecError",
     "CommandError",
     "ConfigurationError",
     "Fenced",
+    "Forbidden",
     "IdempotencyConflict",
     "InvalidCommand",
     "InvalidQuery",
+    "InvalidToken",
+    "KeysUnavailable",
     "ListenerError",
     "LogError",
     "MainstemError",
@@ -57,9 +67,11 @@ __all__ = [
     "StoreError",
     "StoreFull",
     "StoreUnavailable",
+    "TooManyRequests",
     "TopicMismatch",
     "Transient",
     "TryAgain",
+    "Unauthenticated",
     "UnknownTopic",
     "VersionConflict",
     "WriteConflict",
@@ -190,6 +202,38 @@ class InvalidQuery(QueryError):
 
 class NotYetThere(QueryError):
     """The view did not reach the position in the time allowed."""
+
+
+class AccessError(MainstemError):
+    """A caller was turned away; nothing was done."""
+
+
+class Unauthenticated(AccessError):
+    """The caller has not shown who it is, where that is asked for."""
+
+
+class InvalidToken(Unauthenticated):
+    """The caller's token is not one, is not signed by a key that is known, or is not valid here and now."""
+
+
+class Forbidden(AccessError):
+    """The caller may not do this. `scopes` are those of which one would be enough, where any would."""
+
+    def __init__(self, text: str, scopes: tuple[str, ...] = ()) -> None:
+        super().__init__(text)
+        self.scopes = scopes
+
+
+class TooManyRequests(AccessError):
+    """The caller has asked more often than it may; it may ask again after `retry_after_s` seconds."""
+
+    def __init__(self, text: str, retry_after_s: int = 1) -> None:
+        super().__init__(text)
+        self.retry_after_s = retry_after_s
+
+
+class KeysUnavailable(AccessError):
+    """The keys that tokens are checked with cannot be had at the moment, so that no new token can be believed."""
 
 
 class ConfigurationError(MainstemError):

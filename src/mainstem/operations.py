@@ -5,6 +5,7 @@ import threading
 import urllib.error
 import urllib.request
 from contextlib import closing
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ import structlog
 from mainstem.application import Application
 from mainstem.assembly import Status, bring_up, distributed
 from mainstem.assembly.stages import Stages
-from mainstem.errors import StoreUnavailable
+from mainstem.errors import Forbidden, StoreUnavailable
 from mainstem.folder import owner_of
 from mainstem.reconciliation import Reconciliation
 from mainstem.settings import Settings
@@ -64,8 +65,15 @@ def _ask(settings: Settings, path: str) -> bytes:
     url = _running_at(settings)
     if url is None:
         raise StoreUnavailable(f"no application runs on the folder {settings.data_dir}")
+    headers = {} if settings.auth_token is None else {"Authorization": f"Bearer {settings.auth_token.value}"}
+    request = urllib.request.Request(url + path, headers=headers)  # noqa: S310 - the owner's own address
     try:
-        with urllib.request.urlopen(url + path, timeout=_ASK_S) as response:  # noqa: S310 - the owner's own loopback address
+        with urllib.request.urlopen(request, timeout=_ASK_S) as response:  # noqa: S310
             return bytes(response.read())
+    except urllib.error.HTTPError as error:
+        if error.code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            text = "wants a token with the scope operator: set MAINSTEM_AUTH_TOKEN"
+            raise Forbidden(f"the application at {url} {text}") from error
+        raise StoreUnavailable(f"the application at {url} answers with status {error.code}") from error
     except (urllib.error.URLError, OSError) as error:
         raise StoreUnavailable(f"the application at {url} does not answer: {error}") from error

@@ -58,6 +58,39 @@ class Settings(Struct, frozen=True, kw_only=True):
     http_body_max_bytes: Annotated[int, Meta(ge=1, le=64 * 1024 * 1024)] = 65_536
     """The largest request body; a larger one is answered 413."""
 
+    http_names: str | None = None
+    """Names by which clients may call the HTTP server beside its address, with commas between them."""
+
+    auth_jwks_url: str | None = None
+    """Where the keys are that callers' tokens are checked with: https, http on this machine, or file."""
+
+    auth_jwks_age_ms: _Milliseconds = 300_000
+    """How old those keys may be before they are fetched again."""
+
+    auth_jwks_pause_ms: _Milliseconds = 10_000
+    """How long it is at least from one fetch of the keys to the next, whatever the tokens name."""
+
+    auth_key: Secret | None = None
+    """The one key that callers' tokens are checked with: a public key as PEM, or a secret of at least 32 bytes."""
+
+    auth_algorithms: str | None = None
+    """The algorithms that a token may be signed by, with commas; unless given, all that fit the key."""
+
+    auth_audience: str | None = None
+    """For whom a token must have been made (`aud`)."""
+
+    auth_issuer: str | None = None
+    """Who must have made a token (`iss`)."""
+
+    auth_token: Secret | None = None
+    """The token that `mainstem status` and `mainstem reconcile` show to the process that runs."""
+
+    rate_limit_per_minute: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
+    """How many requests a caller may make in a minute; 0 for any number."""
+
+    rate_limit_burst: _Count | None = None
+    """How many of those at once."""
+
     command_queue_max: _Count = 8_192
     """How many commands may wait for the writer; the next is told to try again."""
 

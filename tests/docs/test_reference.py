@@ -14,8 +14,10 @@ import typer.main
 from typer.core import TyperGroup
 
 import mainstem
+from bank.access import WHO_MAY
 from mainstem import cli, errors, messages
 from mainstem.query import problems
+from mainstem.query.web import OPERATIONS_RULES
 from mainstem.settings import PREFIX, Secret, Settings
 from mainstem.sqlite import connect
 from tests.docs.pages import DOCS, ROOT, code, name_of, pages, prose, rows_under
@@ -147,6 +149,14 @@ def test_every_route_with_its_parameters(client: httpx.Client) -> None:
         if route.startswith("GET "):
             query = {each["name"] for each in operation.get("parameters", ()) if each["in"] == "query"}
             assert routes[route] == query, route
+
+
+def test_every_route_says_who_may_call_it() -> None:
+    told = {_only(row[0]): row[3] for row in rows_under(_HTTP, "Routes")}
+    rules = {name: rule for name, rule in {**OPERATIONS_RULES, **WHO_MAY}.items() if "/openapi" not in name}
+    assert {name: code(cell) for name, cell in told.items()} == {n: list(r.sufficient) for n, r in rules.items()}
+    assert {name for name, cell in told.items() if cell == "everybody"} == {n for n, r in rules.items() if r.public}
+    assert {name for name, cell in told.items() if ", own: `" in cell} == {n for n, r in rules.items() if r.own}
 
 
 @pytest.mark.parametrize("route", [route for route in _routes() if not route.startswith("GET ")])

@@ -32,6 +32,11 @@ _STATUS: dict[type[errors.MainstemError], tuple[int, str]] = {
     errors.LogError: (503, "log-unavailable"),
     errors.InvalidQuery: (400, "invalid-query"),
     errors.NotYetThere: (503, "not-yet-there"),
+    errors.Unauthenticated: (401, "unauthenticated"),
+    errors.InvalidToken: (401, "invalid-token"),
+    errors.Forbidden: (403, "forbidden"),
+    errors.TooManyRequests: (429, "too-many-requests"),
+    errors.KeysUnavailable: (503, "keys-unavailable"),
 }
 
 _HTTP_TYPES = {
@@ -42,6 +47,7 @@ _HTTP_TYPES = {
     413: "body-too-large",
     414: "uri-too-long",
     415: "unsupported-media-type",
+    421: "misdirected-request",
     422: "invalid-input",
     431: "headers-too-large",
 }
@@ -75,20 +81,21 @@ Handler = Callable[[Request[Any, Any, Any], Any], Response[bytes]]
 
 
 def exception_handlers(
-    refusals: Mapping[str, int], troubles: Callable[[], Mapping[str, Trouble]]
+    refusals: Mapping[str, int],
+    troubles: Callable[[], Mapping[str, Trouble]],
+    sees_troubles: Callable[[Request[Any, Any, Any]], bool],
 ) -> dict[Any, Handler]:
     """Handlers for every exception; `refusals` gives a refusal's reason a status other than 409.
 
-    `troubles` is asked where a store or the log has failed.
+    `troubles` is asked where a store or the log has failed, for callers who may see that.
     """
 
-    def known(_: Request[Any, Any, Any], error: errors.MainstemError) -> Response[bytes]:
+    def known(request: Request[Any, Any, Any], error: errors.MainstemError) -> Response[bytes]:
         problem = problem_of(error, refusals)
-        if problem.status != HTTPStatus.SERVICE_UNAVAILABLE:
-            return response(problem)
-        if isinstance(error, errors.StoreError | errors.LogError):
+        unavailable = problem.status == HTTPStatus.SERVICE_UNAVAILABLE
+        if unavailable and isinstance(error, errors.StoreError | errors.LogError) and sees_troubles(request):
             problem = replace(problem, troubles=_known(troubles))
-        return response(problem, _retry_after(error))
+        return response(problem, headers_of(error, problem.status))
 
     def http(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
         name = _HTTP_TYPES.get(error.status_code, "http-error")
@@ -134,7 +141,16 @@ def _problem(status: int, name: str, detail: str, field: str | None = None) -> P
     return Problem(type=_URN + name, title=HTTPStatus(status).phrase, status=status, detail=detail, field=field)
 
 
-def _retry_after(error: errors.MainstemError) -> dict[str, str]:
-    if isinstance(error, errors.TryAgain):
+def headers_of(error: errors.MainstemError, status: int) -> dict[str, str]:
+    """The headers that belong to an error: when to try again, or by what to be let in (RFC 6750)."""
+    if isinstance(error, errors.TryAgain | errors.TooManyRequests):
         return {"Retry-After": str(error.retry_after_s)}
-    return {"Retry-After": "1"}
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        return {"Retry-After": "1"}
+    if isinstance(error, errors.InvalidToken):
+        return {"WWW-Authenticate": f'Bearer error="invalid_token", error_description="{error}"'}
+    if isinstance(error, errors.Unauthenticated):
+        return {"WWW-Authenticate": "Bearer"}
+    if isinstance(error, errors.Forbidden) and error.scopes:
+        return {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{" ".join(error.scopes)}"'}
+    return {}

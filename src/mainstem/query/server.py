@@ -14,15 +14,19 @@ from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from mainstem.errors import ConfigurationError
+from mainstem.query.access.jwks import is_loopback
 
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _LISTENING_S = 10.0
 
 
-def check_address(host: str, port: int) -> int:
-    """The port to listen on (a free one for 0). Raises ConfigurationError where the address cannot be had."""
-    if host not in _LOOPBACK:
-        raise ConfigurationError(f"{host} is not a loopback address; this form has no authentication and stays local")
+def check_address(host: str, port: int, *, authenticated: bool) -> int:
+    """The port to listen on (a free one for 0). Raises ConfigurationError where the address cannot be had.
+
+    Where callers need not show who they are, only this machine's own are let in.
+    """
+    if not authenticated and not is_loopback(host):
+        text = f"{host} is not a loopback address, and nothing says who may call: set MAINSTEM_AUTH_JWKS_URL or "
+        raise ConfigurationError(text + "MAINSTEM_AUTH_KEY to listen there, or listen on 127.0.0.1")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from litestar import Litestar, MediaType, Response, Router, get
+from litestar import Litestar, MediaType, Request, Response, Router, get
 from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import License
@@ -15,8 +15,11 @@ from msgspec import Struct
 
 from mainstem.health import Trouble
 from mainstem.query import metrics as metrics_
+from mainstem.query.access import Access, Gate, Rule, may, may_see, public
+from mainstem.query.access.rules import Guard, check_rules
 from mainstem.query.metrics import Metrics
 from mainstem.query.openapi import DecimalSchemaPlugin
+from mainstem.query.openapi_access import describe_access
 from mainstem.query.openapi_page import PageRenderPlugin
 from mainstem.query.problems import MEDIA_TYPE, Problem, exception_handlers
 
@@ -24,6 +27,22 @@ _JSON = msgspec.json.Encoder(decimal_format="number")
 
 POSITION_HEADER = "Mainstem-Position"
 """On the answer of a command: the position that a query can wait for. On a query: the position to wait for."""
+
+
+OPERATOR = "operator"
+"""The scope of those who look after the process."""
+
+OPERATIONS_RULES: Mapping[str, Rule] = {
+    "GET /health/live": public(),
+    "GET /health/ready": public(),  # what does not work is told to operators only
+    "GET /metrics": may(OPERATOR),
+    "GET /status": may(OPERATOR),
+    "GET /reconciliation": may(OPERATOR),
+    "GET /openapi": public(),
+    "GET /openapi/openapi.json": public(),
+    "GET /openapi/{path}": public(),  # a page that says that there is no such page
+}
+"""Who may call the routes that every application has."""
 
 
 @dataclass(frozen=True)
@@ -82,14 +101,18 @@ def web_application(
     *,
     about: About,
     routes: Sequence[ControllerRouterHandler],
+    access: Access,
     operations: Operations,
     refusals: Mapping[str, int],
     body_max_bytes: int,
     on_startup: Sequence[Callable[[], Any]] = (),
     on_shutdown: Sequence[Callable[[], Any]] = (),
-) -> Litestar:
-    """The whole application. `refusals` gives the HTTP status of refusals by their reason (409 unless named)."""
+) -> Gate:
+    """The whole application, as ASGI. `refusals` gives the HTTP status of refusals by their reason (409 unless named).
 
+    Raises ConfigurationError where `access` has no row for one of the routes, or one for another.
+    """
+    rules = {**OPERATIONS_RULES, **access.rules}
     openapi = OpenAPIConfig(
         title=about.title,
         version=about.version,
@@ -99,9 +122,10 @@ def web_application(
         render_plugins=[PageRenderPlugin(), JsonRenderPlugin(path="/openapi.json")],
         use_handler_docstrings=True,
     )
-    return Litestar(
+    app = Litestar(
         [*routes, _operations(operations)],
-        exception_handlers=exception_handlers(refusals, operations.troubles),
+        exception_handlers=exception_handlers(refusals, operations.troubles, _sees_troubles),
+        guards=[Guard(rules, POSITION_HEADER)] if access.authenticated else None,
         openapi_config=openapi,
         plugins=[DecimalSchemaPlugin()],
         request_max_body_size=body_max_bytes,
@@ -109,6 +133,13 @@ def web_application(
         on_shutdown=list(on_shutdown),
         logging_config=None,
     )
+    check_rules(app, rules)
+    describe_access(app.openapi_schema, rules, access)
+    return Gate(app, access)
+
+
+def _sees_troubles(request: Request[Any, Any, Any]) -> bool:
+    return may_see(request, OPERATOR)
 
 
 def _operations(operations: Operations) -> Router:
@@ -123,11 +154,12 @@ def _operations(operations: Operations) -> Router:
         operation_id="ready",
         responses={503: ResponseSpec(Health, description="Something does not work", generate_examples=False)},
     )
-    async def ready() -> Response[Health]:
-        """All stages of the flow work; 503 says which do not."""
+    async def ready(request: Request[Any, Any, Any]) -> Response[Health]:
+        """All stages of the flow work; 503 tells operators which do not."""
         troubles = dict(operations.troubles())
         status = 503 if troubles else 200
-        return Response(Health("troubled" if troubles else "up", troubles), status_code=status)
+        shown = troubles if _sees_troubles(request) else {}
+        return Response(Health("troubled" if troubles else "up", shown), status_code=status)
 
     @get("/metrics", tags=["operations"], operation_id="metrics", media_type=MediaType.TEXT)
     async def metrics() -> Response[str]:

@@ -23,14 +23,23 @@ _CASES: list[tuple[errors.MainstemError, int, str, str | None]] = [
     (errors.UnknownTopic("x"), 503, "log-unavailable", "1"),
     (errors.InvalidQuery("x"), 400, "invalid-query", None),
     (errors.NotYetThere("x"), 503, "not-yet-there", "1"),
+    (errors.Unauthenticated("who"), 401, "unauthenticated", None),
+    (errors.InvalidToken("bad"), 401, "invalid-token", None),
+    (errors.Forbidden("no"), 403, "forbidden", None),
+    (errors.TooManyRequests("slower", 3), 429, "too-many-requests", "3"),
+    (errors.KeysUnavailable("none"), 503, "keys-unavailable", "1"),
     (errors.CodecError("x"), 500, "internal-error", None),
     (InvalidInput("amount", "amount is missing"), 422, "invalid-input", None),
 ]
 
 
+def _anybody(_: object) -> bool:
+    return True
+
+
 @pytest.mark.parametrize(("error", "status", "name", "retry_after"), _CASES)
 def test_an_error_as_a_problem(error: errors.MainstemError, status: int, name: str, retry_after: str | None) -> None:
-    handler = exception_handlers(_REFUSALS, dict)[errors.MainstemError]
+    handler = exception_handlers(_REFUSALS, dict, _anybody)[errors.MainstemError]
     answer = handler(None, error)  # type: ignore[arg-type]
     problem = msgspec.json.decode(answer.content, type=Problem)
     assert (answer.status_code, problem.status) == (status, status)
@@ -41,18 +50,25 @@ def test_an_error_as_a_problem(error: errors.MainstemError, status: int, name: s
 
 def test_what_does_not_work_and_since_when_is_told() -> None:
     troubles = {"mysql": Trouble("cannot be reached", "2026-01-31T09:30:00Z")}
-    handler = exception_handlers({}, lambda: troubles)[errors.MainstemError]
+    handler = exception_handlers({}, lambda: troubles, _anybody)[errors.MainstemError]
     failed = msgspec.json.decode(handler(None, errors.StoreUnavailable("x")).content, type=Problem)  # type: ignore[arg-type]
     assert failed.troubles == troubles
     full = msgspec.json.decode(handler(None, errors.TryAgain("full", 1)).content, type=Problem)  # type: ignore[arg-type]
     assert full.troubles is None
 
 
+def test_what_does_not_work_is_told_only_to_those_who_may_see_it() -> None:
+    troubles = {"mysql": Trouble("cannot be reached at 10.0.0.7", "2026-01-31T09:30:00Z")}
+    handler = exception_handlers({}, lambda: troubles, lambda _: False)[errors.MainstemError]
+    failed = msgspec.json.decode(handler(None, errors.StoreUnavailable("x")).content, type=Problem)  # type: ignore[arg-type]
+    assert failed.troubles is None
+
+
 def test_troubles_that_cannot_be_told_hide_no_error() -> None:
     def broken() -> dict[str, Trouble]:
         raise errors.StoreUnavailable("this one too")
 
-    handler = exception_handlers({}, broken)[errors.MainstemError]
+    handler = exception_handlers({}, broken, _anybody)[errors.MainstemError]
     answer = handler(None, errors.StoreCorrupt("damaged"))  # type: ignore[arg-type]
     assert (answer.status_code, msgspec.json.decode(answer.content, type=Problem).troubles) == (503, None)
 

@@ -1,0 +1,30 @@
+"""Who may call what of the bank."""
+
+from collections.abc import Mapping
+
+from mainstem.query.access import Own, Rule, may
+
+CARDS_CLAIM = "cards"
+"""The claim of a customer's token that lists their cards."""
+
+CUSTOMER, TELLER, ANALYST = "customer", "teller", "analyst"
+
+_ON_CARD = Own(CUSTOMER, path="card_id")
+_ASKED_FOR = Own(CUSTOMER, query="debitCardId")
+
+WHO_MAY: Mapping[str, Rule] = {
+    "POST /moneywithdrawals": may(TELLER, own=Own(CUSTOMER)),  # the card stands in the body: `Bank.command` checks it
+    "GET /moneywithdrawals": may(TELLER, ANALYST, own=_ASKED_FOR),
+    "POST /cards": may(TELLER),
+    "GET /cards/{card_id}": may(TELLER, own=_ON_CARD),
+    "POST /cards/{card_id}/repayments": may(TELLER, own=_ON_CARD),
+    "PUT /cards/{card_id}/limit": may(TELLER),
+    "POST /cards/{card_id}/block": may(TELLER),
+    "POST /cards/{card_id}/unblock": may(TELLER),
+    "POST /cards/{card_id}/close": may(TELLER),
+    "GET /cards/{card_id}/refusals": may(TELLER, own=_ON_CARD),
+    "GET /analytics/cards": may(ANALYST, own=_ASKED_FOR),
+    "GET /analytics/top-cards": may(ANALYST),
+    "GET /analytics/spending": may(ANALYST, own=_ASKED_FOR),
+}
+"""Every route of the bank's own, with the scopes that may call it."""

@@ -1,0 +1,78 @@
+"""Who calls, and what one request of theirs may touch."""
+
+import hashlib
+from typing import Any
+
+from litestar.connection import ASGIConnection
+from msgspec import Struct
+
+from mainstem.errors import Forbidden
+
+Connection = ASGIConnection[Any, Any, Any, Any]
+
+
+class Caller(Struct, frozen=True):
+    """Somebody who has shown who they are: `scopes` is what they may, `owned` names what belongs to them."""
+
+    subject: str
+    scopes: frozenset[str]
+    owned: frozenset[str] = frozenset()
+
+
+class Grant(Struct, frozen=True):
+    """What a request may touch: everything, or where `only` is given, what that names.
+
+    `subject` is who asks, as events and refusals keep it. `shown` is whether they had to show it.
+    """
+
+    subject: str
+    only: frozenset[str] | None = None
+    shown: bool = False
+
+    def check(self, name: str) -> None:
+        """Raises Forbidden where the request may not touch the thing of that name, whether there is one or not."""
+        if self.only is not None and name not in self.only:
+            raise Forbidden("this is not yours")
+
+    def key(self, given: str | None) -> str | None:
+        """The idempotency key under which the answer is kept: one of the caller's own, which no other can name."""
+        if given is None or not self.shown:
+            return given
+        # A subject has no control characters, so that no two pairs of subject and key run together.
+        return "caller:" + hashlib.sha256(f"{self.subject}\0{given}".encode()).hexdigest()
+
+
+def caller_of(connection: Connection) -> Caller | None:
+    """Who has shown a token with this request; None where nobody has."""
+    caller = connection.scope.get("user")
+    return caller if isinstance(caller, Caller) else None
+
+
+def address_of(scope: Any) -> str:
+    """Where a request comes from: the other end of its connection."""
+    client = scope.get("client")
+    return str(client[0]) if client else "unknown"
+
+
+def grant_of(connection: Connection) -> Grant:
+    """What the request may touch: what the guard has granted; where no authentication is asked for, everything."""
+    grant = connection.scope.get("auth")
+    if isinstance(grant, Grant):
+        return grant
+    if _asked_for(connection):
+        raise Forbidden("nothing was granted")
+    return Grant(f"anonymous@{address_of(connection.scope)}")
+
+
+def _asked_for(connection: Connection) -> bool:
+    """Whether callers have to show who they are: the gate has then put down what it found, if only None."""
+    scope: Any = connection.scope
+    return "user" in scope
+
+
+def may_see(connection: Connection, scope: str) -> bool:
+    """Whether the caller has the scope; always where no authentication is asked for."""
+    if not _asked_for(connection):
+        return True
+    caller = caller_of(connection)
+    return caller is not None and scope in caller.scopes

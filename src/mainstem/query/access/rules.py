@@ -1,0 +1,118 @@
+"""The table of who may call what: a row for every route, and none for anything else."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from litestar import Litestar
+from litestar.handlers import BaseRouteHandler
+from litestar.routes import HTTPRoute
+from msgspec import Struct
+
+from mainstem.codec import read_position_token
+from mainstem.errors import ConfigurationError, Forbidden, InvalidQuery, Unauthenticated
+from mainstem.query.access.caller import Caller, Connection, Grant, caller_of
+
+
+class Own(Struct, frozen=True):
+    """A scope with which a caller may use what is their own.
+
+    What is asked for stands in the path parameter or the query parameter that is named; where neither is, the
+    handler has to ask `Grant.check`.
+    """
+
+    scope: str
+    path: str | None = None
+    query: str | None = None
+
+
+class Rule(Struct, frozen=True):
+    """Who may call a route: one of `scopes` for everything, or `own`, or anybody."""
+
+    scopes: tuple[str, ...] = ()
+    own: Own | None = None
+    public: bool = False
+
+    @property
+    def sufficient(self) -> tuple[str, ...]:
+        """The scopes of which one lets a caller in."""
+        return (*self.scopes, self.own.scope) if self.own else self.scopes
+
+
+def may(*scopes: str, own: Own | None = None) -> Rule:
+    """Callers with one of the scopes, and those with `own` for what is theirs."""
+    return Rule(scopes, own)
+
+
+def public() -> Rule:
+    """Everybody, with or without a token."""
+    return Rule(public=True)
+
+
+def routes_of(app: Litestar) -> Iterable[str]:
+    """Every route as the table names it: `GET /cards/{card_id}`. Raises ConfigurationError for one that is not HTTP."""
+    for route in app.routes:
+        if not isinstance(route, HTTPRoute):
+            raise ConfigurationError(f"{route.path} is no HTTP route: nothing can say who may call it")
+        for method in route.route_handler_map:
+            if method != "OPTIONS":  # made by the framework; it tells the methods and no more
+                yield f"{method} {route.path_format}"
+
+
+def check_rules(app: Litestar, rules: Mapping[str, Rule]) -> None:
+    """Raises ConfigurationError for a route without a row, or a row without a route."""
+    routes = set(routes_of(app))
+    if missing := sorted(routes - set(rules)):
+        raise ConfigurationError(f"no row says who may call {', '.join(missing)}")
+    if idle := sorted(set(rules) - routes):
+        raise ConfigurationError(f"the table of who may call what names {', '.join(idle)}, which no route answers")
+
+
+class Guard:
+    """Holds every request that was routed against its row, before its handler sees it."""
+
+    def __init__(self, rules: Mapping[str, Rule], position_header: str) -> None:
+        self._rules = {tuple(name.split(" ", 1)): rule for name, rule in rules.items()}
+        self._position_header = position_header
+
+    async def __call__(self, connection: Connection, _: BaseRouteHandler) -> None:
+        """Let the request pass with its grant. Raises Unauthenticated or Forbidden."""
+        scope: Any = connection.scope
+        if scope["method"] == "OPTIONS":
+            return
+        rule = self._rules[scope["method"], scope["path_template"]]
+        caller = caller_of(connection)
+        if rule.public:
+            scope["auth"] = Grant("nobody" if caller is None else caller.subject, frozenset(), shown=True)
+            return
+        if caller is None:
+            raise Unauthenticated("this needs a bearer token")
+        scope["auth"] = grant = _granted(rule, caller)
+        if grant.only is not None and rule.own is not None:
+            self._check_own(connection, rule.own, grant)
+
+    def _check_own(self, connection: Connection, own: Own, grant: Grant) -> None:
+        """Every value counts where a parameter is given more than once: whichever the handler takes, it is checked."""
+        if own.path is not None:
+            grant.check(str(connection.path_params[own.path]))
+        if own.query is not None:
+            named = connection.query_params.getall(own.query, [])
+            if not named:
+                raise Forbidden(f"name one of your own in {own.query}")
+            for each in named:
+                grant.check(each)
+        # A position tells how far somebody's thing has come: it may be waited for only by who owns that.
+        tokens = connection.query_params.getall("position", [])
+        tokens += connection.headers.getall(self._position_header, [])
+        for token in tokens:
+            try:
+                grant.check(read_position_token(token).key)
+            except InvalidQuery:
+                continue  # the handler says so
+
+
+def _granted(rule: Rule, caller: Caller) -> Grant:
+    if not caller.scopes.isdisjoint(rule.scopes):
+        return Grant(caller.subject, shown=True)
+    if rule.own is not None and rule.own.scope in caller.scopes:
+        return Grant(caller.subject, caller.owned, shown=True)
+    raise Forbidden("your token does not allow this", rule.sufficient)
