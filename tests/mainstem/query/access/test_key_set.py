@@ -1,0 +1,147 @@
+"""A key set from a real server: bounded in size and time, fetched once for many, believed for a while."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from mainstem.errors import KeysUnavailable
+from mainstem.query.access import jwks
+from mainstem.query.access.jwks import KeySet, download
+from mainstem.query.access.keys import PUBLIC
+from tests.tokens import KeyServer, jwk, key_server, rsa_key
+
+_KEY = rsa_key()
+
+
+@pytest.fixture
+def keys() -> Iterator[KeyServer]:
+    with key_server() as server:
+        server.serve(jwk(_KEY, "a"))
+        yield server
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def key_set(keys: KeyServer, clock: Clock) -> KeySet:
+    return KeySet(keys.url, PUBLIC, age_s=100, pause_s=10, clock_s=clock)
+
+
+def test_a_large_set_is_not_read(keys: KeyServer) -> None:
+    keys.content = b" " * (300 * 1024)
+    with pytest.raises(KeysUnavailable, match="bytes"):
+        download(keys.url)
+
+
+def test_a_redirection_is_not_followed(keys: KeyServer) -> None:
+    keys.status, keys.headers = 302, {"Location": keys.url + "?elsewhere"}
+    with pytest.raises(KeysUnavailable):
+        download(keys.url)
+    assert keys.asked == 1
+
+
+def test_a_slow_server_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It sends a byte now and then, each within the socket's own limit."""
+    monkeypatch.setattr(jwks, "_DOWNLOAD_S", 0.3)
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+                while not ended.wait(0.05):
+                    connection.sendall(b" ")
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        try:
+            with pytest.raises(KeysUnavailable, match="within"):
+                download(f"http://127.0.0.1:{server.getsockname()[1]}/")
+        finally:
+            ended.set()
+            thread.join()
+
+
+def test_many_that_ask_at_once_fetch_once(keys: KeyServer) -> None:
+    async def ask() -> None:
+        known = key_set(keys, Clock())
+        found = await asyncio.gather(*(known.find("a") for _ in range(50)))
+        assert all(found)
+
+    asyncio.run(ask())
+    assert keys.asked == 1
+
+
+def test_unknown_names_fetch_once_in_a_pause(keys: KeyServer) -> None:
+    async def ask() -> None:
+        clock = Clock()
+        known = key_set(keys, clock)
+        assert await known.find("a")
+        for number in range(50):
+            assert await known.find(f"made-up-{number}") is None
+        assert keys.asked == 1
+        clock.now += 11
+        for number in range(50):
+            assert await known.find(f"made-up-{number}") is None
+        assert keys.asked == 2
+
+    asyncio.run(ask())
+
+
+def test_a_set_that_cannot_be_fetched_is_believed_for_a_while(keys: KeyServer) -> None:
+    async def ask() -> None:
+        clock = Clock()
+        known = key_set(keys, clock)
+        assert await known.find("a")
+        keys.status = 500
+        clock.now += 101
+        assert await known.find("a")
+        clock.now += 100 * 12
+        with pytest.raises(KeysUnavailable):
+            await known.find("a")
+        keys.status = 200
+        clock.now += 11
+        assert await known.find("a")
+
+    asyncio.run(ask())
+
+
+def test_a_token_that_names_no_key_means_the_only_one(keys: KeyServer) -> None:
+    async def ask() -> None:
+        clock = Clock()
+        known = key_set(keys, clock)
+        assert await known.find(None) is await known.find("a")
+        generation = known.generation
+        keys.serve(jwk(_KEY, "a"), jwk(_KEY, "b"))
+        clock.now += 11
+        assert await known.find("b")
+        assert await known.find(None) is None
+        assert known.generation != generation
+
+    asyncio.run(ask())
+
+
+def test_a_server_that_is_not_there_is_asked_again_later(keys: KeyServer) -> None:
+    keys.status = 503
+
+    async def ask() -> None:
+        clock = Clock()
+        known = key_set(keys, clock)
+        known.load()
+        with pytest.raises(KeysUnavailable):
+            await known.find("a")
+        keys.status = 200
+        clock.now += 11
+        assert await known.find("a")
+
+    asyncio.run(ask())
