@@ -4,9 +4,9 @@ import asyncio
 import hashlib
 import ipaddress
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -137,9 +137,10 @@ def download(url: str) -> bytes:
             with Path(unquote(urlsplit(url).path)).open("rb") as file:
                 return _bounded(file.read)
         request = urllib.request.Request(url, headers={"Accept": "application/json"})  # noqa: S310 - checked before
-        with _OPENER.open(request, timeout=_SOCKET_S) as response:
+        opener = _OPENER if url.startswith("https:") else _DIRECT_OPENER
+        with opener.open(request, timeout=_SOCKET_S) as response:
             return _bounded(response.read1)
-    except (OSError, ValueError, urllib.error.URLError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
         raise KeysUnavailable(f"{url} cannot be read: {reason}") from error
 
@@ -182,6 +183,8 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 _OPENER = urllib.request.build_opener(_NoRedirects)
+_DIRECT_OPENER = urllib.request.build_opener(_NoRedirects, urllib.request.ProxyHandler({}))
+"""Without TLS a proxy could answer with keys of its own, and its loopback address is not this machine's."""
 
 
 def _checked(url: str) -> str:

@@ -79,7 +79,7 @@ def key_of_set(description: Mapping[str, Any], allowed: tuple[str, ...]) -> Key 
     try:
         # The algorithm only chooses the reader of the key's kind; what a token may name is decided below.
         material = jwt.PyJWK({**description, "alg": None}).key
-    except (jwt.PyJWTError, ValueError, TypeError, KeyError, UnsupportedAlgorithm):
+    except (jwt.PyJWTError, ValueError, TypeError, KeyError, OverflowError, UnsupportedAlgorithm):
         return None
     named = description.get("alg")
     algorithms = tuple(a for a in fitting_algorithms(material) if a in allowed and named in (None, a))

@@ -72,6 +72,37 @@ def test_a_slow_server_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> Non
             thread.join()
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"garbage\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{",
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 99_999,
+    ],
+)
+def test_a_server_that_speaks_no_http(said: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def speak() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(said)
+
+        thread = threading.Thread(target=speak)
+        thread.start()
+        known = KeySet(f"http://127.0.0.1:{server.getsockname()[1]}/", PUBLIC, age_s=100, pause_s=10)
+        with pytest.raises(KeysUnavailable):
+            asyncio.run(known.find("a"))
+        thread.join()
+
+
+def test_the_way_to_this_machine_is_through_no_proxy(keys: KeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    assert download(keys.url) == keys.content
+
+
 def test_many_that_ask_at_once_fetch_once(keys: KeyServer) -> None:
     async def ask() -> None:
         known = key_set(keys, Clock())
