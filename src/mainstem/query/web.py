@@ -125,7 +125,7 @@ def web_application(
     app = Litestar(
         [*routes, _operations(operations)],
         exception_handlers=exception_handlers(refusals, operations.troubles, _sees_troubles),
-        guards=[Guard(rules, POSITION_HEADER)] if access.authenticated else None,
+        middleware=[lambda app: Guard(app, rules, POSITION_HEADER)] if access.authenticated else None,
         openapi_config=openapi,
         plugins=[DecimalSchemaPlugin()],
         request_max_body_size=body_max_bytes,

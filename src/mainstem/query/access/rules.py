@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from litestar import Litestar
-from litestar.handlers import BaseRouteHandler
+from litestar.connection import ASGIConnection
 from litestar.routes import HTTPRoute
+from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
 from mainstem.codec import read_position_token
 from mainstem.errors import ConfigurationError, Forbidden, InvalidQuery, Unauthenticated
-from mainstem.query.access.caller import Caller, Connection, Grant, caller_of
+from mainstem.query.access.caller import Caller, Connection, Grant
 
 
 class Own(Struct, frozen=True):
@@ -68,19 +69,26 @@ def check_rules(app: Litestar, rules: Mapping[str, Rule]) -> None:
 
 
 class Guard:
-    """Holds every request that was routed against its row, before its handler sees it."""
+    """Holds every request that was routed against its row, before its handler sees it.
 
-    def __init__(self, rules: Mapping[str, Rule], position_header: str) -> None:
+    It is a middleware of the routes: the framework's own guards copy the handler for each request.
+    """
+
+    def __init__(self, app: ASGIApp, rules: Mapping[str, Rule], position_header: str) -> None:
+        self._app = app
         self._rules = {tuple(name.split(" ", 1)): rule for name, rule in rules.items()}
         self._position_header = position_header
 
-    async def __call__(self, connection: Connection, _: BaseRouteHandler) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request pass with its grant. Raises Unauthenticated or Forbidden."""
-        scope: Any = connection.scope
+        self._let_in(scope)
+        await self._app(scope, receive, send)
+
+    def _let_in(self, scope: Any) -> None:
         if scope["method"] == "OPTIONS":
             return
         rule = self._rules[scope["method"], scope["path_template"]]
-        caller = caller_of(connection)
+        caller: Caller | None = scope["user"]
         if rule.public:
             scope["auth"] = Grant("nobody" if caller is None else caller.subject, frozenset(), shown=True)
             return
@@ -88,7 +96,7 @@ class Guard:
             raise Unauthenticated("this needs a bearer token")
         scope["auth"] = grant = _granted(rule, caller)
         if grant.only is not None and rule.own is not None:
-            self._check_own(connection, rule.own, grant)
+            self._check_own(ASGIConnection(scope), rule.own, grant)
 
     def _check_own(self, connection: Connection, own: Own, grant: Grant) -> None:
         """Every value counts where a parameter is given more than once: whichever the handler takes, it is checked."""
