@@ -242,7 +242,7 @@ def _bank() -> Service:
             "api",
             environment={
                 "MAINSTEM_HTTP_HOST": "0.0.0.0",  # noqa: S104 - of the container; published on loopback
-                "MAINSTEM_HTTP_NAMES": "localhost:8080,127.0.0.1:8080",
+                "MAINSTEM_HTTP_NAMES": "localhost",
                 "MAINSTEM_AUTH_KEY_FILE": "/run/secrets/api_key",
             },
             secrets=["api_key"],

@@ -143,8 +143,7 @@ def test_the_application_can_read_its_settings(tmp_path: Path) -> None:
     secret.write_text("a secret of more than thirty-two bytes")
     for name in _OURS:
         given = {n: str(secret) if n.endswith("_FILE") else v for n, v in _SERVICES[name]["environment"].items()}
-        if name != "bank":
-            assert read_settings(given).form == "distributed"
+        assert read_settings(given).form == "distributed"
         assert not any("PASSWORD" in n and v == configuration.DEVELOPMENT_PASSWORD for n, v in given.items())
 
 
