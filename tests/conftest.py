@@ -4,4 +4,4 @@ import pytest
 
 pytest.register_assert_rewrite("mainstem.testing.contracts")
 
-pytest_plugins = ["tests.stack", "tests.distributed"]
+pytest_plugins = ["tests.stack", "tests.distributed", "tests.secured"]
