@@ -12,7 +12,7 @@ _log = structlog.get_logger(__name__)
 
 _WAIT_S = 0.5
 _PACE_S = 0.01
-_LOADED_PACE_S = 0.03
+_LOADED_PACE_S = 0.1
 _LOADED = 64
 """Between two batches: what comes meanwhile goes together, and the write side has the machine for itself."""
 

@@ -22,6 +22,9 @@ _log = structlog.get_logger(__name__)
 
 _POLL_S = 0.25
 _COMMIT_EVERY_S = 1.0
+_LOADED, _LOADED_LINGERS = 64, 6
+"""From how many records at once a batch gathers for so many times its linger: a batch costs as much as many rows."""
+
 _BACKOFF_FIRST_S = 0.1
 _BACKOFF_MAX_S = 5.0
 
@@ -44,7 +47,7 @@ class Ingestion:
     """Feeds one datasource; one thread calls `run` or `step`, any thread may read `status`.
 
     `linger_ms` is how long a batch gathers records after its first, up to `batch_max`; an answer of the store is the
-    older by that much, and the fewer the batches, the less they cost.
+    older by that much, and the fewer the batches, the less they cost. Under load it gathers for longer.
     """
 
     def __init__(
@@ -171,7 +174,7 @@ class Ingestion:
         first = consumer.poll(self._batch_max, _POLL_S)
         if not first or len(first) >= self._batch_max or self._linger_s == 0:
             return first
-        time.sleep(self._linger_s)
+        time.sleep(self._linger_s * (_LOADED_LINGERS if len(first) > _LOADED else 1))
         return [*first, *consumer.poll(self._batch_max - len(first), 0.0)]
 
     def _commit(self, consumer: Consumer) -> None:
