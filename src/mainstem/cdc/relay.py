@@ -59,7 +59,7 @@ class Relay:
         while not stop.is_set():
             try:
                 if taken := self.step():
-                    stop.wait(_LOADED_PACE_S if taken > _LOADED else _PACE_S)
+                    stop.wait(self._pause_s(taken))
                 else:
                     self._capture.wait(self._position, _WAIT_S)
             except Exception as error:
@@ -71,6 +71,12 @@ class Relay:
                 wait_s = _TROUBLE_FIRST_S
                 self._state, self._reason = "running", None
         self._state = "stopped"
+
+    def _pause_s(self, taken: int) -> float:
+        """After a batch of so many; none where more waits, so that no load is more than it can follow."""
+        if taken >= self._batch_max:
+            return 0.0
+        return _LOADED_PACE_S if taken > _LOADED else _PACE_S
 
     def step(self) -> int:
         """One batch: how many records were appended."""

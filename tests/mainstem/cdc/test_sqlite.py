@@ -322,6 +322,26 @@ def test_a_relay_that_dies_between_two_steps_loses_and_repeats_nothing(
     log.close()
 
 
+def test_a_relay_that_is_far_behind_does_not_pause(
+    capture: SqliteCapture, writer: apsw.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mainstem.cdc.relay._LOADED_PACE_S", 3600.0)
+    monkeypatch.setattr("mainstem.cdc.relay._PACE_S", 3600.0)
+    log = _log(tmp_path)
+    for number in range(10):
+        writer.execute("INSERT INTO item VALUES (?, ?, '1.00')", (number, f"n{number}"))
+    stop = threading.Event()
+    running = threading.Thread(target=Relay(capture, log, "shop", batch_max=3).run, args=(stop,))
+    running.start()
+    deadline = time.monotonic() + 10
+    while len(_names(log)) < 10 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    stop.set()
+    running.join(10)
+    assert _names(log) == [f"n{number}" for number in range(10)]
+    log.close()
+
+
 _WRITER = """
 import sys, apsw
 connection = apsw.Connection(sys.argv[1])
