@@ -1,0 +1,145 @@
+"""Parts of the distributed form die, freeze or are removed under load: every fact has its effect exactly once.
+
+One deployment serves all tests. Each begins a load, does one thing to one part, twice, waits until all works again by
+itself, ends the load, and holds all accounts against each other and against what clients were told.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from decimal import Decimal
+
+import httpx
+import msgspec
+import pytest
+
+from deploy.stack import processes_of, up
+from tests.distributed import Deployed, begin_listening
+from tests.faults.load import Load
+from tests.stack import FOLDER, SHIFT
+
+pytestmark = [pytest.mark.stack, pytest.mark.slow]
+
+_RECOVERY_S = 120.0
+_DECODER = msgspec.json.Decoder(float_hook=Decimal)
+
+
+def eventually(condition: Callable[[], bool], what: str, within_s: float = _RECOVERY_S) -> float:
+    """Wait for it; how long it took."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < within_s, what
+        time.sleep(0.1)
+    return time.monotonic() - began
+
+
+class Bank:
+    """Two processes that answer HTTP, two that keep the views."""
+
+    def __init__(self, deployed: Deployed) -> None:
+        self.deployed = deployed
+        self.apis = [deployed.api() for _ in range(2)]
+        self.listeners = [deployed.listeners() for _ in range(2)]
+
+    def start(self) -> None:
+        for listener in self.listeners:
+            begin_listening(listener)
+        for api in self.apis:
+            api.start()
+
+    def stop(self) -> None:
+        for process in (*(api.process for api in self.apis), *self.listeners):
+            if process.running():
+                process.stop()
+
+    def troubles(self) -> str:
+        """What the processes say that does not work; empty where all does."""
+        found = []
+        for api in self.apis:
+            try:
+                answer = httpx.get(f"{api.url}/health/ready", timeout=5)
+            except httpx.TransportError as error:
+                found.append(f"{type(error).__name__}: {error}")
+            else:
+                if not answer.is_success:
+                    found.append(answer.text)
+        return "; ".join(found)
+
+    def recovers(self) -> float:
+        """All works again, by itself; after how many seconds."""
+        return eventually(lambda: not self.troubles(), f"not well again: {self.troubles}")
+
+    @contextmanager
+    def load(self) -> Iterator[Load]:
+        """A load around a fault; after it everything must agree."""
+        load = Load([api.url for api in self.apis])
+        load.begin()
+        try:
+            load.await_more()
+            yield load
+            load.await_more(within_s=_RECOVERY_S)
+        finally:
+            load.end()
+        print(f"recovered after {self.recovers():.1f} s more; {load.total} acknowledged")
+        assert not load.surprises, load.surprises[:3]
+        found = self.deployed.reconcile()
+        assert found.clean, found.differences[:5]
+        assert "ministatement" in found.ledgers
+        with self.apis[0].client() as client:
+            for card, count in load.acknowledged.items():
+                used = _DECODER.decode(client.get(f"/cards/{card}").raise_for_status().content)["used"]
+                assert count <= used <= count + load.unanswered[card], f"{card}: {used} used, {count} acknowledged"
+
+
+@pytest.fixture(scope="module")
+def bank(deployed: Deployed) -> Iterator[Bank]:
+    with ExitStack() as stack:
+        bank = Bank(deployed)
+        stack.callback(bank.stop)
+        bank.start()
+        bank.recovers()
+        yield bank
+
+
+def kill_part(name: str) -> None:
+    """`kill -9` of a part of the stack."""
+    processes = processes_of(FOLDER)
+    pid = processes.pid(name)
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: processes.pid(name) is None, f"{name} lives on", within_s=10)
+    with suppress(ChildProcessError):
+        os.waitpid(pid, 0)
+
+
+def start_parts() -> None:
+    up(FOLDER, SHIFT, print)
+
+
+def test_a_listener_is_killed(bank: Bank) -> None:
+    with bank.load() as load:
+        for victim in bank.listeners:
+            victim.kill()
+            load.await_more()
+            begin_listening(victim)
+            load.await_more()
+
+
+def test_an_api_process_is_killed(bank: Bank) -> None:
+    with bank.load() as load:
+        for victim in bank.apis:
+            victim.process.kill()
+            load.await_more()
+            victim.start()
+            load.await_more()
+
+
+@pytest.mark.parametrize("part", ["connect", "kafka", "mysql", "druid-indexer"])
+def test_a_part_is_killed(bank: Bank, part: str) -> None:
+    with bank.load() as load:
+        for _ in range(2):
+            kill_part(part)
+            start_parts()
+            load.await_more(within_s=_RECOVERY_S)
