@@ -52,7 +52,9 @@ class Load:
         """Until so many more have been acknowledged."""
         before, deadline = self.total, time.monotonic() + within_s
         while self.total < before + count:
-            assert time.monotonic() < deadline, f"{self.total - before} of {count} within {within_s} s: {self.surprises}"
+            assert time.monotonic() < deadline, (
+                f"{self.total - before} of {count} within {within_s} s: {self.surprises}"
+            )
             time.sleep(0.02)
 
     def end(self) -> None:

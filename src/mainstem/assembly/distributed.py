@@ -87,8 +87,9 @@ class Distributed:
         """Carry out the waiting commands, leave the groups, give the connections back. Stopping twice is allowed."""
         self.commands.stop(_STOP_S)
         self._stop.set()
+        deadline = time.monotonic() + _STOP_S
         for thread in self._threads:
-            thread.join(_STOP_S)
+            thread.join(max(0.0, deadline - time.monotonic()))
         self._threads.clear()
         self._stack.close()
 

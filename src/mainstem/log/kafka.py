@@ -157,7 +157,9 @@ class KafkaLog:
 
     def _read(self, begin: TopicPartition, topic: str, limit: int) -> list[Record]:
         self._check_open()
-        reader = self._reader = self._reader or Consumer(_reader(self._servers, self._prefix))
+        if self._reader is None:
+            self._reader = Consumer(_reader(self._servers, self._prefix))
+        reader = self._reader
         try:
             reader.assign([begin])
             found = self._taken(reader, topic, limit)

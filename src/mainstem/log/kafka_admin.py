@@ -53,13 +53,16 @@ class Admin:
     @contextmanager
     def _using(self, what: str) -> Iterator[AdminClient]:
         with self._making:
-            client = self._client = self._client or AdminClient(self._servers.properties())
+            if self._client is None:  # one that has nothing to do is as false as none
+                self._client = AdminClient(self._servers.properties())
+            client = self._client
         try:
             with mapped_errors(self._servers, what):
                 yield client
         except Exception as error:
-            if code_of(error) not in _ANSWERS:
-                self._client = None
+            with self._making:
+                if self._client is client and code_of(error) not in _ANSWERS:
+                    self._client = None
             raise
 
 

@@ -1,11 +1,15 @@
-"""Records in transactions of Kafka: all of them or none, with a group's offsets where they are given."""
+"""Records in transactions of Kafka: all of them or none, with a group's offsets where they are given.
+
+A call of librdkafka for a group's offsets may never return once Kafka was away (librdkafka #5511, open): it waits for a
+coordinator that it has dropped. So each transaction runs in a thread of its own, which is left behind with its producer
+when it takes too long: a producer of the same name, or the group's next member, fences off whatever it may still do.
+"""
 
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
-from functools import partial
-from queue import Empty, SimpleQueue
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -22,43 +26,14 @@ _TRANSACTION_MS = 10_000
 
 _QUEUE_WAIT_S = 0.05
 
-_GRACE_S = 1.0
+_PATIENCE = 2.0
+"""How much longer than one call a whole transaction may take."""
 
 Ends = dict[tuple[str, int], int]
 """The offset behind a topic's (by its name in the cluster) partition's last record."""
 
 Placed = tuple[str, int, NewRecord]
 """A record with its topic's name in the cluster and its partition."""
-
-
-class _Stuck(StoreUnavailable):
-    """A call of the driver has not come back. Its producer must not be touched again."""
-
-
-def _bounded(call: Callable[[], None], servers: KafkaServers, timeout_s: float) -> None:
-    """Make a call that the driver may never end, in a thread that is left to it then.
-
-    librdkafka does not look at the time that adding offsets to a transaction was given (its issue 5456): where the
-    group's coordinator goes away meanwhile, the call may never end, even though the coordinator comes back. The
-    transaction that it leaves open is given up by Kafka after `_TRANSACTION_MS`, or when a producer of its name begins.
-    """
-    outcome: SimpleQueue[BaseException | None] = SimpleQueue()
-
-    def run() -> None:
-        try:
-            call()
-        except BaseException as error:
-            outcome.put(error)
-        else:
-            outcome.put(None)
-
-    threading.Thread(target=run, name="kafka-offsets", daemon=True).start()
-    try:
-        error = outcome.get(timeout=timeout_s)
-    except Empty:
-        raise _Stuck(f"{servers} has not taken a group's offsets within {timeout_s:g} s") from None
-    if error is not None:
-        raise error
 
 
 class Transactions:
@@ -72,7 +47,8 @@ class Transactions:
         self._name = name
         self._timeout_s = timeout_s
         self._turn = threading.Lock()
-        self._producer: Producer | None = None
+        self._sender = _Sender(servers, name, timeout_s)
+        self._closed = False
 
     def run(self, records: Sequence[Placed], offsets: Callable[[Producer], None] | None = None) -> Ends:
         """Send records to their partitions; `offsets` adds a group's. Durable when it returns, and seen soon after.
@@ -83,26 +59,62 @@ class Transactions:
         open whether the transaction was taken, until the group's stable offsets tell.
         """
         with self._turn:
-            producer = self._begun()
-            failures: list[Any] = []
-            ends: Ends = {}
+            if self._closed:
+                raise StoreUnavailable(f"{self._servers}: the log is closed")
+            sender, outcome = self._sender, Future[Ends]()
+            name = f"transaction-{self._name}"
+            threading.Thread(target=_carry, args=(outcome, sender, records, offsets), name=name, daemon=True).start()
+            limit_s = _PATIENCE * self._timeout_s
             try:
-                with mapped_errors(self._servers, "take records"):
-                    self._produce(producer, records, failures, ends)
-                    if offsets is not None:
-                        _bounded(partial(offsets, producer), self._servers, self._timeout_s + _GRACE_S)
-                    self._commit(producer)
-            except BaseException as error:
-                self._give_up(producer, error)
-                if failures:
-                    raise mapped(self._servers, "take a record", failures[0]) from error
-                raise
-            return ends
+                return outcome.result(limit_s)
+            except TimeoutError:
+                self._sender = _Sender(self._servers, self._name, self._timeout_s)
+                text = f"{self._servers} cannot take records: no answer within {limit_s:g} s"
+                raise StoreUnavailable(text) from None
 
     def close(self) -> None:
-        """Waits for whoever sends."""
-        with self._turn:
-            self._producer = None
+        """Waits a moment for whoever sends."""
+        self._closed = True
+        if self._turn.acquire(timeout=self._timeout_s):
+            self._sender = _Sender(self._servers, self._name, self._timeout_s)
+            self._turn.release()
+
+
+def _carry(
+    outcome: "Future[Ends]", sender: "_Sender", records: Sequence[Placed], offsets: Callable[[Producer], None] | None
+) -> None:
+    try:
+        outcome.set_result(sender.run(records, offsets))
+    except BaseException as error:
+        outcome.set_exception(error)
+
+
+class _Sender:
+    """The producer of one thread at a time."""
+
+    def __init__(self, servers: KafkaServers, name: str, timeout_s: float) -> None:
+        self._servers = servers
+        self._name = name
+        self._timeout_s = timeout_s
+        self._producer: Producer | None = None
+
+    def run(self, records: Sequence[Placed], offsets: Callable[[Producer], None] | None) -> Ends:
+        """One transaction."""
+        producer = self._begun()
+        failures: list[Any] = []
+        ends: Ends = {}
+        try:
+            with mapped_errors(self._servers, "take records"):
+                self._produce(producer, records, failures, ends)
+                if offsets is not None:
+                    offsets(producer)
+                self._commit(producer)
+        except BaseException as error:
+            self._give_up(producer, error)
+            if failures:
+                raise mapped(self._servers, "take a record", failures[0]) from error
+            raise
+        return ends
 
     def _begun(self) -> Producer:
         with mapped_errors(self._servers, "begin a transaction"):
@@ -164,8 +176,6 @@ class Transactions:
     def _give_up(self, producer: Producer, error: BaseException) -> None:
         """Take the transaction back; where that fails too, the next one begins with a new producer."""
         self._producer = None
-        if isinstance(error, _Stuck):
-            return
         cause = error.__cause__
         fatal = isinstance(cause, KafkaException) and isinstance(cause.args[0], KafkaError) and cause.args[0].fatal()
         if not fatal:
