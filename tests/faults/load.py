@@ -14,7 +14,7 @@ _HOT_SHARE = 0.7
 _CLIENTS = 8
 _ASK_S = 10.0
 _AGAIN_S = 0.1
-_LONGEST_S = 60.0
+_LONGEST_S = 180.0
 _ALL_ANSWERED_S = 90.0
 _LATER = frozenset((503, 504))
 

@@ -15,7 +15,8 @@ import httpx
 import msgspec
 import pytest
 
-from deploy.stack import processes_of, up
+from deploy.parts import listens
+from deploy.stack import place, processes_of, up
 from tests.distributed import Deployed, begin_listening
 from tests.faults.load import Load
 from tests.stack import FOLDER, SHIFT
@@ -26,13 +27,12 @@ _RECOVERY_S = 120.0
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
 
 
-def eventually(condition: Callable[[], bool], what: str, within_s: float = _RECOVERY_S) -> float:
-    """Wait for it; how long it took."""
-    began = time.monotonic()
+def eventually(condition: Callable[[], bool], what: Callable[[], str] | str, within_s: float = _RECOVERY_S) -> None:
+    """Wait for it."""
+    deadline = time.monotonic() + within_s
     while not condition():
-        assert time.monotonic() - began < within_s, what
+        assert time.monotonic() < deadline, what if isinstance(what, str) else what()
         time.sleep(0.1)
-    return time.monotonic() - began
 
 
 class Bank:
@@ -67,9 +67,14 @@ class Bank:
                     found.append(answer.text)
         return "; ".join(found)
 
-    def recovers(self) -> float:
-        """All works again, by itself; after how many seconds."""
-        return eventually(lambda: not self.troubles(), f"not well again: {self.troubles}")
+    def recovers(self) -> None:
+        """All works again, by itself, and nothing waits any more."""
+        eventually(lambda: not self.troubles() and not self.behind(), lambda: f"{self.troubles()} {self.behind()}")
+
+    def behind(self) -> dict[str, int]:
+        """By how many messages each stage is behind, where it is."""
+        hops = httpx.get(f"{self.apis[0].url}/status", timeout=5).raise_for_status().json()["hops"]
+        return {hop["name"]: hop["lag"] for hop in hops if hop["lag"]}
 
     @contextmanager
     def load(self) -> Iterator[Load]:
@@ -82,7 +87,7 @@ class Bank:
             load.await_more(within_s=_RECOVERY_S)
         finally:
             load.end()
-        print(f"recovered after {self.recovers():.1f} s more; {load.total} acknowledged")
+        self.recovers()
         assert not load.surprises, load.surprises[:3]
         found = self.deployed.reconcile()
         assert found.clean, found.differences[:5]
@@ -104,14 +109,16 @@ def bank(deployed: Deployed) -> Iterator[Bank]:
 
 
 def kill_part(name: str) -> None:
-    """`kill -9` of a part of the stack."""
+    """`kill -9` of a part of the stack; its port is given back when all of its threads are gone."""
     processes = processes_of(FOLDER)
     pid = processes.pid(name)
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    eventually(lambda: processes.pid(name) is None, f"{name} lives on", within_s=10)
     with suppress(ChildProcessError):
         os.waitpid(pid, 0)
+    eventually(lambda: processes.pid(name) is None, f"{name} lives on", within_s=10)
+    port = getattr(place(FOLDER, SHIFT).ports, name.removeprefix("druid-"))
+    eventually(lambda: not listens("127.0.0.1", port), f"{name} has its port still", within_s=10)
 
 
 def start_parts() -> None:
