@@ -70,6 +70,8 @@ class Stack:
 
         def prepare() -> None:
             data = self._place.data / "mysql"
+            # Left by one that was killed; its number may be that of another process by now.
+            (self._folder / "mysql.sock.lock").unlink(missing_ok=True)
             if not data.exists():
                 _initialize([*_mysqld(root), f"--datadir={data}", "--initialize-insecure"], data)
 

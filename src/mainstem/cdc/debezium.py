@@ -71,6 +71,8 @@ def _connection(name: str, source: CaptureSource) -> dict[str, str]:
         "database.include.list": source.database,
         "topic.prefix": name,
         "driver.allowPublicKeyRetrieval": "true",
+        # How often a lost connection to the server's log is noticed: a minute, unless named.
+        "connect.keep.alive.interval.ms": "1000",
     }
 
 
