@@ -12,6 +12,7 @@ GROUP = "refusal"
 class _Kept(Struct, frozen=True):
     """The columns of the command side's table that this view shows."""
 
+    id: int
     stream: str
     command: str
     reason: str
@@ -36,13 +37,12 @@ REFUSAL = Table("refusal", Refusal, key=("id",), indexes=(("card", "id"),))
 
 
 def rows(change: Change[_Kept]) -> Sequence[Refusal]:
-    """A row for each refused command."""
+    """A row for each refused command, named by its own number: a capture that begins anew sends all of them again."""
     kept = change.after
     if kept is None or change.before is not None:
         return ()
     card = kept.stream.partition("-")[2]
-    identity = change.source.identity
-    return (Refusal(identity, card, kept.command, kept.reason, kept.text, kept.refused_at_ms, kept.actor),)
+    return (Refusal(f"{kept.id:016d}", card, kept.command, kept.reason, kept.text, kept.refused_at_ms, kept.actor),)
 
 
 REFUSALS = Binding(group=GROUP, topic=REFUSAL_TOPIC, decoder=changes_of(_Kept), projection=Rows(REFUSAL, rows))

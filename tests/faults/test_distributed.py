@@ -8,15 +8,19 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from decimal import Decimal
 
 import httpx
 import msgspec
 import pytest
 
+from bank.statement import GROUP
 from deploy.parts import listens
 from deploy.stack import place, processes_of, up
+from mainstem.cdc.connect import Connect
+from mainstem.log.kafka import KafkaLog
+from mainstem.log.kafka_client import KafkaServers
 from tests.distributed import Deployed, begin_listening
 from tests.faults.load import Load
 from tests.stack import FOLDER, SHIFT
@@ -141,6 +145,47 @@ def test_an_api_process_is_killed(bank: Bank) -> None:
             load.await_more()
             victim.start()
             load.await_more()
+
+
+def test_a_frozen_listener_is_fenced_off(bank: Bank) -> None:
+    """It is frozen under load until its group has given its partitions away, and writes when it goes on."""
+    with closing(KafkaLog(KafkaServers(bank.deployed.settings["kafka_bootstrap"]))) as log, bank.load() as load:
+        for frozen in bank.listeners:
+            frozen.freeze()
+            eventually(lambda: log.members(GROUP) == 1, "the group keeps a member that is frozen")
+            load.await_more()
+            frozen.thaw()
+            eventually(lambda: log.members(GROUP) == 2, "the member does not come back")
+            load.await_more()
+
+
+def test_the_connector_is_removed_and_made_again(bank: Bank) -> None:
+    """It goes on from where it was: its position stays in Connect."""
+    with bank.load() as load:
+        for _ in range(2):
+            with closing(Connect(bank.deployed.settings["connect_url"])) as connect:
+                connect.remove("bank")
+            load.await_more()
+            assert "connector bank: made" in bank.deployed.deploy()
+            load.await_more()
+
+
+def test_the_connector_loses_its_position(bank: Bank) -> None:
+    """Debezium takes a new picture and sends every event and refusal again: nothing counts twice."""
+    with bank.load() as load, bank.apis[0].client() as client:
+        refused = client.post("/moneywithdrawals", json={"debitCard": load.cards[0], "amount": 2_000_000})
+        assert refused.status_code == httpx.codes.CONFLICT
+    refusals = f"/cards/{load.cards[0]}/refusals"
+    with bank.apis[0].client() as client:
+        eventually(lambda: len(client.get(refusals).json()) == 1, "the refusal is not there")
+        with httpx.Client(base_url=bank.deployed.settings["connect_url"], timeout=30) as connect:
+            connect.put("/connectors/bank/stop").raise_for_status()
+            eventually(lambda: connect.delete("/connectors/bank/offsets").is_success, "its offsets stay")
+            connect.delete("/connectors/bank").raise_for_status()
+        assert "connector bank: made" in bank.deployed.deploy()
+        with bank.load():
+            pass
+        assert len(client.get(refusals).json()) == 1
 
 
 @pytest.mark.parametrize("part", ["connect", "kafka", "mysql", "druid-indexer"])
