@@ -41,10 +41,11 @@ def reconciliation(application: Application, settings: Settings) -> Reconciliati
 
 def keep_views(application: Application, settings: Settings) -> None:
     """Run the listeners of the distributed form, without HTTP, until SIGINT or SIGTERM."""
+    running = distributed(application, settings)  # a signal while it waits for a server ends the process at once
     told = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: told.set())
-    with distributed(application, settings):
+    with running:
         _log.info("the listeners run", groups=[binding.group for binding in application.listeners])
         told.wait()
 

@@ -124,6 +124,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     roles: Annotated[str, Meta(pattern="^(api|listeners|api,listeners)$")] = "api,listeners"
     """What this process does of the distributed form: answer HTTP, keep views, or both."""
 
+    start_wait_max_ms: _Milliseconds = 60_000
+    """How long a process of the distributed form waits at its start for MySQL and Kafka."""
+
     mysql_host: str = "127.0.0.1"
     """Where MySQL is."""
 

@@ -7,13 +7,17 @@ itself, ends the load, and holds all accounts against each other and against wha
 import os
 import signal
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from decimal import Decimal
+from typing import Any
 
 import httpx
 import msgspec
+import pymysql
 import pytest
+from pymysql.connections import Connection
 
 from bank.statement import GROUP
 from deploy.parts import listens
@@ -186,6 +190,86 @@ def test_the_connector_loses_its_position(bank: Bank) -> None:
         with bank.load():
             pass
         assert len(client.get(refusals).json()) == 1
+
+
+def test_transactions_commit_in_another_order_than_their_numbers(bank: Bank) -> None:
+    """The first to take a number commits last, seconds later, behind many others: its event is not skipped."""
+    first, second = (f"order-{uuid.uuid4().hex[:12]}" for _ in range(2))
+    with bank.load() as load, bank.apis[0].client() as client:
+        with sql_client(bank) as slow, sql_client(bank) as quick:
+            number = open_by_hand(slow, first)
+            assert open_by_hand(quick, second) > number
+            quick.commit()
+            eventually(lambda: client.get(f"/cards/{second}").is_success, "the second is not there")
+            load.await_more(100)
+            assert client.get(f"/cards/{first}").status_code == httpx.codes.NOT_FOUND
+            slow.commit()
+        eventually(lambda: client.get(f"/cards/{first}").is_success, "the event that was committed late is skipped")
+        for card in (first, second):
+            client.post("/moneywithdrawals", json={"debitCard": card, "amount": 1}).raise_for_status()
+
+
+def test_a_plain_sql_client_changes_a_card(bank: Bank) -> None:
+    """Its change has its line everywhere; reconciliation shows that no event explains it, until there is one."""
+    card = f"by-hand-{uuid.uuid4().hex[:12]}"
+    with bank.load(), bank.apis[0].client() as client, sql_client(bank) as sql:
+        client.post("/cards", json={"id": card, "limit": 100}).raise_for_status()
+        client.post("/moneywithdrawals", json={"debitCard": card, "amount": 1}).raise_for_status()
+        run(sql, "UPDATE debit_card SET used_limit = used_limit + 7 WHERE id = %s", card)
+        sql.commit()
+        for path in (f"/moneywithdrawals?debitCardId={card}", f"/analytics/cards?debitCardId={card}"):
+            eventually(lambda path=path: _sum(client.get(path)) == 8, f"{path} lacks it")  # type: ignore[misc]
+        found = bank.deployed.reconcile()
+        assert {(d.key, d.figure) for d in found.differences if not d.key.startswith("load-")} == {
+            (card, figure) for figure in ("used", "withdrawals", "withdrawn")
+        }
+        at_ms = time.time_ns() // 1_000_000
+        add_event(sql, card, 3, "MoneyWithdrawn", '{"amount":"7.00"}', at_ms)
+        run(sql, "UPDATE debit_card SET version = 3, occurred_at_ms = %s WHERE id = %s", at_ms, card)
+        sql.commit()
+        client.post("/moneywithdrawals", json={"debitCard": card, "amount": 1}).raise_for_status()
+
+
+@contextmanager
+def sql_client(bank: Bank) -> "Iterator[Connection[Any]]":
+    """Of the database, as anybody's; it commits when told to."""
+    settings = bank.deployed.settings
+    with closing(
+        pymysql.connect(
+            host=settings["mysql_host"],
+            port=int(settings["mysql_port"]),
+            user=settings["mysql_user"],
+            password=settings["mysql_password"],
+            database=settings["mysql_database"],
+        )
+    ) as connection:
+        yield connection
+
+
+def run(sql: "Connection[Any]", statement: str, *values: object) -> int:
+    """The number that the statement has generated, if it has."""
+    with sql.cursor() as cursor:
+        cursor.execute(statement, values)
+        return int(cursor.lastrowid or 0)
+
+
+def add_event(sql: "Connection[Any]", card: str, version: int, kind: str, payload: str, at_ms: int) -> int:
+    """Its number in the table."""
+    columns = "stream, version, type, payload, occurred_at_ms, recorded_at_ms, actor"
+    values = (f"debit_card-{card}", version, kind, f'{{"type":"{kind}",{payload[1:]}', at_ms, at_ms, "by hand")
+    return run(sql, f"INSERT INTO event ({columns}) VALUES (%s, %s, %s, %s, %s, %s, %s)", *values)
+
+
+def open_by_hand(sql: "Connection[Any]", card: str) -> int:
+    """An opened card: its event and its state row, not yet committed."""
+    at_ms = time.time_ns() // 1_000_000
+    number = add_event(sql, card, 1, "CardOpened", '{"limit":"100.00"}', at_ms)
+    run(sql, "INSERT INTO debit_card VALUES (%s, 100, 0, 'active', 1, %s)", card, at_ms)
+    return number
+
+
+def _sum(answer: httpx.Response) -> Decimal:
+    return sum((row["amount"] for row in _DECODER.decode(answer.raise_for_status().content)), Decimal(0))
 
 
 @pytest.mark.parametrize("part", ["connect", "kafka", "mysql", "druid-indexer"])

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 
+from msgspec.structs import replace
+
 from mainstem.application import Application
 from mainstem.assembly.distributed import distributed
 from mainstem.assembly.places import capture_source, connector_name, druid_reading, mysql_server
@@ -27,7 +29,8 @@ def deploy(application: Application, settings: Settings, say: Say) -> None:
     Raises StoreUnavailable where a part is away or does not come to run, ConfigurationError where one refuses.
     """
     with ExitStack() as stack:
-        stack.callback(distributed(application, settings).stop)
+        whole = replace(settings, roles="api,listeners")  # topics too, whatever this process would be
+        stack.callback(distributed(application, whole).stop)
         connect = stack.enter_context(closing(Connect(settings.connect_url)))
         supervisors = stack.enter_context(closing(Supervisors(settings.druid_overlord_url)))
         say(f"tables are as declared in {mysql_server(settings)}, database {settings.mysql_database}")

@@ -17,7 +17,7 @@ from mainstem.application import Application, Sides
 from mainstem.assembly.places import kafka_servers, mysql_server
 from mainstem.assembly.running import Status, command_bus, wall_clock_ms
 from mainstem.assembly.stages import Stages
-from mainstem.errors import MainstemError
+from mainstem.errors import MainstemError, StoreUnavailable
 from mainstem.eventstore.mysql import MysqlEventStore
 from mainstem.health import Hop, Memory, Part, Trouble, trouble_of
 from mainstem.listener.runner import Runner
@@ -30,6 +30,7 @@ from mainstem.view.mysql import MysqlViews
 _log = structlog.get_logger(__name__)
 
 _HOUSEKEEPING_S = 60.0
+_START_LOOK_S = 1.0
 _STOP_S = 15.0
 _AGREE_S = 30.0
 _AGREE_LOOK_S = 0.25
@@ -63,12 +64,12 @@ class Distributed:
                 self.views.create(binding.projection.table)
         self.log = KafkaLog(kafka_servers(settings), copies=settings.kafka_copies)
         self._stack.callback(self.log.close)
-        for topic in application.all_topics(settings.topic_partitions):
-            self.log.create(topic)
+        keeping = "listeners" in settings.roles
+        for topic in application.all_topics(settings.topic_partitions) if keeping else ():
+            self.log.create(topic)  # commands need MySQL alone: where only they are taken, Kafka may be away
         self.olap = DruidOlap(settings.druid_url, application.datasources)
         self._stack.callback(self.olap.close)
         self.commands = command_bus(application, settings, self.events)
-        keeping = "listeners" in settings.roles
         self.listeners = {b.group: Runner(b, self.log, self.views) for b in application.listeners if keeping}
         self.stages = Stages(application, settings, self.listeners)
         self._stack.callback(self.stages.close)
@@ -150,6 +151,16 @@ class Distributed:
 def distributed(application: Application, settings: Settings) -> Distributed:
     """One process of the application, its tables and topics made, its threads not yet started.
 
-    Raises StoreUnavailable where MySQL or Kafka is away, ConfigurationError for what stands there otherwise declared.
+    Waits for MySQL, and for Kafka where listeners are to run, as long as the settings say; then raises
+    StoreUnavailable. Raises ConfigurationError for what stands there otherwise declared.
     """
-    return Distributed(application, settings)
+    deadline = time.monotonic() + settings.start_wait_max_ms / 1000
+    while True:
+        try:
+            return Distributed(application, settings)
+        except StoreUnavailable as error:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                raise
+            _log.warning("waiting for a server", cause=str(error), seconds_left=round(left_s))
+            time.sleep(min(_START_LOOK_S, left_s))

@@ -1,0 +1,72 @@
+"""One process of the distributed form, at a time when servers are away."""
+
+import socket
+import time
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from bank.card import OpenCard
+from bank.main import application
+from mainstem.assembly import distributed
+from mainstem.errors import StoreUnavailable
+from mainstem.settings import Secret, Settings
+from tests.stack import Databases
+
+_PATIENCE_S = 30.0
+
+
+@pytest.fixture
+def nobody() -> str:
+    """An address at which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+def _settings(databases: Databases, folder: Path, nobody: str, roles: str) -> Settings:
+    server = databases(folder)
+    return Settings(
+        form="distributed",
+        roles=roles,
+        start_wait_max_ms=1_500,
+        mysql_host=server.host,
+        mysql_port=server.port,
+        mysql_user=server.user,
+        mysql_password=Secret(server.password),
+        mysql_database=server.database,
+        kafka_bootstrap=nobody,
+        connect_url=f"http://{nobody}",
+        druid_url=f"http://{nobody}",
+        druid_overlord_url=f"http://{nobody}",
+    )
+
+
+@pytest.mark.stack
+def test_commands_need_mysql_alone(databases: Databases, tmp_path: Path, nobody: str) -> None:
+    with distributed(application, _settings(databases, tmp_path, nobody, "api")) as running:
+        answer = running.commands.execute(OpenCard(card="anna", limit=Decimal(100)))
+        assert answer.version == 1
+        away = {"mysql": "running", "kafka": "unavailable", "connect": "unavailable", "druid": "unavailable"}
+        deadline = time.monotonic() + _PATIENCE_S
+        while (found := {part.name: part.state for part in running.status().parts}) != away:
+            assert time.monotonic() < deadline, found
+            time.sleep(0.05)
+
+
+@pytest.mark.stack
+def test_listeners_wait_for_kafka_at_the_start(databases: Databases, tmp_path: Path, nobody: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(StoreUnavailable, match="Kafka"):
+        distributed(application, _settings(databases, tmp_path, nobody, "listeners"))
+    assert time.monotonic() - began > 1.5
+
+
+def test_a_process_waits_for_mysql_at_the_start(nobody: str) -> None:
+    """So long, and no longer."""
+    host, _, port = nobody.partition(":")
+    settings = Settings(form="distributed", mysql_host=host, mysql_port=int(port), start_wait_max_ms=1_500)
+    began = time.monotonic()
+    with pytest.raises(StoreUnavailable, match="MySQL"):
+        distributed(application, settings)
+    assert 1.5 < time.monotonic() - began < _PATIENCE_S
