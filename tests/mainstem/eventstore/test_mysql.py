@@ -109,7 +109,7 @@ def test_a_row_that_somebody_else_has_made_is_not_overwritten(
     """A plain client of the database."""
     session = Session(server)
     with session.use() as connection:
-        execute(connection, "INSERT INTO account (id, holder, version, \"order\") VALUES ('1', 'Eve', 1, 0)")
+        execute(connection, "INSERT INTO account (id, holder, version, `order`) VALUES ('1', 'Eve', 1, 0)")
     session.close()
     with pytest.raises(StateDrift), stores[0].transaction() as transaction:
         transaction.put_state(ACCOUNT, None, Account("1", "Ada", 1))
