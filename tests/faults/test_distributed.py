@@ -23,6 +23,7 @@ from bank.statement import GROUP
 from deploy.parts import listens
 from deploy.stack import place, processes_of, up
 from mainstem.cdc.connect import Connect
+from mainstem.errors import StoreUnavailable
 from mainstem.log.kafka import KafkaLog
 from mainstem.log.kafka_client import KafkaServers
 from tests.distributed import Deployed, begin_listening
@@ -32,6 +33,7 @@ from tests.stack import FOLDER, SHIFT
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
 _RECOVERY_S = 120.0
+_AT_ONCE_S = 5.0
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
 
 
@@ -274,8 +276,41 @@ def _sum(answer: httpx.Response) -> Decimal:
 
 @pytest.mark.parametrize("part", ["connect", "kafka", "mysql", "druid-indexer"])
 def test_a_part_is_killed(bank: Bank, part: str) -> None:
-    with bank.load() as load:
+    with closing(KafkaLog(KafkaServers(bank.deployed.settings["kafka_bootstrap"]))) as log, bank.load() as load:
         for _ in range(2):
+            log.committed(GROUP)
             kill_part(part)
+            if part == "mysql":
+                says_so_at_once(bank, "/cards/123456789", "store-unavailable")
             start_parts()
             load.await_more(within_s=_RECOVERY_S)
+            eventually(lambda: bool(_found(lambda: log.committed(GROUP))), "the log does not come back")
+
+
+def test_analytics_are_away(bank: Bank) -> None:
+    """What needs Druid says so; what does not goes on."""
+    with bank.load() as load:
+        kill_part("druid-broker")
+        says_so_at_once(bank, "/analytics/cards", "store-unavailable")
+        load.await_more()
+        with bank.apis[0].client() as client:
+            client.get("/cards/123456789").raise_for_status()
+        start_parts()
+
+
+def says_so_at_once(bank: Bank, question: str, problem: str) -> None:
+    """503, with its reason and when to ask again, long before any limit of waiting."""
+    for api in bank.apis:
+        with api.client() as client:
+            began = time.monotonic()
+            answer = client.get(question)
+            assert time.monotonic() - began < _AT_ONCE_S
+        assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (503, problem)
+        assert int(answer.headers["Retry-After"]) >= 1
+
+
+def _found(question: Callable[[], Any]) -> Any:
+    try:
+        return question()
+    except StoreUnavailable:
+        return None

@@ -13,6 +13,7 @@ from mainstem.messages import NewRecord, Position, Record
 from mainstem.table import Table
 from mainstem.view.apply import Working, working
 from mainstem.view.port import ViewStore
+from mainstem.view.projection import Rows
 
 _REASON_MAX = 500
 _POSITIONS = Table("position", Position, key=("key",))
@@ -36,6 +37,7 @@ class Outcome:
     positions: list[Position] = field(default_factory=list)
     parked: dict[str, str] = field(default_factory=dict)
     since: dict[str, int] = field(default_factory=dict)
+    made: set[tuple[Any, ...]] = field(default_factory=set)
     dead: int = 0
 
 
@@ -72,7 +74,12 @@ class Batches:
         outcome = self._outcome()
         if outcome.working is not None:
             outcome.working.handle_all(messages)
-        unsent = messages if sent is None else [m for r, m in zip(records, messages, strict=True) if not sent(r)]
+        again = self._repeated(outcome, messages)
+        if again or sent is not None:
+            numbered = enumerate(zip(records, messages, strict=True))
+            unsent = [m for n, (r, m) in numbered if n not in again and not (sent is not None and sent(r))]
+        else:
+            unsent = messages
         self._speak(outcome, unsent)
         self._reach(outcome, messages)
         return outcome
@@ -120,9 +127,27 @@ class Batches:
             self._log.check(each)
         if outcome.working is not None:
             outcome.working.handle(message)
-        if not silent:
+        if not self._repeated(outcome, [message]) and not silent:
             outcome.outgoing.extend(spoken.outgoing)
         outcome.positions.extend(spoken.positions)
+
+    def _repeated(self, outcome: Outcome, messages: Sequence[Any]) -> set[int]:
+        """Which of them have come before, as the view's rows tell: a capture may bring a change twice.
+
+        A log that takes each identity once needs no such look.
+        """
+        projection = self._binding.projection
+        if self._log.takes_identities_once or self._binding.emit is None or not isinstance(projection, Rows):
+            return set()
+        table = projection.table
+        keys = [[table.key_of(row) for row in projection.make(message)] for message in messages]
+        stands = self._views.get(table, list(dict.fromkeys(key for made in keys for key in made)))
+        found = set()
+        for number, made in enumerate(keys):
+            if made and all(key in stands or key in outcome.made for key in made):
+                found.add(number)
+            outcome.made.update(made)
+        return found
 
     def _speak(self, outcome: Outcome, messages: Sequence[Any]) -> None:
         emit = self._binding.emit

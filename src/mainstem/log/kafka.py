@@ -50,6 +50,8 @@ class KafkaLog:
     factor of topics that are made.
     """
 
+    takes_identities_once = False
+
     def __init__(self, servers: KafkaServers, *, prefix: str = "", copies: int = 1, timeout_s: float = 10.0) -> None:
         self._servers = servers
         self._prefix = prefix

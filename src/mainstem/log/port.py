@@ -73,6 +73,9 @@ class Consumer(Protocol):
 class Log(Protocol):
     """An append-only log. Appending is durable when the call returns."""
 
+    takes_identities_once: bool
+    """Whether it leaves out a record whose identity its topic has; else whoever appends has to know."""
+
     def create(self, topic: Topic) -> None:
         """Make the topic, or leave it as it stands. Raises TopicMismatch where the partitions differ."""
 

@@ -53,6 +53,8 @@ _TOPIC = "SELECT id, partitions FROM topic WHERE name = ?"
 class SqliteLog:
     """Topics, records, producers' sequences and groups' offsets. Safe to be used by many threads and processes."""
 
+    takes_identities_once = True
+
     def __init__(self, path: Path) -> None:
         prepare(path, "log", _MIGRATIONS)
         self._path = path
