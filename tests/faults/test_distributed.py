@@ -20,6 +20,7 @@ import pytest
 from pymysql.connections import Connection
 
 from bank.statement import GROUP
+from deploy.configuration import CAPTURE_USER
 from deploy.parts import listens
 from deploy.stack import place, processes_of, up
 from mainstem.cdc.connect import Connect
@@ -28,7 +29,7 @@ from mainstem.log.kafka import KafkaLog
 from mainstem.log.kafka_client import KafkaServers
 from tests.distributed import Deployed, begin_listening
 from tests.faults.load import Load
-from tests.stack import FOLDER, SHIFT
+from tests.stack import FOLDER, SHIFT, run_sql
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
@@ -174,6 +175,19 @@ def test_the_connector_is_removed_and_made_again(bank: Bank) -> None:
             load.await_more()
             assert "connector bank: made" in bank.deployed.deploy()
             load.await_more()
+
+
+def test_a_connector_that_has_failed_is_started_again(bank: Bank) -> None:
+    """Its user is not let in for a while: Debezium gives up, and is started again once that may be over."""
+    with bank.load() as load, closing(Connect(bank.deployed.settings["connect_url"])) as connect:
+        run_sql(bank.deployed.place, f"ALTER USER '{CAPTURE_USER}'@'%' ACCOUNT LOCK")
+        try:
+            connect.restart("bank", all_of_it=True)
+            eventually(lambda: connect.status("bank").failed, "the connector works with a user that is locked out")
+            load.await_more()
+        finally:
+            run_sql(bank.deployed.place, f"ALTER USER '{CAPTURE_USER}'@'%' ACCOUNT UNLOCK")
+        eventually(lambda: connect.status("bank").running, "nobody starts the connector again")
 
 
 def test_the_connector_loses_its_position(bank: Bank) -> None:

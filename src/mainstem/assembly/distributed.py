@@ -6,17 +6,18 @@ captures; listeners share Kafka's partitions out; Druid reads the topics by its 
 
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Mapping
+from contextlib import closing
 from functools import partial
 from types import TracebackType
 
 import structlog
 
 from mainstem.application import Application, Sides
-from mainstem.assembly.places import kafka_servers, mysql_server
-from mainstem.assembly.running import Status, command_bus, wall_clock_ms
+from mainstem.assembly.places import connector_name, kafka_servers, mysql_server
+from mainstem.assembly.running import Life, Status, command_bus, wall_clock_ms
 from mainstem.assembly.stages import Stages
+from mainstem.cdc.connect import Connect
 from mainstem.errors import MainstemError, StoreUnavailable
 from mainstem.eventstore.mysql import MysqlEventStore
 from mainstem.health import Hop, Memory, Part, Trouble, trouble_of
@@ -33,6 +34,8 @@ _HOUSEKEEPING_S = 60.0
 _START_LOOK_S = 1.0
 _STOP_S = 15.0
 _AGREE_S = 30.0
+_MEND_FIRST_S = 5.0
+_MEND_LONGEST_S = 300.0
 _AGREE_LOOK_S = 0.25
 
 
@@ -42,57 +45,51 @@ class Distributed:
     def __init__(self, application: Application, settings: Settings) -> None:
         self.application = application
         self.settings = settings
-        self._stack = ExitStack()
-        self._stop = threading.Event()
-        self._threads: list[threading.Thread] = []
+        self._life = Life()
         self._memory = Memory()
         try:
             self._open()
         except BaseException:
-            self._stack.close()
+            self._life.closing.close()
             raise
 
     def _open(self) -> None:
         application, settings = self.application, self.settings
         server = mysql_server(settings)
         self.events = MysqlEventStore(server, application.state_tables(), clock_ms=wall_clock_ms)
-        self._stack.callback(self.events.close)
+        self._life.closing.callback(self.events.close)
         self.views = MysqlViews(server)
-        self._stack.callback(self.views.close)
+        self._life.closing.callback(self.views.close)
         for binding in application.listeners:
             if binding.projection is not None:
                 self.views.create(binding.projection.table)
         self.log = KafkaLog(kafka_servers(settings), copies=settings.kafka_copies)
-        self._stack.callback(self.log.close)
+        self._life.closing.callback(self.log.close)
         keeping = "listeners" in settings.roles
         for topic in application.all_topics(settings.topic_partitions) if keeping else ():
             self.log.create(topic)  # commands need MySQL alone: where only they are taken, Kafka may be away
         self.olap = DruidOlap(settings.druid_url, application.datasources)
-        self._stack.callback(self.olap.close)
+        self._life.closing.callback(self.olap.close)
         self.commands = command_bus(application, settings, self.events)
         self.listeners = {b.group: Runner(b, self.log, self.views) for b in application.listeners if keeping}
         self.stages = Stages(application, settings, self.listeners)
-        self._stack.callback(self.stages.close)
+        self._life.closing.callback(self.stages.close)
 
     def start(self) -> None:
         """Start the threads of this process's roles."""
         for group, runner in self.listeners.items():
-            self._thread(f"listener-{group}", runner.run)
+            self._life.run(f"listener-{group}", runner.run)
         for name in self.stages.names():
-            self._thread(f"look-{name}", partial(self.stages.keep_looking, name))
-        self._thread("housekeeping", self._keep_house)
+            self._life.run(f"look-{name}", partial(self.stages.keep_looking, name))
+        self._life.run("housekeeping", self._keep_house)
         if "api" in self.settings.roles:
+            self._life.run("capture", self._keep_capturing)
             self.commands.start()
 
     def stop(self) -> None:
         """Carry out the waiting commands, leave the groups, give the connections back. Stopping twice is allowed."""
         self.commands.stop(_STOP_S)
-        self._stop.set()
-        deadline = time.monotonic() + _STOP_S
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        self._threads.clear()
-        self._stack.close()
+        self._life.end(_STOP_S)
 
     def __enter__(self) -> "Distributed":
         self.start()
@@ -131,12 +128,21 @@ class Distributed:
             found = reconcile(self.application.ledgers, sides)
             if found.clean or time.monotonic() > deadline:
                 return found
-            self._stop.wait(_AGREE_LOOK_S)
+            self._life.over.wait(_AGREE_LOOK_S)
 
-    def _thread(self, name: str, run: Callable[[threading.Event], None]) -> None:
-        thread = threading.Thread(target=run, args=(self._stop,), name=name, daemon=True)
-        self._threads.append(thread)
-        thread.start()
+    def _keep_capturing(self, stop: threading.Event) -> None:
+        """Start a connector that has failed again, less often each time it fails: what it met may be over."""
+        name, pause_s = connector_name(self.application), _MEND_FIRST_S
+        with closing(Connect(self.settings.connect_url)) as connect:
+            while not stop.wait(pause_s):
+                try:
+                    found = connect.status(name)
+                    if found.failed:
+                        _log.warning("the connector has failed and is started again", name=name, cause=found.trouble)
+                        connect.restart(name)
+                    pause_s = min(pause_s * 2, _MEND_LONGEST_S) if found.failed else _MEND_FIRST_S
+                except MainstemError:  # what is away is told by the looks at the parts
+                    continue
 
     def _keep_house(self, stop: threading.Event) -> None:
         while not stop.wait(_HOUSEKEEPING_S):

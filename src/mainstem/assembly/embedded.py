@@ -6,15 +6,15 @@ lock. Threads run from `start` to `stop`: the writer, the relay, one for each li
 
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
 import structlog
 
 from mainstem.application import Application, Sides
-from mainstem.assembly.running import Status, command_bus, seen_listener, wall_clock_ms
+from mainstem.assembly.running import Life, Status, command_bus, seen_listener, wall_clock_ms
 from mainstem.cdc.relay import Relay, producer_of
 from mainstem.cdc.sqlite import MARK_TRANSACTION, SqliteCapture
 from mainstem.errors import MainstemError, StoreCorrupt
@@ -79,17 +79,15 @@ class Embedded:
     def __init__(self, application: Application, settings: Settings) -> None:
         self.application = application
         self.settings = settings
-        self._stack = ExitStack()
-        self._stop = threading.Event()
-        self._threads: list[threading.Thread] = []
+        self._life = Life()
         self._memory = Memory()
         self.folder = Folder(settings.data_dir)
         self.folder.acquire()
-        self._stack.callback(self.folder.release)
+        self._life.closing.callback(self.folder.release)
         try:
             self._open()
         except BaseException:
-            self._stack.close()
+            self._life.closing.close()
             raise
 
     def _open(self) -> None:
@@ -97,24 +95,24 @@ class Embedded:
         _log.info("opening and checking the files", folder=str(folder))
         tables = application.state_tables()
         self.events = SqliteEventStore(folder / "events.db", tables, clock_ms=wall_clock_ms, mark=MARK_TRANSACTION)
-        self._stack.callback(self.events.close)
+        self._life.closing.callback(self.events.close)
         self.capture = SqliteCapture(folder / "events.db", application.name, application.all_captured())
-        self._stack.callback(self.capture.close)
+        self._life.closing.callback(self.capture.close)
         self.capture.install()
         self.log = SqliteLog(folder / "log.db")
-        self._stack.callback(self.log.close)
+        self._life.closing.callback(self.log.close)
         for topic in application.all_topics(settings.topic_partitions):
             self.log.create(topic)
         check_one_history(self.capture.bounds(), self.log.last_sequence(producer_of(application.name)))
         self.views = SqliteViews(folder / "views.db")
-        self._stack.callback(self.views.close)
+        self._life.closing.callback(self.views.close)
         for binding in application.listeners:
             if binding.projection is not None:
                 self.views.create(binding.projection.table)
         for binding in application.listeners:
             check_been_there(self.log.ranges(binding.topic), self.views.offsets(binding.group), binding)
         self.olap = DuckdbOlap(folder / "analytics.duckdb")
-        self._stack.callback(self.olap.close)
+        self._life.closing.callback(self.olap.close)
         for datasource in application.datasources:
             self.olap.create(datasource)
         self._roles()
@@ -131,24 +129,19 @@ class Embedded:
 
     def start(self) -> None:
         """Start all threads."""
-        self._thread("relay", self.relay.run)
+        self._life.run("relay", self.relay.run)
         for group, runner in self.listeners.items():
-            self._thread(f"listener-{group}", runner.run)
+            self._life.run(f"listener-{group}", runner.run)
         for name, ingestion in self.ingestions.items():
-            self._thread(f"olap-{name}", ingestion.run)
-        self._thread("watch", self._watch)
-        self._thread("housekeeping", self._keep_house)
+            self._life.run(f"olap-{name}", ingestion.run)
+        self._life.run("watch", self._watch)
+        self._life.run("housekeeping", self._keep_house)
         self.commands.start()
 
     def stop(self) -> None:
         """Carry out the waiting commands, end the threads, close the files. Stopping twice is allowed."""
         self.commands.stop(_STOP_S)
-        self._stop.set()
-        self.capture.wake()
-        for thread in self._threads:
-            thread.join(_STOP_S)
-        self._threads.clear()
-        self._stack.close()
+        self._life.end(_STOP_S, self.capture.wake)
 
     def __enter__(self) -> "Embedded":
         self.start()
@@ -192,7 +185,7 @@ class Embedded:
         while any(hop.lag for hop in self.hops()):
             if time.monotonic() > deadline:
                 return False
-            self._stop.wait(_SETTLE_LOOK_S)
+            self._life.over.wait(_SETTLE_LOOK_S)
         return True
 
     def reconcile(self) -> Reconciliation:
@@ -208,11 +201,6 @@ class Embedded:
     def _settled_account(self, sides: Sides) -> Reconciliation:
         self.settle()
         return reconcile(self.application.ledgers, sides)
-
-    def _thread(self, name: str, run: Callable[[threading.Event], None]) -> None:
-        thread = threading.Thread(target=run, args=(self._stop,), name=name, daemon=True)
-        self._threads.append(thread)
-        thread.start()
 
     def _watch(self, stop: threading.Event) -> None:
         """Look whether anybody asks or not, so that it is known since when something does not work."""

@@ -1,7 +1,9 @@
 """What a running application shows of itself, whatever its form."""
 
+import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -23,6 +25,31 @@ from mainstem.view.port import ViewStore
 def wall_clock_ms() -> int:
     """Now, in milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
+
+
+class Life:
+    """The threads of a running application, and what is to be given back at its end."""
+
+    def __init__(self) -> None:
+        self.over = threading.Event()
+        self.closing = ExitStack()
+        self._threads: list[threading.Thread] = []
+
+    def run(self, name: str, work: Callable[[threading.Event], None]) -> None:
+        """Start a thread, which ends when the event is set."""
+        thread = threading.Thread(target=work, args=(self.over,), name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def end(self, within_s: float, wake: Callable[[], None] = lambda: None) -> None:
+        """End all threads, wait for them, give everything back. Ending twice is allowed."""
+        self.over.set()
+        wake()
+        deadline = time.monotonic() + within_s
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        self._threads.clear()
+        self.closing.close()
 
 
 class Status(Struct, frozen=True):

@@ -119,9 +119,9 @@ class Connect:
                 raise StoreUnavailable(f"the connector {name} is {found.state} {found.tasks} after {timeout_s:g} s")
             time.sleep(_LOOK_S)
 
-    def restart(self, name: str) -> None:
-        """Start it, or what has failed of it, again."""
-        self._call("POST", f"{_of(name)}/restart?includeTasks=true&onlyFailed=true")
+    def restart(self, name: str, *, all_of_it: bool = False) -> None:
+        """Start what has failed of it again, or all of it."""
+        self._call("POST", f"{_of(name)}/restart?includeTasks=true&onlyFailed={str(not all_of_it).lower()}")
 
     def remove(self, name: str) -> None:
         """Remove it. Its position stays, so one of the same name goes on from there. Nothing where there is none."""
