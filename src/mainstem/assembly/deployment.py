@@ -38,6 +38,9 @@ def deploy(application: Application, settings: Settings, say: Say) -> None:
         name = connector_name(application)
         put = connect.put(name, connector_config(application, settings))
         say(f"connector {name}: {_done(put.created, put.differences)}")
+        if connect.status(name).failed:
+            say(f"connector {name}: had failed, is started again")
+            connect.restart(name)
         connect.await_running(name, progress=lambda found: say(f"  {found.state} {' '.join(found.tasks)}"))
         for datasource in application.datasources:
             posted = supervisors.post(datasource, druid_reading(settings))
