@@ -16,10 +16,10 @@ from mainstem.errors import (
     StoreUnavailable,
     WriteConflict,
 )
-from mainstem.mysql import MysqlServer, Pool, Writer, ask, connect, execute
+from mainstem.mysql import MysqlServer, Pool, Writer, ask, connect, execute, quoted
 from mainstem.mysql_rows import by_keys, in_key_order, insert_many
 from mainstem.mysql_schema import create, migrate
-from mainstem.table import Table, quoted
+from mainstem.table import Table
 from tests.stack import Databases
 
 pytestmark = pytest.mark.stack
