@@ -1,6 +1,9 @@
 """Real keys, real signed tokens, and a real HTTP server for a key set."""
 
+import datetime
+import ipaddress
 import json
+import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -9,8 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import jwt
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 SECRET = "a secret of more than thirty-two bytes, for tests"  # noqa: S105 - it guards nothing
 AUDIENCE = "bank"
@@ -57,6 +62,19 @@ def jwk(key: PrivateKey, name: str, **more: Any) -> dict[str, Any]:
     return {**algorithm.to_jwk(key.public_key(), as_dict=True), "kid": name, "use": "sig", **more}
 
 
+def server_certificate() -> bytes:
+    """A private key and its own certificate for this machine's address, as PEM, for an hour."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    now = datetime.datetime.now(datetime.UTC)
+    hour = datetime.timedelta(hours=1)
+    built = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now - hour, now + hour)
+    certificate = built.add_extension(address, critical=False).sign(key, hashes.SHA256())
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return private + certificate.public_bytes(Encoding.PEM)
+
+
 class KeyServer:
     """Serves one document, which can be replaced; counts how often it was asked."""
 
@@ -73,7 +91,7 @@ class KeyServer:
 
 
 @contextmanager
-def key_server() -> Iterator[KeyServer]:
+def key_server(tls: ssl.SSLContext | None = None) -> Iterator[KeyServer]:
     """A server on a free port of this machine."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -89,7 +107,9 @@ def key_server() -> Iterator[KeyServer]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    served = KeyServer(f"http://127.0.0.1:{server.server_port}/keys.json")
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    served = KeyServer(f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}/keys.json")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

@@ -1,14 +1,18 @@
 """A key set (JWKS): fetched when it is needed, kept while it is fresh, and never fetched faster than allowed."""
 
 import asyncio
+import contextlib
 import hashlib
 import ipaddress
+import socket
+import threading
 import time
 import urllib.request
 from collections.abc import Callable
-from http.client import HTTPException
+from functools import partial
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -24,6 +28,8 @@ _BYTES_MAX = 256 * 1024
 _KEYS_MAX = 100
 _SOCKET_S = 3.0
 _DOWNLOAD_S = 5.0
+_AWAITED_MORE_S = 1.0
+"""How much longer than a download callers wait: resolving a name may hold it up, and nothing here can end that."""
 _STALE_TIMES = 12
 """A set that cannot be fetched again is still believed until it is this many times as old as it should be."""
 
@@ -96,11 +102,15 @@ class KeySet:
         return self._keys.get(name)
 
     async def _refresh(self) -> bool:
-        """Whether the set was fetched, by this call or by one that was under way."""
+        """Whether a fetch, begun here or before, has ended; False where none may begin, or it takes too long."""
         task = self._begin()
         if task is None:
             return False
-        await asyncio.shield(task)
+        ended, _ = await asyncio.wait({task}, timeout=_DOWNLOAD_S + _AWAITED_MORE_S)
+        if not ended:
+            self._failed = True
+            return False
+        task.result()
         return True
 
     def _begin(self) -> asyncio.Task[None] | None:
@@ -136,25 +146,112 @@ def download(url: str) -> bytes:
         if url.startswith("file:"):
             with Path(unquote(urlsplit(url).path)).open("rb") as file:
                 return _bounded(file.read)
-        request = urllib.request.Request(url, headers={"Accept": "application/json"})  # noqa: S310 - checked before
-        opener = _OPENER if url.startswith("https:") else _DIRECT_OPENER
-        with opener.open(request, timeout=_SOCKET_S) as response:
-            return _bounded(response.read1)
+        with _Deadline(_DOWNLOAD_S) as deadline:
+            return _exchange(url, deadline)
     except (OSError, ValueError, HTTPException) as error:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
         raise KeysUnavailable(f"{url} cannot be read: {reason}") from error
 
 
+def _exchange(url: str, deadline: "_Deadline") -> bytes:
+    request = urllib.request.Request(url, headers={"Accept": "application/json"})  # noqa: S310 - checked before
+    handlers: list[Any] = [_NoRedirects, _Http(deadline), _Https(deadline)]
+    if not url.startswith("https:"):
+        # Without TLS a proxy could answer with keys of its own, and its loopback address is not this machine's.
+        handlers.append(urllib.request.ProxyHandler({}))
+    try:
+        with urllib.request.build_opener(*handlers).open(request, timeout=_SOCKET_S) as response:
+            content = _bounded(response.read1)
+    except (OSError, ValueError, HTTPException):
+        deadline.check()  # what was cut off fails in one of many ways
+        raise
+    deadline.check()
+    return content
+
+
 def _bounded(read: Callable[[int], bytes]) -> bytes:
-    deadline = time.monotonic() + _DOWNLOAD_S
     content = b""
     while part := read(_BYTES_MAX + 1 - len(content)):
         content += part
         if len(content) > _BYTES_MAX:
             raise KeysUnavailable(f"a key set of more than {_BYTES_MAX} bytes is not read")
-        if time.monotonic() > deadline:
-            raise KeysUnavailable(f"the key set did not come within {_DOWNLOAD_S:.0f} s")
     return content
+
+
+class _Deadline:
+    """Ends a connection, whatever is being read from it: a socket's own limit begins anew with every byte."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
+        self._connection: HTTPConnection | None = None
+        self._socket: socket.socket | None = None
+        self._over = False
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    def check(self) -> None:
+        """Raises KeysUnavailable where the time is over."""
+        if self._over:
+            raise KeysUnavailable(f"the key set did not come within {self._seconds:.1f} s")
+
+    def connect(self, connection: HTTPConnection, connect: Callable[[], None]) -> None:
+        """Connect, under the deadline."""
+        self._connection = connection  # a proxy may answer slowly before `connect` is through
+        connect()
+        self._socket = connection.sock  # the response reads on from it when the connection has let go
+        self.check()
+
+    def _end(self) -> None:
+        self._over = True
+        found = self._socket
+        if found is None and self._connection is not None:
+            found = self._connection.sock
+        if found is not None:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(found, socket.SHUT_RDWR)  # below TLS, whose state the reader is using
+
+
+class _Connection(HTTPConnection):
+    def __init__(self, host: str, *, deadline: _Deadline, timeout: float) -> None:
+        super().__init__(host, timeout=timeout)
+        self._deadline = deadline
+
+    def connect(self) -> None:
+        self._deadline.connect(self, super().connect)
+
+
+class _TlsConnection(HTTPSConnection):
+    def __init__(self, host: str, *, deadline: _Deadline, timeout: float) -> None:
+        super().__init__(host, timeout=timeout)
+        self._deadline = deadline
+
+    def connect(self) -> None:
+        self._deadline.connect(self, super().connect)
+
+
+class _Http(urllib.request.HTTPHandler):
+    def __init__(self, deadline: _Deadline) -> None:
+        super().__init__()
+        self._deadline = deadline
+
+    def http_open(self, req: urllib.request.Request) -> HTTPResponse:
+        return self.do_open(partial(_Connection, deadline=self._deadline), req)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def __init__(self, deadline: _Deadline) -> None:
+        super().__init__()
+        self._deadline = deadline
+
+    def https_open(self, req: urllib.request.Request) -> HTTPResponse:
+        return self.do_open(partial(_TlsConnection, deadline=self._deadline), req)
 
 
 def _keys_in(content: bytes, allowed: tuple[str, ...]) -> dict[str | None, Key]:
@@ -180,11 +277,6 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, *_: Any) -> None:
         return None
-
-
-_OPENER = urllib.request.build_opener(_NoRedirects)
-_DIRECT_OPENER = urllib.request.build_opener(_NoRedirects, urllib.request.ProxyHandler({}))
-"""Without TLS a proxy could answer with keys of its own, and its loopback address is not this machine's."""
 
 
 def _checked(url: str) -> str:

@@ -1,9 +1,14 @@
 """A key set from a real server: bounded in size and time, fetched once for many, believed for a while."""
 
 import asyncio
+import contextlib
 import socket
+import ssl
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +16,10 @@ from mainstem.errors import KeysUnavailable
 from mainstem.query.access import jwks
 from mainstem.query.access.jwks import KeySet, download
 from mainstem.query.access.keys import PUBLIC
-from tests.tokens import KeyServer, jwk, key_server, rsa_key
+from tests.tokens import KeyServer, jwk, key_server, rsa_key, server_certificate
 
 _KEY = rsa_key()
+_SOON_S = 5.0
 
 
 @pytest.fixture
@@ -21,6 +27,17 @@ def keys() -> Iterator[KeyServer]:
     with key_server() as server:
         server.serve(jwk(_KEY, "a"))
         yield server
+
+
+@pytest.fixture
+def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """That of a server whose certificate is trusted as long as the environment says so."""
+    certificate = tmp_path / "server.pem"
+    certificate.write_bytes(server_certificate())
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
 
 
 class Clock:
@@ -48,28 +65,78 @@ def test_a_redirection_is_not_followed(keys: KeyServer) -> None:
     assert keys.asked == 1
 
 
-def test_a_slow_server_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It sends a byte now and then, each within the socket's own limit."""
-    monkeypatch.setattr(jwks, "_DOWNLOAD_S", 0.3)
+@contextmanager
+def dripping(begin: bytes, tls: ssl.SSLContext | None) -> Iterator[str]:
+    """The address of a server that begins its answer so and then sends a byte now and then, each soon enough."""
     ended = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def drip() -> None:
-            connection, _ = server.accept()
-            with connection:
+            plain, _ = server.accept()
+            with contextlib.suppress(OSError), tls.wrap_socket(plain, True) if tls else plain as connection:
                 connection.recv(4096)
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+                connection.sendall(begin)
                 while not ended.wait(0.05):
                     connection.sendall(b" ")
 
         thread = threading.Thread(target=drip)
         thread.start()
         try:
-            with pytest.raises(KeysUnavailable, match="within"):
-                download(f"http://127.0.0.1:{server.getsockname()[1]}/")
+            yield f"http{'s' if tls else ''}://127.0.0.1:{server.getsockname()[1]}/"
         finally:
             ended.set()
             thread.join()
+
+
+_BEGUN = [b"HTTP/1.1 200", b"HTTP/1.1 200 OK\r\nSlow: ", b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("begin", _BEGUN, ids=["status", "header", "body"])
+def test_a_slow_server_is_not_waited_for(
+    begin: bytes, scheme: str, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever part of its answer is slow: no byte of it is later than the socket's own limit."""
+    monkeypatch.setattr(jwks, "_DOWNLOAD_S", 0.3)
+    with dripping(begin, tls if scheme == "https" else None) as url:
+        began = time.monotonic()
+        with pytest.raises(KeysUnavailable, match="within"):
+            download(url)
+        assert time.monotonic() - began < _SOON_S
+
+
+def test_callers_do_not_wait_for_a_fetch_that_does_not_end(keys: KeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the name of the server is not resolved: nothing but the resolver can end that."""
+    ended = threading.Event()
+
+    def hangs(_: str) -> bytes:
+        ended.wait(30)
+        raise KeysUnavailable("at last")
+
+    async def ask() -> None:
+        known = key_set(keys, Clock())
+        known.load()
+        monkeypatch.setattr(jwks, "download", hangs)
+        monkeypatch.setattr(jwks, "_DOWNLOAD_S", 0.1)
+        try:
+            with pytest.raises(KeysUnavailable):
+                await asyncio.wait_for(known.find("new"), _SOON_S)
+            assert await known.find("a")
+        finally:
+            ended.set()
+
+    asyncio.run(ask())
+
+
+def test_a_set_comes_by_tls_from_a_server_that_is_trusted(
+    keys: KeyServer, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with key_server(tls) as server:
+        server.content = keys.content
+        assert download(server.url) == keys.content
+        monkeypatch.delenv("SSL_CERT_FILE")
+        with pytest.raises(KeysUnavailable):
+            download(server.url)
 
 
 @pytest.mark.parametrize(
