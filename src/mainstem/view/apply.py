@@ -58,7 +58,6 @@ class _WorkingRows(Generic[M]):
 class _WorkingFold(Generic[M]):
     def __init__(self, projection: Fold[M, Any], get: _Get) -> None:
         self._projection = projection
-        self._fold = projection.step()
         self._get = get
         self._known: dict[_Key, Struct | None] = {}
         self._changed: dict[_Key, Struct | None] = {}
@@ -66,10 +65,12 @@ class _WorkingFold(Generic[M]):
     def handle_all(self, messages: Sequence[M]) -> None:
         keys = [self._projection.key(message) for message in messages]
         self._load([key for key in dict.fromkeys(keys) if key not in self._known])
-        fold = self._fold
+        fold, done = self._projection.fold, self._projection.done
         known, changed = self._known.copy(), self._changed.copy()
         for key, message in zip(keys, messages, strict=True):
-            known[key] = fold(known[key], message)
+            row = known[key]
+            if done is None or row is None or not done(row, message):
+                known[key] = fold(row, message)
         changed.update((key, known[key]) for key in dict.fromkeys(keys))
         self._known, self._changed = known, changed
 
@@ -77,7 +78,10 @@ class _WorkingFold(Generic[M]):
         key = self._projection.key(message)
         if key not in self._known:
             self._load([key])
-        row = self._fold(self._known[key], message)
+        before, done = self._known[key], self._projection.done
+        if done is not None and before is not None and done(before, message):
+            return
+        row = self._projection.fold(before, message)
         if row is not None:
             self._projection.table.check(row)
         self._changed[key] = self._known[key] = row

@@ -33,16 +33,5 @@ class Fold(Generic[M, R]):
     fold: Callable[[R | None, M], R | None]
     done: Callable[[R, M], bool] | None = None
 
-    def step(self) -> Callable[[R | None, M], R | None]:
-        """The fold, which leaves a row that holds the message already."""
-        fold, done = self.fold, self.done
-        if done is None:
-            return fold
-
-        def once(row: R | None, message: M) -> R | None:
-            return row if row is not None and done(row, message) else fold(row, message)
-
-        return once
-
 
 Projection = Rows[M, Any] | Fold[M, Any]
