@@ -45,7 +45,7 @@ def generated() -> Mapping[Path, str]:
     conf = _FOLDER / "generated"
     files = {
         "mysql.cnf": "[mysqld]\n" + properties(configuration.mysql_options(PLACE)),
-        "mysql.sql": "".join(f"{statement};\n" for statement in configuration.mysql_accounts()),
+        "mysql.sh": _accounts(),
         "kafka.properties": properties(configuration.kafka_server(PLACE)),
         "connect.properties": properties(configuration.connect_worker(PLACE, _PLUGINS)),
         "zookeeper.cfg": properties(configuration.zookeeper(PLACE)),
@@ -119,13 +119,21 @@ def _mysql() -> Service:
         "mysqladmin ping -h 127.0.0.1 -p$$(cat /run/secrets/mysql_root_password) --silent",
         image="mysql:9.7.2",
         environment={"MYSQL_ROOT_PASSWORD_FILE": "/run/secrets/mysql_root_password"},
-        secrets=["mysql_root_password"],
+        secrets=["mysql_root_password", "mysql_password", configuration.CAPTURE_SECRET],
         volumes=[
             "mysql:/var/lib/mysql",
             _mounted("mysql.cnf", "/etc/mysql/conf.d/mainstem.cnf"),
-            _mounted("mysql.sql", "/docker-entrypoint-initdb.d/mainstem.sql"),
+            _mounted("mysql.sh", "/docker-entrypoint-initdb.d/mainstem.sh"),
         ],
     )
+
+
+def _accounts() -> str:
+    """What the image's own script sources when it makes the database; the passwords are what the secrets hold then."""
+    capture = f"$(sed -n 's/^password=//p' {PLACE.secrets / configuration.CAPTURE_SECRET} | quoted)"
+    statements = configuration.mysql_accounts(f"$(quoted < {PLACE.secrets}/mysql_password)", capture)
+    quoted = r"""quoted() { sed -e 's/\\/\\\\/g' -e "s/'/''/g"; }"""
+    return "\n".join([quoted, "docker_process_sql <<END", *(f"{statement};" for statement in statements), "END", ""])
 
 
 def _zookeeper() -> Service:
@@ -148,7 +156,7 @@ def _kafka() -> Service:
     )
     return _part(
         "1g",
-        f"/opt/kafka/bin/kafka-broker-api-versions.sh --bootstrap-server kafka:{PLACE.ports.kafka} >/dev/null",
+        _listening(PLACE.ports.kafka),
         image="apache/kafka:4.3.1",
         entrypoint=["bash", "-c", start],
         environment={"KAFKA_HEAP_OPTS": "-Xmx512m"},
@@ -178,12 +186,13 @@ def _druid(name: str) -> Service:
     seen = {"ports": _published(port)} if name in ("coordinator", "broker") else {}
     return _part(
         "1g",
-        f"wget -qO- http://127.0.0.1:{port}/status/health | grep -q true",
+        f"wget -qO- http://druid-{name}:{port}/status/health | grep -q true",
         image="apache/druid:33.0.0",
         command=[name],
         environment={
             "DRUID_CONFIG_COMMON": common,
             f"DRUID_CONFIG_{name}": own,
+            "DRUID_SET_HOST": "0",
             "DRUID_XMX": "384m",
             "DRUID_XMS": "128m",
             "DRUID_MAXDIRECTMEMORYSIZE": "512m",
@@ -199,8 +208,11 @@ def _druid(name: str) -> Service:
 
 
 def _own(role: str, **more: Any) -> Service:
-    """A process of mainstem's: without rights, on a file system that it cannot change."""
-    settings = dict(application_settings(PLACE))
+    """A process of mainstem's: without rights, on a file system that it cannot change.
+
+    An engine replaces `$name` in this file, so what Connect is to look up has its dollar twice.
+    """
+    settings = {name: value.replace("$", "$$") for name, value in application_settings(PLACE).items()}
     del settings["MAINSTEM_MYSQL_PASSWORD"]
     settings |= {"MAINSTEM_MYSQL_PASSWORD_FILE": "/run/secrets/mysql_password", "MAINSTEM_LOG_JSON": "true"}
     own = {"MAINSTEM_ROLES": role} if role else {}

@@ -115,15 +115,18 @@ def mysql_options(place: Place) -> Properties:
     }
 
 
-def mysql_accounts() -> tuple[str, ...]:
-    """The statements that make the database and two users: the application's, and the capture's, which only reads."""
-    capture = "SELECT, RELOAD, LOCK TABLES, SHOW DATABASES, REPLICATION SLAVE, REPLICATION CLIENT"
+def mysql_accounts(password: str = DEVELOPMENT_PASSWORD, capture: str = DEVELOPMENT_PASSWORD) -> tuple[str, ...]:
+    """The statements that make the database and two users: the application's, and the capture's, which only reads.
+
+    The passwords stand between single quotes: whoever gives others sees to what they hold of these.
+    """
+    rights = "SELECT, RELOAD, LOCK TABLES, SHOW DATABASES, REPLICATION SLAVE, REPLICATION CLIENT"
     return (
         f"CREATE DATABASE IF NOT EXISTS {DATABASE}",
-        f"CREATE USER IF NOT EXISTS '{APPLICATION_USER}'@'%' IDENTIFIED BY '{DEVELOPMENT_PASSWORD}'",
+        f"CREATE USER IF NOT EXISTS '{APPLICATION_USER}'@'%' IDENTIFIED BY '{password}'",
         f"GRANT ALL ON *.* TO '{APPLICATION_USER}'@'%'",
-        f"CREATE USER IF NOT EXISTS '{CAPTURE_USER}'@'%' IDENTIFIED BY '{DEVELOPMENT_PASSWORD}'",
-        f"GRANT {capture} ON *.* TO '{CAPTURE_USER}'@'%'",
+        f"CREATE USER IF NOT EXISTS '{CAPTURE_USER}'@'%' IDENTIFIED BY '{capture}'",
+        f"GRANT {rights} ON *.* TO '{CAPTURE_USER}'@'%'",
     )
 
 
@@ -204,9 +207,13 @@ def zookeeper(place: Place) -> Properties:
 
 
 def druid_common(place: Place, extensions: Path) -> Properties:
-    """What all of Druid's processes share. Its metadata is kept in Derby, enough for one machine."""
+    """What all of Druid's processes share. Its metadata is kept in Derby, enough for one machine.
+
+    Derby takes a path for absolute only where it begins with a slash of its own, behind the one that ends the port. A process
+    listens on the address of its host alone: none of them asks for a password.
+    """
     host, folder = place.at("druid-coordinator"), place.folder("druid")
-    derby = f"//{host}:{place.ports.derby}{folder / 'metadata.db'}"
+    derby = f"//{host}:{place.ports.derby}/{folder / 'metadata.db'}"
     return {
         "druid.extensions.directory": str(extensions),
         "druid.extensions.loadList": '["druid-kafka-indexing-service"]',
@@ -222,6 +229,7 @@ def druid_common(place: Place, extensions: Path) -> Properties:
         "druid.indexer.logs.directory": str(folder / "task-logs"),
         "druid.selectors.indexing.serviceName": "druid/overlord",
         "druid.selectors.coordinator.serviceName": "druid/coordinator",
+        "druid.bindOnHost": "true",
         "druid.emitter": "noop",
         "druid.startup.logging.logProperties": "false",
         "druid.lookup.enableLookupSyncOnStartup": "false",

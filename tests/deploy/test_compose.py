@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,56 @@ def test_every_volume_secret_and_file_is_used_and_there() -> None:
     assert {path.resolve() for path in generated() if path != _COMPOSE} == files | posted
 
 
+def _texts(value: object) -> Iterator[str]:
+    match value:
+        case dict():
+            yield from (text for each in value.values() for text in _texts(each))
+        case list():
+            yield from (text for each in value for text in _texts(each))
+        case str():
+            yield value
+
+
+def test_no_text_is_taken_for_a_variable() -> None:
+    """An engine replaces `$name` and refuses `${file:…}`; two dollars are one."""
+    assert [text for text in _texts(composition()) if "$" in text.replace("$$", "")] == []
+
+
+def test_what_druid_keeps_lies_in_its_volume() -> None:
+    """Derby takes a path with one slash from where the process was started."""
+    common = configuration.druid_common(PLACE, Path("/extensions"))
+    own = {name: value for each in DRUID for name, value in configuration.druid_process(PLACE, each).items()}
+    uri = common["druid.metadata.storage.connector.connectURI"]
+    found = re.fullmatch(r"jdbc:derby://druid-coordinator:1527/(/\S+);create=true", uri)
+    assert found, uri
+    locations = [each["path"] for each in json.loads(own["druid.segmentCache.locations"])]
+    names = ("druid.storage.storageDirectory", "druid.indexer.logs.directory")
+    paths = [found[1], *locations, *(common[name] for name in names), own["druid.indexer.task.baseTaskDir"]]
+    targets = {mount.split(":")[1] for mount in _SERVICES["druid-coordinator"]["volumes"] if mount.startswith("druid:")}
+    assert {str(folder) for folder in targets} == {str(PLACE.folder("druid"))}
+    assert all(Path(path).is_relative_to(PLACE.folder("druid")) for path in paths)
+
+
+@pytest.mark.parametrize("name", DRUID)
+def test_druid_is_told_to_keep_the_host_that_it_is_given(name: str) -> None:
+    """Its image would write the container's address of the moment over it."""
+    assert _SERVICES[f"druid-{name}"]["environment"]["DRUID_SET_HOST"] == "0"
+
+
+def test_accounts_have_the_passwords_of_the_secrets(tmp_path: Path) -> None:
+    """As the image's own script sources it, with secrets that want quoting."""
+    own, capture = "it's \\ $HOME `id`", "b'c"
+    (tmp_path / "mysql_password").write_text(own + "\n")
+    (tmp_path / configuration.CAPTURE_SECRET).write_text(f"password={capture}\n")
+    script = tmp_path / "mainstem.sh"
+    text = generated()[_DEPLOY / "generated" / "mysql.sh"]
+    script.write_text(text.replace("/run/secrets", str(tmp_path)))
+    said = _run("bash", "-c", f"set -eo pipefail; docker_process_sql() {{ cat; }}; . {script}")
+    assert said.returncode == 0, said.stderr
+    wanted = configuration.mysql_accounts("it''s \\\\ $HOME `id`", "b''c")
+    assert said.stdout == "".join(f"{statement};\n" for statement in wanted)
+
+
 def test_whoever_waits_waits_for_a_service() -> None:
     for service in _SERVICES.values():
         for name, condition in service.get("depends_on", {}).items():
@@ -142,8 +193,11 @@ def test_the_application_can_read_its_settings(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("a secret of more than thirty-two bytes")
     for name in _OURS:
-        given = {n: str(secret) if n.endswith("_FILE") else v for n, v in _SERVICES[name]["environment"].items()}
+        seen = {n: v.replace("$$", "$") for n, v in _SERVICES[name]["environment"].items()}
+        given = {n: str(secret) if n.endswith("_FILE") else v for n, v in seen.items()}
         assert read_settings(given).form == "distributed"
+        alike = {n: v for n, v in configuration.application_settings(PLACE).items() if n != "MAINSTEM_MYSQL_PASSWORD"}
+        assert alike.items() <= given.items()
         assert not any("PASSWORD" in n and v == configuration.DEVELOPMENT_PASSWORD for n, v in given.items())
 
 

@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient
 
 from deploy.configuration import APPLICATION_USER, DATABASE, DEVELOPMENT_PASSWORD, Place, Ports
 from deploy.downloads import StackUnavailable
+from deploy.parts import listens
 from deploy.stack import processes_of, up
 from tests.stack import FOLDER, SHIFT
 
@@ -53,6 +54,18 @@ def test_druid_answers_and_can_read_kafka(stack: Place) -> None:
     assert "druid-kafka-indexing-service" in {module.get("artifact") for module in modules}
     supervisors = f"http://{stack.host}:{stack.ports.coordinator}/druid/indexer/v1/supervisor"
     assert httpx.get(supervisors).status_code == httpx.codes.OK
+
+
+@pytest.mark.parametrize("part", ["mysql", "kafka", "connect", "zookeeper", "coordinator", "broker", "historical", "indexer"])
+def test_a_part_listens_on_one_address_alone(stack: Place, part: str) -> None:
+    """Druid and Connect ask for no password, so whoever reaches them may do anything."""
+    port = getattr(stack.ports, part)
+    assert listens(stack.host, port)
+    assert not listens("127.0.0.2", port)
+
+
+def test_druids_metadata_is_where_the_data_is(stack: Place) -> None:
+    assert (stack.folder("druid") / "metadata.db" / "service.properties").is_file()
 
 
 def test_up_again_starts_nothing(stack: Place) -> None:
