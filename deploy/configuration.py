@@ -209,8 +209,8 @@ def zookeeper(place: Place) -> Properties:
 def druid_common(place: Place, extensions: Path) -> Properties:
     """What all of Druid's processes share. Its metadata is kept in Derby, enough for one machine.
 
-    Derby takes a path for absolute only where it begins with a slash of its own, behind the one that ends the port. A process
-    listens on the address of its host alone: none of them asks for a password.
+    Derby takes a path for absolute only where it begins with a slash of its own, behind the one that ends the port. A
+    process listens on the address of its host alone: none of them asks for a password.
     """
     host, folder = place.at("druid-coordinator"), place.folder("druid")
     derby = f"//{host}:{place.ports.derby}/{folder / 'metadata.db'}"

@@ -8,6 +8,7 @@ import pymysql
 import pytest
 from confluent_kafka.admin import AdminClient
 
+from deploy.compose import DRUID
 from deploy.configuration import APPLICATION_USER, DATABASE, DEVELOPMENT_PASSWORD, Place, Ports
 from deploy.downloads import StackUnavailable
 from deploy.parts import listens
@@ -56,7 +57,7 @@ def test_druid_answers_and_can_read_kafka(stack: Place) -> None:
     assert httpx.get(supervisors).status_code == httpx.codes.OK
 
 
-@pytest.mark.parametrize("part", ["mysql", "kafka", "connect", "zookeeper", "coordinator", "broker", "historical", "indexer"])
+@pytest.mark.parametrize("part", ["mysql", "kafka", "connect", "zookeeper", *DRUID])
 def test_a_part_listens_on_one_address_alone(stack: Place, part: str) -> None:
     """Druid and Connect ask for no password, so whoever reaches them may do anything."""
     port = getattr(stack.ports, part)
