@@ -4,7 +4,9 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -56,29 +58,36 @@ def wrk(client: httpx.Client, connections: int) -> Load:
     return Load(float(found[1]), float(found[2]), float(found[3]))
 
 
+def figures_of(
+    connections: int, ours: Callable[[], Load], other: Callable[[], Load], against: str, aim: str
+) -> list[Figure]:
+    """Both in turns: the rates beside each other, and the latencies of our middle run."""
+    runs: list[Load] = []
+
+    def rate() -> float:
+        runs.append(ours())
+        return runs[-1].rate
+
+    name = f"{connections} connections"
+    found, limit = medians(name, rate, lambda: other().rate)
+    middle = sorted(runs, key=lambda run: run.rate)[len(runs) // 2]
+    return [
+        Figure(name, found, limit, "commands/s", against, aim),
+        Figure(f"{name}, p50", middle.p50, None, "ms", "", ""),
+        Figure(f"{name}, p99", middle.p99, None, "ms", "", ""),
+    ]
+
+
 def main() -> None:
     """Both numbers of connections."""
     quiet()
     if shutil.which("wrk") is None:
         say("Commands over HTTP: not measured, wrk is not installed (Debian: apt-get install wrk)")
         return
-    figures = []
+    figures: list[Figure] = []
     for connections in CONNECTIONS:
-        runs: list[Load] = []
-
-        def ours(connections: int = connections, runs: list[Load] = runs) -> float:
-            runs.append(load(connections))
-            return runs[-1].rate
-
-        def nothing(connections: int = connections) -> float:
-            return load(connections, _NOTHING).rate
-
-        rate, limit = medians(f"{connections} connections", ours, nothing)
-        name = f"{connections} connections"
-        figures.append(Figure(name, rate, limit, "commands/s", "the same handler doing nothing", ">= 0.5"))
-        middle = sorted(runs, key=lambda run: run.rate)[len(runs) // 2]
-        figures.append(Figure(f"{name}, p50", middle.p50, None, "ms", "", ""))
-        figures.append(Figure(f"{name}, p99", middle.p99, None, "ms", "", ""))
+        ours, nothing = partial(load, connections), partial(load, connections, _NOTHING)
+        figures += figures_of(connections, ours, nothing, "the same handler doing nothing", ">= 0.5")
     show("Commands over HTTP", figures)
 
 

@@ -1,30 +1,22 @@
 """Commands over HTTP on MySQL, under load by `wrk`, against one commit for each command on the same server."""
 
-from figures import Figure, medians, show
-from load import CONNECTIONS, Load, wrk
+from functools import partial
+
+from figures import Figure, show
+from load import CONNECTIONS, Load, figures_of, wrk
 from stack_under_test import api
 from tests.distributed import Deployed
 
 
 def measure(bank: Deployed) -> None:
     """Both numbers of connections."""
-    figures = []
+    figures: list[Figure] = []
     for connections in CONNECTIONS:
-        runs: list[Load] = []
-
-        def grouped(connections: int = connections, runs: list[Load] = runs) -> float:
-            with api(bank) as client:
-                runs.append(wrk(client, connections))
-            return runs[-1].rate
-
-        def single(connections: int = connections) -> float:
-            with api(bank, command_batch_max="1") as client:
-                return wrk(client, connections).rate
-
-        rate, other = medians(f"{connections} connections", grouped, single)
-        name = f"{connections} connections"
-        figures.append(Figure(name, rate, other, "commands/s", "one commit per command", ">= 8"))
-        middle = sorted(runs, key=lambda run: run.rate)[len(runs) // 2]
-        figures.append(Figure(f"{name}, p50", middle.p50, None, "ms", "", ""))
-        figures.append(Figure(f"{name}, p99", middle.p99, None, "ms", "", ""))
+        grouped, single = partial(_load, bank, connections), partial(_load, bank, connections, command_batch_max="1")
+        figures += figures_of(connections, grouped, single, "one commit per command", ">= 8")
     show("Commands over HTTP on MySQL", figures)
+
+
+def _load(bank: Deployed, connections: int, **settings: str) -> Load:
+    with api(bank, **settings) as client:
+        return wrk(client, connections)

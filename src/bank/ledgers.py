@@ -6,7 +6,7 @@ from decimal import Decimal
 from bank.analytics import totals
 from bank.balance import CARD_BALANCE
 from bank.card import CARD, DEBIT_CARD, Card, MoneyWithdrawn
-from bank.statement import MONEY_WITHDRAWAL, TOPIC, MiniStatement
+from bank.statement import MONEY_WITHDRAWAL, TOPIC, MiniStatement, MoneyWithdrawal
 from mainstem import Decoder, Event, Figures, Ledger, Sides, event_payloads, scan
 
 _Account = Iterable[tuple[str, Figures]]
@@ -38,22 +38,23 @@ def _state(sides: Sides) -> _Account:
 
 def _statement(sides: Sides) -> _Account:
     """The mini statement, made from changes of the state rows."""
-    sums: dict[str, tuple[Decimal, int]] = {}
-    for line in sides.views.scan(MONEY_WITHDRAWAL):
-        withdrawn, count = sums.get(line.debit_card_id, (Decimal("0.00"), 0))
-        sums[line.debit_card_id] = (withdrawn + line.amount, count + 1)
-    for card_id, (withdrawn, count) in sums.items():
-        yield card_id, {"withdrawn": withdrawn, "withdrawals": count}
+    lines: Iterable[MoneyWithdrawal] = sides.views.scan(MONEY_WITHDRAWAL)
+    return _summed(lines)
 
 
 def _messages(sides: Sides) -> _Account:
     """The statement's topic, as far as its retention goes back: for ever, as the bank declares it."""
     decoder = Decoder[MiniStatement](MiniStatement)
+    pages = scan(sides.log, TOPIC.name)
+    return _summed(line for page in pages for line in decoder.many([record.value or b"" for record in page]))
+
+
+def _summed(lines: Iterable[MoneyWithdrawal | MiniStatement]) -> _Account:
+    """Sum and number of the lines of each card."""
     sums: dict[str, tuple[Decimal, int]] = {}
-    for page in scan(sides.log, TOPIC.name):
-        for message in decoder.many([record.value or b"" for record in page]):
-            withdrawn, count = sums.get(message.debit_card_id, (Decimal("0.00"), 0))
-            sums[message.debit_card_id] = (withdrawn + message.amount, count + 1)
+    for line in lines:
+        withdrawn, count = sums.get(line.debit_card_id, (Decimal("0.00"), 0))
+        sums[line.debit_card_id] = (withdrawn + line.amount, count + 1)
     for card_id, (withdrawn, count) in sums.items():
         yield card_id, {"withdrawn": withdrawn, "withdrawals": count}
 

@@ -99,4 +99,4 @@ def _samples(running: Running) -> Iterator[Sample]:
         yield Sample("mainstem_lag_messages", "Messages that a stage is behind", hop.lag, labels)
         yield Sample("mainstem_lag_seconds", "How long the oldest of those has waited", hop.lag_s, labels)
         yield Sample("mainstem_parked_keys", "Keys that wait behind a dead letter", hop.parked, labels)
-        yield Sample("mainstem_stage_up", "1 while a stage works", hop.state in ("running", "paused"), labels)
+        yield Sample("mainstem_stage_up", "1 while a stage works", hop.since is None, labels)

@@ -79,6 +79,11 @@ def trouble_of(found: Part | Hop) -> Trouble:
     return Trouble(found.trouble or found.state, found.since or "")
 
 
+def waited_s(oldest_ms: int | None, now_ms: int) -> float:
+    """How long what has come at that time has waited, in seconds; 0.0 for nothing, or where its clock is ahead."""
+    return 0.0 if oldest_ms is None else max(0.0, (now_ms - oldest_ms) / 1000)
+
+
 def _iso_time(at_ms: int) -> str:
     """As ISO 8601 in UTC, to the second."""
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,6 +1,6 @@
 """What a distributed application needs beside its own processes: tables, topics, the connector, the supervisors."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 
 from msgspec.structs import replace
@@ -60,13 +60,17 @@ def connector_config(application: Application, settings: Settings) -> dict[str, 
                 keys.setdefault(table, []).append(column)
     finally:
         session.close()
-    return connector(connector_name(application), application.all_captured(), keys, capture_source(settings))
+    return _connector(application, settings, keys)
 
 
 def declared_connector(application: Application, settings: Settings) -> dict[str, str]:
     """The same without asking MySQL; for an application that captures no tables but its own."""
     keys: dict[str, Sequence[str]] = {"event": ("position",), "refused_command": ("id",)}
     keys |= {table.name: table.key for table in application.state_tables()}
+    return _connector(application, settings, keys)
+
+
+def _connector(application: Application, settings: Settings, keys: Mapping[str, Sequence[str]]) -> dict[str, str]:
     return connector(connector_name(application), application.all_captured(), keys, capture_source(settings))
 
 

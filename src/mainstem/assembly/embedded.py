@@ -20,7 +20,7 @@ from mainstem.cdc.sqlite import MARK_TRANSACTION, SqliteCapture
 from mainstem.errors import MainstemError, StoreCorrupt
 from mainstem.eventstore.sqlite import SqliteEventStore
 from mainstem.folder import Folder
-from mainstem.health import Hop, Memory, Seen, Trouble, hop_of, trouble_of
+from mainstem.health import Hop, Memory, Seen, Trouble, hop_of, trouble_of, waited_s
 from mainstem.listener.binding import Binding
 from mainstem.listener.runner import Runner
 from mainstem.log.port import Place, Range
@@ -166,8 +166,7 @@ class Embedded:
 
     def _seen_relay(self, now_ms: int) -> Seen:
         relay = self.relay.status()
-        waits_s = 0.0 if relay.oldest_ms is None else max(0.0, (now_ms - relay.oldest_ms) / 1000)
-        return Seen(relay.state, relay.reason, relay.lag, waits_s)
+        return Seen(relay.state, relay.reason, relay.lag, waited_s(relay.oldest_ms, now_ms))
 
     def troubles(self) -> Mapping[str, Trouble]:
         """What does not work at the moment, by name; empty where everything does."""

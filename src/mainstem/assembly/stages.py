@@ -19,7 +19,7 @@ from mainstem.assembly.running import parked_trouble, seen_listener, wall_clock_
 from mainstem.cdc.connect import Connect
 from mainstem.errors import MainstemError, StoreUnavailable
 from mainstem.eventstore.mysql import MysqlEventStore
-from mainstem.health import WORKS, Hop, Memory, Part, Seen, hop_of
+from mainstem.health import WORKS, Hop, Memory, Part, Seen, hop_of, waited_s
 from mainstem.listener.binding import Binding
 from mainstem.listener.runner import Runner
 from mainstem.log.kafka import KafkaLog
@@ -164,8 +164,7 @@ class Stages:
         found = self._workers.get().status(connector_name(self._application))
         state = "failed" if found.failed else WORKS if found.running else found.state.lower()
         lag, oldest_ms = self._events.get().waiting(self._captured())
-        waits_s = 0.0 if oldest_ms is None else max(0.0, (wall_clock_ms() - oldest_ms) / 1000)
-        return Seen(state, found.trouble, lag, waits_s)
+        return Seen(state, found.trouble, lag, waited_s(oldest_ms, wall_clock_ms()))
 
     def _captured(self) -> int:
         """The highest position of an event on the event topic."""
