@@ -219,6 +219,8 @@ def druid_common(place: Place, extensions: Path) -> Properties:
         "druid.extensions.loadList": '["druid-kafka-indexing-service"]',
         "druid.zk.service.host": f"{place.at('zookeeper')}:{place.ports.zookeeper}",
         "druid.zk.paths.base": "/druid",
+        # How long a process that has died is taken for alive: its rows are missing for that long.
+        "druid.zk.service.sessionTimeoutMs": "10000",
         "druid.metadata.storage.type": "derby",
         "druid.metadata.storage.connector.connectURI": f"jdbc:derby:{derby};create=true",
         "druid.metadata.storage.connector.host": host,
@@ -251,6 +253,9 @@ def druid_process(place: Place, name: str) -> Properties:
             "druid.coordinator.asOverlord.overlordService": "druid/overlord",
             "druid.indexer.queue.startDelay": "PT1S",
             "druid.indexer.runner.type": "httpRemote",
+            # A task that was given to a process in the moment of its death is given to another after these times.
+            "druid.indexer.runner.taskAssignmentTimeout": "PT20S",
+            "druid.indexer.runner.taskCleanupTimeout": "PT30S",
             "druid.indexer.storage.type": "metadata",
         },
         "broker": {"druid.sql.enable": "true", "druid.broker.http.numConnections": "5"},

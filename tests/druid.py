@@ -4,10 +4,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 
+import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from deploy.configuration import Place
+from mainstem.errors import StoreUnavailable
 from mainstem.log.kafka_client import KafkaServers
 from mainstem.messages import Record
 from mainstem.olap.druid import DruidOlap
@@ -46,15 +48,14 @@ def supervised(place: Place, datasources: Sequence[Datasource]) -> Iterator[Supe
 def fed(
     place: Place, datasources: Sequence[Datasource], records: Sequence[Record], rows: Mapping[str, int]
 ) -> Iterator[Supervisors]:
-    """With those records in their topics, and that many rows in each datasource that is named."""
+    """With those records in their topics, and that many rows in each datasource, or none."""
     with supervised(place, datasources) as supervisors:
         write(place, records)
-        named = [datasource for datasource in datasources if datasource.name in rows]
-        for datasource in named:
+        for datasource in datasources:
             supervisors.post(datasource, reading(place))
-        for datasource in named:
+        for datasource in datasources:
             supervisors.await_running(datasource.name)
-            await_rows(place, datasource, rows[datasource.name])
+            await_rows(place, datasource, rows.get(datasource.name, 0))
         yield supervisors
 
 
@@ -69,10 +70,26 @@ def write(place: Place, records: Sequence[Record]) -> None:
 def await_rows(place: Place, datasource: Datasource, rows: int) -> None:
     """Wait until the datasource has that many."""
     deadline = time.monotonic() + _FILL_S
-    with closing(DruidOlap(f"http://{place.host}:{place.ports.broker}", [datasource])) as olap:
-        while True:
-            found = olap.ask(f"SELECT count(*) FROM {datasource.name}").rows[0][0]
+    found: int | str = "no"
+    with asked(place, [datasource]) as olap:
+        while time.monotonic() < deadline:
+            try:
+                found = olap.ask(f"SELECT count(*) FROM {datasource.name}").rows[0][0]
+            except StoreUnavailable as error:
+                found = str(error)
             if found == rows:
                 return
-            assert time.monotonic() < deadline, f"{found} rows of {rows}"
             time.sleep(0.2)
+    pytest.fail(f"{found} rows of {rows}")
+
+
+@contextmanager
+def asked(place: Place, datasources: Sequence[Datasource]) -> Iterator[DruidOlap]:
+    """Questions to them."""
+    with (
+        closing(Supervisors(f"http://{place.host}:{place.ports.coordinator}")) as supervisors,
+        closing(
+            DruidOlap(f"http://{place.host}:{place.ports.broker}", datasources, has_no_rows=supervisors.has_no_rows)
+        ) as olap,
+    ):
+        yield olap

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
@@ -10,10 +10,9 @@ import pytest
 
 from deploy.configuration import Place
 from mainstem.messages import Record
-from mainstem.olap.druid import DruidOlap
 from mainstem.olap.port import Datasource, Olap
 from mainstem.testing.contracts.olap import ROWS, OlapContract
-from tests.druid import fed
+from tests.druid import asked, fed
 
 
 @pytest.mark.stack
@@ -30,6 +29,6 @@ class TestDruidOlap(OlapContract):
     def filled(self, folder: Path, datasources: Sequence[Datasource], records: Sequence[Record]) -> Iterator[Olap]:
         with (
             fed(self.place, datasources, records, rows={"sales" + self.suffix: ROWS}),
-            closing(DruidOlap(f"http://{self.place.host}:{self.place.ports.broker}", datasources)) as olap,
+            asked(self.place, datasources) as olap,
         ):
             yield olap

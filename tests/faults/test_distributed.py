@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -27,7 +28,9 @@ from mainstem.cdc.connect import Connect
 from mainstem.errors import StoreUnavailable
 from mainstem.log.kafka import KafkaLog
 from mainstem.log.kafka_client import KafkaServers
+from mainstem.testing.contracts.olap import SALES, sale
 from tests.distributed import Deployed, begin_listening
+from tests.druid import asked, fed
 from tests.faults.load import Load
 from tests.stack import FOLDER, SHIFT, run_sql
 
@@ -35,6 +38,8 @@ pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
 _RECOVERY_S = 120.0
 _AT_ONCE_S = 5.0
+_DEAD_S = 15.0
+"""Longer than Druid takes a process that has died for alive."""
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
 
 
@@ -299,6 +304,25 @@ def test_a_part_is_killed(bank: Bank, part: str) -> None:
             start_parts()
             load.await_more(within_s=_RECOVERY_S)
             eventually(lambda: bool(_found(lambda: log.committed(GROUP))), "the log does not come back")
+
+
+def test_rows_that_nobody_serves_are_missed(bank: Bank) -> None:
+    """While the process that holds all rows of a datasource is dead it is not empty, and its stage does not work."""
+    held = replace(SALES, name=f"sales_{uuid.uuid4().hex[:8]}")
+    rows = [msgspec.structs.replace(sale(number), topic=held.name) for number in range(2)]
+    held = replace(held, topic=held.name)
+    with (
+        bank.load(),
+        fed(bank.deployed.place, [held], rows, {held.name: 2}),
+        asked(bank.deployed.place, [held]) as olap,
+    ):
+        kill_part("druid-indexer")
+        eventually(lambda: "olap-bankapp" in bank.troubles(), "a dead task is taken for one that works")
+        until = time.monotonic() + _DEAD_S
+        while time.monotonic() < until:
+            with pytest.raises(StoreUnavailable):
+                olap.ask(f"SELECT count(*) FROM {held.name}")
+        start_parts()
 
 
 def test_analytics_are_away(bank: Bank) -> None:

@@ -24,6 +24,7 @@ from mainstem.health import Hop, Memory, Part, Trouble, trouble_of
 from mainstem.listener.runner import Runner
 from mainstem.log.kafka import KafkaLog
 from mainstem.olap.druid import DruidOlap
+from mainstem.olap.druid_supervisor import Supervisors
 from mainstem.reconciliation import Reconciliation, reconcile
 from mainstem.settings import Settings
 from mainstem.view.mysql import MysqlViews
@@ -68,7 +69,9 @@ class Distributed:
         keeping = "listeners" in settings.roles
         for topic in application.all_topics(settings.topic_partitions) if keeping else ():
             self.log.create(topic)  # commands need MySQL alone: where only they are taken, Kafka may be away
-        self.olap = DruidOlap(settings.druid_url, application.datasources)
+        supervisors = Supervisors(settings.druid_overlord_url)
+        self._life.closing.callback(supervisors.close)
+        self.olap = DruidOlap(settings.druid_url, application.datasources, has_no_rows=supervisors.has_no_rows)
         self._life.closing.callback(self.olap.close)
         self.commands = command_bus(application, settings, self.events)
         self.listeners = {b.group: Runner(b, self.log, self.views) for b in application.listeners if keeping}
@@ -121,13 +124,21 @@ class Distributed:
         return Status(self.commands.status(), self.stages.parts(), self.stages.hops())
 
     def reconcile(self) -> Reconciliation:
-        """Until the accounts agree, or differ for half a minute: Druid shows what it has read a moment later."""
+        """Until the accounts agree, or differ for half a minute: Druid shows what it has read a moment later.
+
+        Raises StoreUnavailable where one of them cannot be read for as long.
+        """
         sides = Sides(self.events, self.log, self.views, self.olap)
         deadline = time.monotonic() + _AGREE_S
         while True:
-            found = reconcile(self.application.ledgers, sides)
-            if found.clean or time.monotonic() > deadline:
-                return found
+            try:
+                found = reconcile(self.application.ledgers, sides)
+            except StoreUnavailable:
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                if found.clean or time.monotonic() > deadline:
+                    return found
             self._life.over.wait(_AGREE_LOOK_S)
 
     def _keep_capturing(self, stop: threading.Event) -> None:

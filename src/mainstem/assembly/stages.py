@@ -194,9 +194,16 @@ class Stages:
         return Seen(state, parked_trouble(binding, parked), lag.records, lag.seconds, parked)
 
     def _datasource(self, name: str) -> Seen:
-        """By the offsets that Druid tells, which are up to five seconds old."""
+        """By the offsets that Druid tells, up to five seconds old; they hold while its tasks live and are asked."""
         found = self._supervisors.get().status(name)
+        made = self._supervisors.get().ingested(name)
         topic = next(each.topic for each in self._application.datasources if each.name == name)
         done = {(topic, partition): offset for partition, offset in found.offsets.items()}
         lag = lag_of(self._log.get(), topic, done, wall_clock_ms())
-        return Seen(WORKS if found.running else found.state.lower(), found.reason, lag.records, lag.seconds)
+        if not found.running:
+            return Seen(found.state.lower(), found.reason, lag.records, lag.seconds)
+        if made.tasks < found.tasks:
+            return Seen("lost", "a task that reads its topic does not answer", lag.records, lag.seconds)
+        if made.rows and not self._olap.get().serves_unpublished(name):
+            return Seen("unserved", "what its tasks have read cannot be asked for yet", lag.records, lag.seconds)
+        return Seen(WORKS, found.reason, lag.records, lag.seconds)

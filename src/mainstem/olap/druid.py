@@ -38,24 +38,31 @@ _PARAMETER_TYPES: dict[type, str] = {
     str: "VARCHAR",
     datetime: "TIMESTAMP",
 }
-_PUBLISHED = """
+_SEGMENTS = """
     SELECT "segment_id" FROM sys.segments
-    WHERE "datasource" = ? AND "is_published" = 1 AND "is_overshadowed" = 0 LIMIT 1
+    WHERE "datasource" = ? AND ("is_published" = 1 OR "is_realtime" = 1) AND "is_overshadowed" = 0 LIMIT 1
+"""
+_SERVED_BY_TASKS = """
+    SELECT "segment_id" FROM sys.segments WHERE "datasource" = ? AND "is_realtime" = 1 AND "is_available" = 1 LIMIT 1
 """
 
 
 class DruidOlap:
     """Druid's broker (or router) at `url`, as http://127.0.0.1:8082, with the datasources that may be asked about.
 
-    Druid does not know a datasource before its first row: one of `datasources` is then empty rather than unknown.
-    Timestamps come back as naive `datetime`s in UTC. `ask` raises InvalidQuery, StoreBusy where Druid takes no
-    more at the moment, and StoreUnavailable; after a lost connection the next question makes another.
+    Druid does not know a datasource before its first row, and forgets one whose only rows are with a task that has
+    died: one of `datasources` is empty, rather than unknown, where `has_no_rows` says so of its name; else it is
+    unavailable. Timestamps come back as naive `datetime`s in UTC. `ask` raises InvalidQuery, StoreBusy where Druid
+    takes no more at the moment, and StoreUnavailable; after a lost connection the next question makes another.
     """
 
-    def __init__(self, url: str, datasources: Sequence[Datasource] = ()) -> None:
+    def __init__(
+        self, url: str, datasources: Sequence[Datasource] = (), *, has_no_rows: Callable[[str], bool] = lambda _: False
+    ) -> None:
         for datasource in datasources:
             check_names(datasource)
         self._datasources = {datasource.name: datasource for datasource in datasources}
+        self._has_no_rows = has_no_rows
         self._http = DruidHttp(url)
 
     def ask(
@@ -75,6 +82,10 @@ class DruidOlap:
                     empty.append(self._without_rows(missing, empty, deadline))
         except Overdue as error:
             raise InvalidQuery(f"the question took longer than {timeout_s} s") from error
+
+    def serves_unpublished(self, name: str) -> bool:
+        """Whether questions reach rows of that datasource that a task has read and not yet published as segments."""
+        return bool(self.ask(_SERVED_BY_TASKS, [name], row_limit=1).rows)
 
     def close(self) -> None:
         """Questions that are still asked fail. Closing twice is allowed."""
@@ -122,12 +133,14 @@ class DruidOlap:
         return self._http.error(response)
 
     def _without_rows(self, missing: "_Missing", known: list[Datasource], deadline: float) -> Datasource:
-        """The datasource that Druid does not know, where it has no rows; if it has, nobody serves them now."""
+        """The datasource that Druid does not know, where it surely has no rows; else nobody serves them now."""
         datasource = self._datasources[missing.name]
         if datasource in known:
             raise InvalidQuery(str(missing))
-        if self._answer(_PUBLISHED, _bound(_PUBLISHED, [datasource.name]), 1, deadline).rows:
+        if self._answer(_SEGMENTS, _bound(_SEGMENTS, [datasource.name]), 1, deadline).rows:
             raise StoreUnavailable(f"{self._http.place}: no process serves the segments of {datasource.name} now")
+        if not self._has_no_rows(datasource.name):
+            raise StoreUnavailable(f"{self._http.place}: what is on the topic of {datasource.name} is not served yet")
         return datasource
 
     def _cancel(self, query_id: str) -> None:

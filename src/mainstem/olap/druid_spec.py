@@ -97,6 +97,7 @@ def _io_config(topic: str, reading: Reading) -> Json:
         "useEarliestOffset": True,
         "taskCount": reading.tasks,
         "replicas": reading.replicas,
+        "period": "PT5S",  # how often Druid looks whether a task has died
         "taskDuration": f"PT{reading.task_duration_s}S",
         "completionTimeout": f"PT{reading.completion_timeout_s}S",
     }

@@ -16,8 +16,11 @@ from mainstem.olap.port import Datasource
 
 _PATH = "/druid/indexer/v1/supervisor"
 _CALL_S = 10.0
+_TASKS_S = 2.0
 _LOOK_S = 0.25
 _REASON_MAX = 300
+_READING = ("RUNNING", "UNHEALTHY_TASKS")
+"""UNHEALTHY_TASKS stays until three tasks in a row have ended well, which takes three times a task's duration."""
 
 
 @dataclass(frozen=True)
@@ -66,17 +69,23 @@ class SupervisorStatus:
 
     @property
     def running(self) -> bool:
-        """Whether tasks read the topic now."""
-        return self.state == "RUNNING" and self.tasks > 0
+        """Whether tasks read the topic now, also where several before them have failed."""
+        return self.state in _READING and self.tasks > 0
+
+    @property
+    def read_to_end(self) -> bool:
+        """Whether nothing of the topic waits but what may be the end markers of transactions."""
+        return self.running and all(behind is not None and behind <= 1 for behind in self.lag.values())
 
 
 @dataclass(frozen=True)
 class Ingested:
-    """What the tasks that run at the moment have made of the records: the count begins anew with each task.
+    """What the tasks that answer at the moment have made of the records: the count begins anew with each task.
 
     `thrown_away` did not fit their declaration, `unparseable` are no JSON object or have no time.
     """
 
+    tasks: int
     rows: int
     thrown_away: int
     unparseable: int
@@ -121,11 +130,27 @@ class Supervisors:
         return _status(self._call("GET", f"{self._of(name)}/status")["payload"])
 
     def ingested(self, name: str) -> Ingested:
-        """What its running tasks have read."""
-        groups: Mapping[str, Any] = self._call("GET", f"{self._of(name)}/stats")
-        totals = [task["totals"]["buildSegments"] for group in groups.values() for task in group.values() if task]
+        """What its running tasks have read, by their own word: the status may have what a dead one said last.
+
+        Raises StoreUnavailable where they leave Druid without an answer for 2 s.
+        """
+        groups: Mapping[str, Any] = self._call("GET", f"{self._of(name)}/stats", limit_s=_TASKS_S)
+        totals = [
+            task["totals"]["buildSegments"]
+            for group in groups.values()
+            for task in group.values()
+            if task and "totals" in task
+        ]
         figures = ("processed", "thrownAway", "unparseable")
-        return Ingested(*(int(sum(total.get(figure, 0) for total in totals)) for figure in figures))
+        return Ingested(len(totals), *(int(sum(total.get(figure, 0) for total in totals)) for figure in figures))
+
+    def has_no_rows(self, name: str) -> bool:
+        """Whether its tasks have read the topic to the end, as far as Druid knew it up to 5 s ago, and made no row."""
+        found = self.status(name)
+        if not found.read_to_end:
+            return False
+        made = self.ingested(name)
+        return made.tasks >= found.tasks and made.rows == 0
 
     def await_running(
         self, name: str, timeout_s: float = 120.0, progress: Callable[[SupervisorStatus], None] | None = None
@@ -171,8 +196,8 @@ class Supervisors:
     def _of(self, name: str) -> str:
         return f"{_PATH}/{quote(name, safe='')}"
 
-    def _call(self, method: str, path: str, body: bytes | None = None) -> Any:
-        return self._content(self._http.call(method, path, _CALL_S, body))
+    def _call(self, method: str, path: str, body: bytes | None = None, *, limit_s: float = _CALL_S) -> Any:
+        return self._content(self._http.call(method, path, limit_s, body))
 
     def _content(self, response: httpx.Response) -> Any:
         if response.status_code != httpx.codes.OK:
