@@ -323,6 +323,9 @@ def test_rows_that_nobody_serves_are_missed(bank: Bank) -> None:
             with pytest.raises(StoreUnavailable):
                 olap.ask(f"SELECT count(*) FROM {held.name}")
         start_parts()
+        eventually(
+            lambda: _found(lambda: olap.ask(f"SELECT count(*) FROM {held.name}").rows) == [(2,)], "rows are lost"
+        )
 
 
 def test_analytics_are_away(bank: Bank) -> None:
