@@ -69,7 +69,12 @@ class Source(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def identity(self) -> str:
         """A name for the change that is the same at every delivery; names of one file sort by position."""
-        return f"{self.file}:{self.pos:012d}:{self.row:03d}"
+        return identity_of(self.file, self.pos, self.row)
+
+
+def identity_of(file: str, pos: int, row: int = 0) -> str:
+    """A change's name by its position in its source."""
+    return f"{file}:{pos:012d}:{row:03d}"
 
 
 class Transaction(Struct, frozen=True, kw_only=True, gc=False):

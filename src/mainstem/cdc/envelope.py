@@ -17,6 +17,7 @@ from mainstem.cdc.triggers import Shape
 _DECIMAL = re.compile(r"(?:DECIMAL|DECIMAL_TEXT|NUMERIC)\s*\(\s*\d+\s*(?:,\s*(\d+)\s*)?\)", re.IGNORECASE)
 _TIME = re.compile(r"(DATETIME|TIMESTAMP)\s*(?:\(\s*(\d)\s*\))?", re.IGNORECASE)
 _EPOCH = date(1970, 1, 1)
+_CHANGED = frozenset((bytes, float))
 _Converter = Callable[[Any], Any]
 
 
@@ -41,6 +42,8 @@ class RowImage:
 
 def as_json(row: dict[str, Any]) -> dict[str, Any]:
     """The row with what JSON does not have in another form: a blob as base64, an infinity as its name."""
+    if _CHANGED.isdisjoint(map(type, row.values())):
+        return row
     for name, value in row.items():
         if value.__class__ is bytes:
             row[name] = base64.b64encode(value).decode()

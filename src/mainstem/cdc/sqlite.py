@@ -24,7 +24,7 @@ from mainstem.cdc.triggers import (
     widened,
 )
 from mainstem.errors import ConfigurationError
-from mainstem.messages import Change, NewRecord, Source, Transaction
+from mainstem.messages import Change, NewRecord, Source, Transaction, identity_of
 from mainstem.sqlite import connect, mapped_errors, transaction
 
 MARK_TRANSACTION = "UPDATE mainstem_capture SET tx = tx + 1"
@@ -46,7 +46,8 @@ class _Layout:
         self.image = RowImage(shape)
         names = list(shape.types)
         self._key = [names.index(name) for name in shape.key or names]
-        self._at = {name: number for number, name in enumerate(names)}
+        outbox = captured.outbox
+        self.outbox = None if outbox is None else _OutboxLayout(outbox, captured.topic, names)
 
     def key(self, values: Sequence[Any]) -> str:
         """The key's value as text; of several, or of a blob, the JSON array."""
@@ -55,17 +56,34 @@ class _Layout:
             return str(found[0])
         return msgspec.json.encode(found).decode()
 
-    def outbox_record(self, outbox: Outbox, source: Source, values: Sequence[Any]) -> NewRecord:
-        """The row of an outbox table as the message that it is."""
-        at = self._at
-        content = as_json({name: values[at[name]] for name in outbox.columns})
-        content["payload"] = msgspec.Raw(values[at[outbox.payload]].encode())
+    def moved(self, before: Sequence[Any], after: Sequence[Any]) -> bool:
+        """Whether a row has another key than before; 1 and 1.0 are two keys."""
+        for number in self._key:
+            old, new = before[number], after[number]
+            if old != new or old.__class__ is not new.__class__:
+                return True
+        return False
+
+
+class _OutboxLayout:
+    """How the values of an outbox table's rows become the messages that they are."""
+
+    def __init__(self, outbox: Outbox, topic: str, names: list[str]) -> None:
+        self._topic = topic
+        self._columns = [(name, names.index(name)) for name in outbox.columns]
+        self._payload, self._key = names.index(outbox.payload), names.index(outbox.key)
+        self._timestamp = names.index(outbox.timestamp)
+
+    def record(self, values: Sequence[Any], identity: str) -> NewRecord:
+        """The row as its message."""
+        content = as_json({name: values[number] for name, number in self._columns})
+        content["payload"] = msgspec.Raw(values[self._payload].encode())
         return NewRecord(
-            topic=self.captured.topic,
-            key=str(values[at[outbox.key]]),
+            topic=self._topic,
+            key=str(values[self._key]),
             value=msgspec.json.encode(content),
-            timestamp_ms=int(values[at[outbox.timestamp]]),
-            identity=source.identity,
+            timestamp_ms=int(values[self._timestamp]),
+            identity=identity,
         )
 
 
@@ -173,6 +191,8 @@ class SqliteCapture:
         if layout is None:
             return []
         old, new = row[5 : 5 + layout.width], row[5 + self._width : 5 + self._width + layout.width]
+        if layout.outbox is not None:
+            return [layout.outbox.record(new, identity_of(self._file, pos))]
         source = Source(
             connector="sqlite",
             name=self._name,
@@ -184,12 +204,10 @@ class SqliteCapture:
             snapshot="true" if op == "r" else "false",
             version=self._version,
         )
-        if layout.captured.outbox is not None:
-            return [layout.outbox_record(layout.captured.outbox, source, new)]
         before = old if op in "ud" else None
         after = None if op == "d" else new
         placed = self._placed(tx, ts_ms, layout.captured.table)
-        if before is None or after is None or layout.key(before) == layout.key(after):
+        if before is None or after is None or not layout.moved(before, after):
             return [self._record(layout, op, before, after, source, placed)]
         gone = self._record(layout, "d", before, None, source, placed)
         return [gone, self._record(layout, "c", None, after, msgspec.structs.replace(source, row=1), placed)]

@@ -9,8 +9,10 @@ def check_record(record: NewRecord, topic: Topic) -> None:
     """Raises RecordTooLarge by the limit of the topic, CodecError for names that are no text and for wrong times."""
     try:
         size = len(record.key.encode()) + len(record.value or b"")
-        size += sum(len(name.encode()) + len(value) for name, value in record.headers)
-        (record.identity or "").encode()
+        if record.headers:
+            size += sum(len(name.encode()) + len(value) for name, value in record.headers)
+        if record.identity is not None:
+            record.identity.encode()
     except UnicodeEncodeError as error:
         raise CodecError(f"a name in a record for {topic.name} is no text: {error}") from error
     if not 0 <= record.timestamp_ms < 2**63:
