@@ -81,7 +81,7 @@ class Batches:
         else:
             unsent = messages
         self._speak(outcome, unsent)
-        self._reach(outcome, messages)
+        self._reach(outcome, records, messages)
         return outcome
 
     def carefully(
@@ -120,7 +120,7 @@ class Batches:
         message = self._binding.decoder.one(record.value or b"")
         spoken = Outcome(None)
         self._speak(spoken, [message])
-        self._reach(spoken, [message])
+        self._reach(spoken, [record], [message])
         for position in spoken.positions:
             _POSITIONS.check(position)
         for each in spoken.outgoing:
@@ -154,9 +154,14 @@ class Batches:
         if emit is not None:
             outcome.outgoing.extend([each for message in messages for each in emit(message)])
 
-    def _reach(self, outcome: Outcome, messages: Sequence[Any]) -> None:
+    def _reach(self, outcome: Outcome, records: Sequence[Record], messages: Sequence[Any]) -> None:
+        """The last position of each key: those before it are below it."""
         position = self._binding.position
-        outcome.positions.extend(reached for message in messages if (reached := position(message)) is not None)
+        told: set[str] = set()
+        for record, message in zip(reversed(records), reversed(messages), strict=True):
+            if record.key not in told and (reached := position(message)) is not None:
+                outcome.positions.append(reached)
+                told.add(record.key)
 
     def _put_aside(self, outcome: Outcome, record: Record, reason: str, cause: BaseException | str, sent: bool) -> None:
         text = f"{type(cause).__name__}: {cause}" if isinstance(cause, BaseException) else cause

@@ -30,7 +30,8 @@ class Binding(Generic[M]):
     """One listener: `group` reads `topic`, decodes each record, projects it into a view and emits records.
 
     `projection` and `emit` are pure and may both be given; a record that `emit` returns carries an identity, so that
-    the log takes it once. `position` says which version of which aggregate a message brings the view to, if any.
+    the log takes it once. `position` says which version of which aggregate a message brings the view to, if any;
+    of the messages of one key that come together only the last is asked, so their versions must rise.
     """
 
     group: str
