@@ -17,6 +17,8 @@ WHO_MAY: Mapping[str, Rule] = {
     "GET /moneywithdrawals": may(TELLER, ANALYST, own=_ASKED_FOR),
     "POST /cards": may(TELLER),
     "GET /cards/{card_id}": may(TELLER, own=_ON_CARD),
+    "GET /cards/{card_id}/history": may(TELLER, own=_ON_CARD),
+    "GET /cards/{card_id}/difference": may(TELLER, own=_ON_CARD),
     "POST /cards/{card_id}/repayments": may(TELLER, own=_ON_CARD),
     "PUT /cards/{card_id}/limit": may(TELLER),
     "POST /cards/{card_id}/block": may(TELLER),

@@ -1,7 +1,7 @@
 """The bank over HTTP: the seed's two URLs, the cards, and analytical queries."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
 import msgspec
@@ -23,8 +23,9 @@ from bank.card import (
     Withdraw,
 )
 from bank.refusal import GROUP as REFUSAL_GROUP
-from bank.service import Bank, CardView, RefusalView, StatementLine
+from bank.service import Bank, CardDifference, CardEventView, CardView, RefusalView, StatementLine
 from bank.statement import GROUP as STATEMENT_GROUP
+from mainstem import NOW, read_moment
 from mainstem.query.cursor import cursor_token
 from mainstem.query.input import Body, decimal_of
 from mainstem.query.openapi import COMMAND_HEADERS, PAGE_HEADERS, command_operation, money_schema, text_schema
@@ -77,15 +78,26 @@ PositionQuery = Annotated[
 ]
 PositionHeader = Annotated[str | None, HeaderParameter(name=POSITION_HEADER, description="The same, as a header")]
 Limit = Annotated[int, QueryParameter(ge=1, le=_PAGE_MAX, description="The most rows to return")]
+Time = Annotated[
+    Literal["occurred", "recorded"],
+    QueryParameter(description="Whether times are those at which events occurred or were recorded"),
+]
 Cursor = Annotated[str | None, QueryParameter(description="From the Link header of the page before")]
 
+_MOMENT = "A version, as 7, or a time with its zone, as 2026-01-31T09:30:00Z"
 _REFUSING = problem_responses(400, 404, 409, 413, 415, 422, 503, 504)
 _READING = problem_responses(400, 503)
 
 
 def routes(bank: Bank) -> list[BaseRouteHandler]:
     """All of the bank's routes."""
-    return [*_withdrawal_routes(bank), *_card_routes(bank), *_state_routes(bank), *_analytics_routes(bank)]
+    return [
+        *_withdrawal_routes(bank),
+        *_card_routes(bank),
+        *_state_routes(bank),
+        *_history_routes(bank),
+        *_analytics_routes(bank),
+    ]
 
 
 def _withdrawal_routes(bank: Bank) -> list[BaseRouteHandler]:
@@ -150,9 +162,16 @@ def _card_routes(bank: Bank) -> list[BaseRouteHandler]:
 
     @get("/cards/{card_id:str}", tags=["cards"], operation_id="getCard", responses=problem_responses(400, 404, 503))
     async def get_card(
-        card_id: CardId, position: PositionQuery = None, at: PositionHeader = None
+        card_id: CardId,
+        position: PositionQuery = None,
+        at: PositionHeader = None,
+        as_of: Annotated[str | None, QueryParameter(name="asOf", description=_MOMENT)] = None,
+        time: Time = "occurred",
     ) -> Response[CardView]:
-        """A card as the balance view has it."""
+        """A card as the balance view has it, or, with `asOf`, as it stood then by its events."""
+        if as_of is not None:
+            moment = read_moment(as_of, recorded=time == "recorded")
+            return json_response(await bank.read(lambda: bank.card_at(card_id, moment)))
         return json_response(await bank.read(lambda: bank.card(card_id), BALANCE_GROUP, position, at))
 
     @post(
@@ -248,6 +267,42 @@ def _state_routes(bank: Bank) -> list[BaseRouteHandler]:
     return [block, unblock, close, refusals]
 
 
+def _history_routes(bank: Bank) -> list[BaseRouteHandler]:
+    @get(
+        "/cards/{card_id:str}/history",
+        tags=["cards"],
+        operation_id="cardHistory",
+        response_headers=PAGE_HEADERS,
+        responses=problem_responses(400, 404, 503),
+    )
+    async def history(card_id: CardId, limit: Limit = 100, cursor: Cursor = None) -> Response[list[CardEventView]]:
+        """What happened to the card, the oldest first, with who asked for it."""
+        rows = await bank.read(lambda: bank.happened(card_id, limit, cursor))
+        return _page(f"/cards/{card_id}/history", {}, rows, limit)
+
+    @get(
+        "/cards/{card_id:str}/difference",
+        tags=["cards"],
+        operation_id="cardDifference",
+        responses=problem_responses(400, 404, 503),
+    )
+    async def difference(
+        card_id: CardId,
+        earlier: Annotated[str, QueryParameter(name="from", description=_MOMENT)],
+        later: Annotated[
+            str | None, QueryParameter(name="to", description=f"{_MOMENT}; now where it is left out")
+        ] = None,
+        time: Time = "occurred",
+    ) -> Response[CardDifference]:
+        """What has changed of the card from one moment to another."""
+        recorded = time == "recorded"
+        begin = read_moment(earlier, recorded=recorded)
+        end = NOW if later is None else read_moment(later, recorded=recorded)
+        return json_response(await bank.read(lambda: bank.difference(card_id, begin, end)))
+
+    return [history, difference]
+
+
 def _analytics_routes(bank: Bank) -> list[BaseRouteHandler]:
     only_card = QueryParameter(name="debitCardId", pattern=rf"^{CARD_ID.pattern}$", description="Of this card only")
 
@@ -279,9 +334,13 @@ def _card_id(text: str, field: str) -> str:
     return text
 
 
-def _page(path: str, query: dict[str, str], rows: Sequence[StatementLine | RefusalView], limit: int) -> Response[Any]:
+def _page(
+    path: str, query: dict[str, str], rows: Sequence[StatementLine | RefusalView | CardEventView], limit: int
+) -> Response[Any]:
     headers = {}
     if len(rows) == limit:
-        following = urlencode({**query, "limit": limit, "cursor": cursor_token([rows[-1].id])})
+        last = rows[-1]
+        behind = last.version if isinstance(last, CardEventView) else last.id
+        following = urlencode({**query, "limit": limit, "cursor": cursor_token([behind])})
         headers["Link"] = f'<{path}?{following}>; rel="next"'
     return json_response(rows, headers=headers)

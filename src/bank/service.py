@@ -10,11 +10,13 @@ from litestar import Request, Response
 from msgspec import Struct
 
 from bank.balance import CARD_BALANCE, CardBalance
-from bank.card import CardCommand, DebitCard
+from bank.card import CARD, CardCommand, DebitCard
 from bank.refusal import REFUSAL
 from bank.statement import MONEY_WITHDRAWAL, iso_time
-from mainstem import Olap, Origin, Refused, position_token, read_position_token
+from mainstem import AsOf, Olap, Origin, Refused, position_token, read_position_token
 from mainstem.assembly import Running
+from mainstem.errors import InvalidQuery
+from mainstem.history import Happened, History
 from mainstem.query.access import grant_of
 from mainstem.query.cursor import read_cursor
 from mainstem.query.freshness import Freshness
@@ -47,6 +49,34 @@ class StatementLine(Struct, frozen=True, rename="camel"):
     transaction_date: str
 
 
+class CardEventView(Struct, frozen=True, rename="camel"):
+    """Something that happened to a card: what, when it occurred and was recorded, and who asked for it."""
+
+    version: int
+    type: str
+    data: dict[str, Any]
+    occurred_at: str
+    recorded_at: str
+    actor: str
+    correlation_id: str | None
+
+
+class CardChange(Struct, frozen=True, rename="camel"):
+    """A field of a card that has another value at the later of two moments."""
+
+    field: str
+    before: Any
+    after: Any
+
+
+class CardDifference(Struct, frozen=True, rename="camel"):
+    """The versions of a card at two moments, and what differs."""
+
+    from_version: int
+    to_version: int
+    changes: list[CardChange]
+
+
 class RefusalView(Struct, frozen=True, rename="camel"):
     """A refused command: why, when, and who asked."""
 
@@ -67,6 +97,7 @@ class Bank:
         self._wait_s = running.settings.query_wait_max_ms / 1000
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="query")
         self._freshness: Freshness | None = None
+        self._history = History(running.events, CARD)
 
     @property
     def olap(self) -> Olap:
@@ -109,6 +140,31 @@ class Bank:
             raise Refused("card-unknown", f"Card {card_id} does not exist")
         return _view_of_balance(rows[0])
 
+    def card_at(self, card_id: str, moment: AsOf) -> CardView:
+        """The card as it stood, from its events. Raises Refused for one that did not exist then."""
+        past = self._history.at(card_id, moment)
+        if past.row is None:
+            raise Refused("card-unknown", f"Card {card_id} did not exist then")
+        return _view_of_state(past.row)
+
+    def happened(self, card_id: str, limit: int, cursor: str | None) -> list[CardEventView]:
+        """A page of the card's events, oldest first. Raises Refused for an unknown card."""
+        after = 0 if cursor is None else int(read_cursor(cursor, (int,))[0])
+        if not 0 <= after < 2**63:
+            raise InvalidQuery("the cursor is not one that this query returned")
+        found = self._history.events(card_id, after, limit)
+        if not found and not self._history.events(card_id, limit=1):
+            raise Refused("card-unknown", f"Card {card_id} does not exist")
+        return [_view_of_event(each) for each in found]
+
+    def difference(self, card_id: str, earlier: AsOf, later: AsOf) -> CardDifference:
+        """What changed between two moments. Raises Refused for a card that did not exist at the later one."""
+        found = self._history.between(card_id, earlier, later)
+        if not found.after.version:
+            raise Refused("card-unknown", f"Card {card_id} did not exist then")
+        changes = [CardChange(each.field, each.before, each.after) for each in found.changes]
+        return CardDifference(found.before.version, found.after.version, changes)
+
     def lines(self, card_id: str, limit: int, cursor: str | None) -> list[StatementLine]:
         """A page of the mini statement, newest first."""
         after = None if cursor is None else read_cursor(cursor, (str,))
@@ -138,6 +194,19 @@ def _view_of_state(row: Any) -> CardView:
         raise TypeError("a command for a card is answered with its state row")
     balance = row.initial_limit - row.used_limit
     return CardView(row.id, row.initial_limit, row.used_limit, balance, row.status, row.version)
+
+
+def _view_of_event(happened: Happened) -> CardEventView:
+    event = happened.event
+    return CardEventView(
+        happened.version,
+        type(event).__name__,
+        {name: getattr(event, name) for name in event.__struct_fields__},
+        iso_time(happened.occurred_at_ms),
+        iso_time(happened.recorded_at_ms),
+        happened.actor,
+        happened.correlation_id,
+    )
 
 
 def _view_of_balance(row: CardBalance) -> CardView:

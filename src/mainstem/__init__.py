@@ -6,21 +6,31 @@ error, `mainstem.query` what an HTTP application is made of, `mainstem.testing` 
 
 from mainstem.application import EVENT_TOPIC, REFUSAL_TOPIC, Application, Figures, Ledger, Sides
 from mainstem.cdc.port import Captured, Outbox
-from mainstem.codec import Decoder, changes_of, event_payloads, position_token, read_position_token, recorded_events
+from mainstem.codec import (
+    Decoder,
+    changes_of,
+    event_payloads,
+    position_token,
+    read_moment,
+    read_position_token,
+    recorded_events,
+)
 from mainstem.decider import Decider, Stamp, StateRow
 from mainstem.errors import MainstemError, Refused, Transient
 from mainstem.listener.binding import Binding, RetryPolicy
 from mainstem.log.port import Topic
 from mainstem.log.scan import scan
-from mainstem.messages import Change, Command, Event, NewRecord, Origin, Position, Record, Recorded
+from mainstem.messages import NOW, AsOf, Change, Command, Event, NewRecord, Origin, Position, Record, Recorded
 from mainstem.olap.port import Datasource, Dimension, Olap
 from mainstem.table import Table
 from mainstem.view.projection import Fold, Rows
 
 __all__ = [
     "EVENT_TOPIC",
+    "NOW",
     "REFUSAL_TOPIC",
     "Application",
+    "AsOf",
     "Binding",
     "Captured",
     "Change",
@@ -53,6 +63,7 @@ __all__ = [
     "changes_of",
     "event_payloads",
     "position_token",
+    "read_moment",
     "read_position_token",
     "recorded_events",
     "scan",

@@ -4,7 +4,7 @@ import importlib
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Annotated, Any
 
 import msgspec
@@ -14,6 +14,7 @@ from rich.table import Table as Grid
 
 from mainstem import log_lines
 from mainstem.application import Application
+from mainstem.codec import read_moment
 from mainstem.errors import ConfigurationError, MainstemError
 from mainstem.settings import Settings, read_settings
 
@@ -21,6 +22,7 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=True, prett
 _out = Console()
 _err = Console(stderr=True)
 
+_MOMENT = "A version, as 7, or a time with its zone, as 2026-01-31T09:30:00Z."
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -93,6 +95,36 @@ def status(*, as_json: Json = False) -> None:
         lags = (str(hop["lag"]), f"{hop['lagS']:.1f}")
         grid.add_row(hop["name"], hop["state"], *lags, hop["since"] or "", hop["trouble"] or "")
     _out.print(grid)
+
+
+@app.command()
+def history(
+    aggregate: Annotated[str, typer.Argument(help="The aggregate's id.")],
+    moment: Annotated[str | None, typer.Argument(help=f"Show how it stood then. {_MOMENT}")] = None,
+    later: Annotated[str | None, typer.Argument(help="Show what has changed from the moment to this one.")] = None,
+    *,
+    category: Annotated[str | None, typer.Option(help="Of the aggregate; needed where there are several.")] = None,
+    recorded: Annotated[bool, typer.Option("--recorded", help="Times are those of recording the events.")] = False,
+    after: Annotated[int, typer.Option(min=0, help="Show events above this version.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Show so many events.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """Show an aggregate's events, the oldest first; how it stood at a moment; or what changed between two."""
+    from mainstem import cli_history as shown
+    from mainstem.assembly import event_store
+    from mainstem.history import History
+
+    settings, declared = _begin()
+    decider = shown.decider_of(declared, category)
+    moments = [read_moment(text, recorded=recorded) for text in (moment, later) if text is not None]
+    with closing(event_store(settings)) as store:
+        asked = History(store, decider)
+        if not moments:
+            shown.print_events(_out, asked.events(aggregate, after, limit), as_json=as_json)
+        elif len(moments) == 1:
+            shown.print_past(_out, asked.at(aggregate, moments[0]), as_json=as_json)
+        else:
+            shown.print_between(_out, asked.between(aggregate, *moments), as_json=as_json)
 
 
 @app.command(name="settings")

@@ -2,7 +2,9 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from functools import reduce
 from operator import or_
 from typing import Any, Generic, TypeVar
@@ -10,7 +12,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from mainstem.errors import CodecError, ConfigurationError, InvalidQuery
-from mainstem.messages import Change, Event, Position, Recorded
+from mainstem.messages import AsOf, Change, Event, Position, Recorded
 
 E = TypeVar("E", bound=Event)
 R = TypeVar("R", bound=msgspec.Struct)
@@ -19,6 +21,7 @@ M = TypeVar("M")
 _ENCODER = msgspec.json.Encoder()
 _POSITION_LIMIT = 1024
 _TEXT = b'"payload":"{'
+_EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 
 encode = _ENCODER.encode
 
@@ -125,3 +128,17 @@ def read_position_token(token: str) -> Position:
     except (ValueError, binascii.Error, msgspec.DecodeError) as error:
         raise InvalidQuery("the position is not one that a command returned") from error
     return Position(key, version)
+
+
+def read_moment(text: str, *, recorded: bool = False) -> AsOf:
+    """A version (7), or a time of ISO 8601 with its zone (2026-01-31T09:30:00Z). Raises InvalidQuery for others."""
+    if re.fullmatch(r"\d{1,9}", text, re.ASCII):
+        return AsOf(version=int(text))
+    try:
+        at = datetime.fromisoformat(text)
+        if at.tzinfo is None:
+            raise ValueError("a time without its zone")
+    except ValueError as error:
+        example = "a version, as 7, or a time with its zone, as 2026-01-31T09:30:00Z"
+        raise InvalidQuery(f"{text[:40]!r} is no moment: name {example}") from error
+    return AsOf(at_ms=(at - _EPOCH) // _MILLISECOND, recorded=recorded)

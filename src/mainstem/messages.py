@@ -30,6 +30,21 @@ class Origin(Struct, frozen=True, kw_only=True):
 SYSTEM = Origin()
 
 
+class AsOf(Struct, frozen=True):
+    """A moment in the life of an aggregate: behind a version, or at a time (milliseconds since the epoch).
+
+    The time is that at which events occurred, or, where `recorded`, at which they were recorded: what was known then.
+    """
+
+    version: int | None = None
+    at_ms: int | None = None
+    recorded: bool = False
+
+
+NOW = AsOf()
+"""The moment behind everything that has happened."""
+
+
 class Recorded(Struct, Generic[E], frozen=True, kw_only=True, gc=False):
     """An event with the place that the event store gave it. Also the value of a record on the event topic.
 

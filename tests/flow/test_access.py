@@ -30,6 +30,8 @@ WHO_IS_LET_IN: dict[str, set[str]] = {
     "GET /moneywithdrawals": {"teller", "analyst", "customer"},
     "POST /cards": {"teller"},
     "GET /cards/{card_id}": {"teller", "customer"},
+    "GET /cards/{card_id}/history": {"teller", "customer"},
+    "GET /cards/{card_id}/difference": {"teller", "customer"},
     "POST /cards/{card_id}/repayments": {"teller", "customer"},
     "PUT /cards/{card_id}/limit": {"teller"},
     "POST /cards/{card_id}/block": {"teller"},
@@ -99,6 +101,8 @@ def ask(bank: tuple[BankProcess, Any], name: str, caller: str, card: str) -> htt
     elif name == "POST /cards":
         body = {"id": card, "limit": 10}
     query = {"debitCardId": card} if name.endswith(("/moneywithdrawals", "/analytics/cards", "/spending")) else {}
+    if name.endswith("/difference"):
+        query = {"from": "0"}
     with process.client() as client:
         return client.request(method, path, json=body, params=query, headers=headers)
 

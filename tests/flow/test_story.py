@@ -108,6 +108,23 @@ def test_a_client_reads_its_own_write(bank: Bank, card: str) -> None:
             assert (found["used"], found["version"]) == (number, number + 1)
 
 
+def test_a_card_is_seen_as_it_was(bank: Bank, card: str) -> None:
+    """At a version and at a time; and what happened to it, page by page."""
+    with bank.client() as client:
+        withdraw(client, card, 10)
+        withdraw(client, card, 5)
+        happened = decoded(client.get(f"/cards/{card}/history"))
+        assert [each["type"] for each in happened] == ["CardOpened", "MoneyWithdrawn", "MoneyWithdrawn"]
+        for as_of, used in (("1", 0), ("2", 10), ("3", 15), (happened[2]["occurredAt"], 15)):
+            assert decoded(client.get(f"/cards/{card}", params={"asOf": as_of}))["used"] == used
+        assert client.get(f"/cards/{card}", params={"asOf": "2020-01-01T00:00:00Z"}).status_code == 404
+        found = decoded(client.get(f"/cards/{card}/difference", params={"from": 2}))
+        assert found["changes"] == [{"field": "used", "before": 10, "after": 15}]
+        page = client.get(f"/cards/{card}/history", params={"limit": 2})
+        following = client.get(page.links["next"]["url"])
+        assert [each["version"] for each in decoded(page) + decoded(following)] == [1, 2, 3]
+
+
 def test_only_a_withdrawal_makes_a_line(bank: Bank, card: str) -> None:
     """Not a repayment, another limit, a block."""
     with bank.client() as client:

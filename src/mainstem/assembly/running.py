@@ -68,6 +68,10 @@ class Running(Protocol):
     commands: CommandBus
 
     @property
+    def events(self) -> EventStore:
+        """The events."""
+
+    @property
     def views(self) -> ViewStore:
         """The views."""
 

@@ -1,0 +1,93 @@
+"""What `mainstem history` prints."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from rich.console import Console
+from rich.table import Table as Grid
+
+from mainstem.application import Application
+from mainstem.decider import Decider
+from mainstem.errors import ConfigurationError
+from mainstem.history import Between, Happened, Past
+
+
+def decider_of(declared: Application, category: str | None) -> Decider[Any, Any, Any]:
+    """The decider of that category, or the only one. Raises ConfigurationError where there is no such one."""
+    known = {decider.category: decider for decider in declared.deciders}
+    if category is None and len(known) == 1:
+        return next(iter(known.values()))
+    if category not in known:
+        raise ConfigurationError(f"name a category with --category: {', '.join(sorted(known))}")
+    return known[category]
+
+
+def print_events(out: Console, events: Sequence[Happened], *, as_json: bool) -> None:
+    """What happened, the oldest first."""
+    if as_json:
+        _print_json(out, [_event_fields(each) for each in events])
+        return
+    grid = Grid("version", "event", "occurred", "actor")
+    for column in grid.columns:
+        column.overflow = "fold"
+    for each in events:
+        data = "".join(f"\n  {name} {value}" for name, value in _fields(each.event).items())
+        what = f"{type(each.event).__name__}{data}"
+        grid.add_row(str(each.version), what, _iso_time(each.occurred_at_ms), each.actor)
+    out.print(grid)
+
+
+def print_past(out: Console, past: Past, *, as_json: bool) -> None:
+    """How it stood."""
+    if as_json:
+        times = {"occurredAt": _iso_time(past.occurred_at_ms), "recordedAt": _iso_time(past.recorded_at_ms)}
+        _print_json(out, {"id": past.aggregate_id, "version": past.version, **times, "state": _fields(past.state)})
+        return
+    when = f"since {_iso_time(past.occurred_at_ms)}" if past.version else "nothing had happened"
+    out.print(f"{past.aggregate_id}, version {past.version}, {when}", highlight=False, soft_wrap=True, markup=False)
+    grid = Grid("field", "value")
+    for name, value in _fields(past.state).items():
+        grid.add_row(name, str(value))
+    out.print(grid)
+
+
+def print_between(out: Console, between: Between, *, as_json: bool) -> None:
+    """What has changed."""
+    versions = between.before.version, between.after.version
+    if as_json:
+        changes = [_fields(change) for change in between.changes]
+        _print_json(out, {"from": versions[0], "to": versions[1], "changes": changes})
+        return
+    title = f"{between.before.aggregate_id}, from version {versions[0]} to {versions[1]}"
+    out.print(title, highlight=False, soft_wrap=True, markup=False)
+    grid = Grid("field", "before", "after")
+    for change in between.changes:
+        grid.add_row(change.field, str(change.before), str(change.after))
+    out.print(grid)
+
+
+def _event_fields(happened: Happened) -> dict[str, Any]:
+    return {
+        "version": happened.version,
+        "type": type(happened.event).__name__,
+        "data": _fields(happened.event),
+        "occurredAt": _iso_time(happened.occurred_at_ms),
+        "recordedAt": _iso_time(happened.recorded_at_ms),
+        "actor": happened.actor,
+        "correlationId": happened.correlation_id,
+    }
+
+
+def _fields(struct: Struct) -> dict[str, Any]:
+    return {name: getattr(struct, name) for name in struct.__struct_fields__}
+
+
+def _iso_time(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _print_json(out: Console, content: Any) -> None:
+    out.print_json(msgspec.json.encode(content).decode())

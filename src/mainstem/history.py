@@ -1,0 +1,132 @@
+"""History: an aggregate as it stood at any moment, what happened to it, and what lies between two moments.
+
+Both times of an event are kept, as in a bitemporal table: when it occurred, and when it was recorded. A moment takes
+the events of a stream up to the first that is later, so that what stood then is the fold of the stream's beginning.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import takewhile
+from typing import Any
+
+from msgspec import Struct
+
+from mainstem.codec import event_payloads
+from mainstem.decider import Decider, Stamp
+from mainstem.errors import CodecError, InvalidQuery, StoreCorrupt
+from mainstem.eventstore.port import EventStore, StoredEvent
+from mainstem.messages import NOW, AsOf, Event
+
+_PAGE = 1_000
+
+
+class Happened(Struct, frozen=True):
+    """An event of the past, when it occurred and was recorded (milliseconds since the epoch), and who caused it."""
+
+    version: int
+    event: Event
+    occurred_at_ms: int
+    recorded_at_ms: int
+    actor: str
+    correlation_id: str | None
+
+
+class Past(Struct, frozen=True):
+    """An aggregate as it stood: version 0, and the decider's initial state, where nothing had happened yet."""
+
+    aggregate_id: str
+    version: int
+    state: Any
+    row: Struct | None = None
+    occurred_at_ms: int = 0
+    recorded_at_ms: int = 0
+
+
+class Change(Struct, frozen=True):
+    """A field of the state that has another value at the later of two moments."""
+
+    field: str
+    before: Any
+    after: Any
+
+
+class Between(Struct, frozen=True):
+    """Two moments of one aggregate, and the fields of its state that differ."""
+
+    before: Past
+    after: Past
+    changes: tuple[Change, ...]
+
+
+class History:
+    """The history of one decider's aggregates, from any thread.
+
+    All questions raise StoreCorrupt where an event cannot be read, and StoreError as the store does. They read a stream
+    from its first event on: their cost grows with the version that they ask for.
+    """
+
+    def __init__(self, store: EventStore, decider: Decider[Any, Any, Any]) -> None:
+        self._store = store
+        self._decider = decider
+        self._payloads = event_payloads(decider.events)
+
+    def events(self, aggregate_id: str, after: int = 0, limit: int = 100) -> Sequence[Happened]:
+        """At most so many of its events with a version above `after`, in their order."""
+        stream = self._decider.stream(aggregate_id)
+        return [
+            Happened(s.version, event, s.occurred_at_ms, s.recorded_at_ms, s.actor, s.correlation_id)
+            for s, event in self._read(self._store.read(stream, after, limit))
+        ]
+
+    def at(self, aggregate_id: str, moment: AsOf = NOW) -> Past:
+        """The aggregate at that moment. Raises InvalidQuery for a version that it has not come to."""
+        past = self._advance(Past(aggregate_id, 0, self._decider.initial), moment)
+        if moment.version is not None and past.version < moment.version:
+            raise InvalidQuery(f"{aggregate_id} has no version {moment.version}: it stands at {past.version}")
+        return past
+
+    def between(self, aggregate_id: str, earlier: AsOf, later: AsOf = NOW) -> Between:
+        """What has changed from one moment to the other. Raises InvalidQuery where they come in the other order."""
+        before, after = self.at(aggregate_id, earlier), self.at(aggregate_id, later)
+        if after.version < before.version:
+            raise InvalidQuery(f"the first moment (version {before.version}) is after the second ({after.version})")
+        changes = (
+            Change(name, old, new)
+            for name in before.state.__struct_fields__
+            if (old := getattr(before.state, name)) != (new := getattr(after.state, name))
+        )
+        return Between(before, after, tuple(changes))
+
+    def _advance(self, past: Past, moment: AsOf) -> Past:
+        state, last = past.state, None
+        for stored, event in self._until(self._decider.stream(past.aggregate_id), moment):
+            state, last = self._decider.evolve(state, event), stored
+        if last is None:
+            return past
+        declared = self._decider.state_row
+        stamp = Stamp(past.aggregate_id, last.version, last.occurred_at_ms)
+        row = None if declared is None else declared.row(state, stamp)
+        return Past(past.aggregate_id, last.version, state, row, last.occurred_at_ms, last.recorded_at_ms)
+
+    def _until(self, stream: str, moment: AsOf) -> Iterator[tuple[StoredEvent, Event]]:
+        after = 0
+        while page := self._store.read(stream, after, _PAGE):
+            reached = list(takewhile(partial(_reaches, moment), page))
+            yield from self._read(reached)
+            if len(reached) < len(page):
+                return
+            after = page[-1].version
+
+    def _read(self, page: Sequence[StoredEvent]) -> Iterator[tuple[StoredEvent, Event]]:
+        try:
+            yield from zip(page, self._payloads.many([stored.payload for stored in page]), strict=True)
+        except CodecError as error:
+            place = f"{page[0].stream} from version {page[0].version} on"
+            raise StoreCorrupt(f"an event of {place} cannot be read: {error}") from error
+
+
+def _reaches(moment: AsOf, stored: StoredEvent) -> bool:
+    if moment.version is not None and stored.version > moment.version:
+        return False
+    at_ms = stored.recorded_at_ms if moment.recorded else stored.occurred_at_ms
+    return moment.at_ms is None or at_ms <= moment.at_ms
