@@ -64,9 +64,9 @@ class BusStatus:
     last_error: str | None
 
 
-_GATHER_SHARE = 0.2
+_GATHER_SHARE = 1.0
 _GATHER_MAX_S = 0.005
-_GATHER_LOOKS = 4
+_GATHER_LOOKS = 8
 
 _OVERDUE = "no answer in time; the command may still be carried out"
 
@@ -172,7 +172,7 @@ class CommandBus:
             self._gather(len(batch) + len(self._waiting), time.monotonic() - began)
 
     def _gather(self, callers: int, taken_s: float) -> None:
-        """Wait a moment, a fraction of what a batch takes, for the callers just answered to come again.
+        """Wait a moment, at most as long as a batch takes, for the callers just answered to come again.
 
         Else they and those who came meanwhile would take turns, in batches of half the size. PostgreSQL's commit_delay
         serves the same end.
