@@ -5,6 +5,7 @@ import shutil
 import stack_commands
 import stack_latency
 import stack_listener
+import stack_profile
 from figures import quiet, say
 from stack_under_test import deployed
 
@@ -17,3 +18,4 @@ if __name__ == "__main__":
             say("Commands over HTTP: not measured, wrk is not installed (Debian: apt-get install wrk)")
         else:
             stack_commands.measure(bank)
+            stack_profile.measure(bank)

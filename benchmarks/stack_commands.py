@@ -18,5 +18,5 @@ def measure(bank: Deployed) -> None:
 
 
 def _load(bank: Deployed, connections: int, **settings: str) -> Load:
-    with api(bank, **settings) as client:
+    with api(bank, **settings) as (client, _):
         return wrk(client, connections)

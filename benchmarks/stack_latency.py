@@ -21,7 +21,7 @@ def measure(bank: Deployed) -> None:
     listening_s = time.monotonic() - began
     try:
         began = time.monotonic()
-        with api(bank) as client:
+        with api(bank) as (client, _):
             serving_s = time.monotonic() - began
             seen = latency.one_after_another(client, CARD, _SAMPLES)
             show(f"Freshness on the stack, {_SAMPLES} withdrawals one after another", latency.figures_of(seen, _AIMS))

@@ -7,13 +7,19 @@ from pathlib import Path
 
 import httpx
 
-from deploy.stack import down, place, up
+from deploy.stack import down, place, processes_of, up
 from figures import say
 from tests.distributed import Deployed
 
 _FOLDER = Path(__file__).parents[1] / ".stack-bench"
 _SHIFT = 15_000
 CARD = "123456789"
+
+
+def parts() -> dict[str, int]:
+    """The processes of the stack's parts, by name."""
+    running = processes_of(_FOLDER)
+    return {name: pid for name in running.names() if (pid := running.pid(name)) is not None}
 
 
 @contextmanager
@@ -30,13 +36,13 @@ def deployed() -> Iterator[Deployed]:
 
 
 @contextmanager
-def api(bank: Deployed, **settings: str) -> Iterator[httpx.Client]:
-    """A client of one process with the API, whose first card has no limit that matters."""
+def api(bank: Deployed, **settings: str) -> Iterator[tuple[httpx.Client, int]]:
+    """A client of one process with the API, whose first card has no limit that matters; and the process's number."""
     process = bank.api(log_level="error", **settings)
     process.start()
     try:
         with process.client() as client:
             client.put(f"/cards/{CARD}/limit", json={"limit": 10**12}).raise_for_status()
-            yield client
+            yield client, process.process.pid
     finally:
         process.process.stop()
