@@ -94,6 +94,9 @@ def _samples(running: Running) -> Iterator[Sample]:
         yield Sample("mainstem_commands_total", "Commands by outcome", count, (("outcome", outcome),))
     yield Sample("mainstem_command_batches_total", "Transactions of the command writer", commands.batches)
     yield Sample("mainstem_commands_waiting", "Commands that wait for the writer", commands.waiting)
+    for outcome in ("kept", "dropped", "failed"):
+        count = getattr(commands.snapshots, outcome)
+        yield Sample("mainstem_snapshots_total", "Snapshots by outcome", count, (("outcome", outcome),))
     for hop in running.hops():
         labels = (("stage", hop.name),)
         yield Sample("mainstem_lag_messages", "Messages that a stage is behind", hop.lag, labels)

@@ -22,6 +22,7 @@ from mainstem.log.port import Topic
 from mainstem.log.scan import scan
 from mainstem.messages import NOW, AsOf, Change, Command, Event, NewRecord, Origin, Position, Record, Recorded
 from mainstem.olap.port import Datasource, Dimension, Olap
+from mainstem.snapshots import Snapshots
 from mainstem.table import Table
 from mainstem.view.projection import Fold, Rows
 
@@ -55,6 +56,7 @@ __all__ = [
     "RetryPolicy",
     "Rows",
     "Sides",
+    "Snapshots",
     "Stamp",
     "StateRow",
     "Table",

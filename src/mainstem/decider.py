@@ -1,20 +1,22 @@
 """The write side's core: three pure things (initial state, decide, evolve) and how they meet the store."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from types import CodeType
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from mainstem.errors import ConfigurationError
+from mainstem.fingerprint import fingerprint, has_code
 from mainstem.messages import Command, Event
+from mainstem.snapshots import Snapshots
 from mainstem.table import Table
 
 C = TypeVar("C", bound=Command)
 E = TypeVar("E", bound=Event)
 S = TypeVar("S", bound=msgspec.Struct)
+
+_FINGERPRINT = 32
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Decider(Generic[C, E, S]):
 
     `decide(state, command)` returns the events, none where nothing changes, or raises `Refused`; `evolve(state, event)`
     returns the state after it; both are pure: whatever they need of time or identity is in the command. `target` names
-    the aggregate that a command is for.
+    the aggregate that a command is for. `snapshots` says when its state is kept; the settings do where it does not.
     """
 
     category: str
@@ -51,12 +53,16 @@ class Decider(Generic[C, E, S]):
     commands: tuple[type[C], ...]
     events: tuple[type[E], ...]
     state_row: StateRow[S] | None = None
+    snapshots: Snapshots | None = None
 
     def __post_init__(self) -> None:
         if not self.category.isidentifier():
             raise ConfigurationError(f"category {self.category!r} is not an identifier")
         if not self.commands or not self.events:
             raise ConfigurationError(f"decider {self.category} names no commands or no events")
+        if not has_code(self.evolve) and (self.snapshots is None or self.snapshots.version is None):
+            text = "has an evolve whose code cannot be seen: declare its snapshots with a version"
+            raise ConfigurationError(f"decider {self.category} {text}")
 
     def stream(self, aggregate_id: str) -> str:
         """The name of that aggregate's stream."""
@@ -69,18 +75,13 @@ class Decider(Generic[C, E, S]):
         return state
 
     def fingerprint(self) -> str:
-        """A name for this fold's code and state type: a snapshot of another fingerprint is never read."""
-        schema = msgspec.json.encode(msgspec.json.schema(type(self.initial)), order="deterministic")
-        digest = hashlib.sha256(schema)
-        _add_code(digest.update, self.evolve.__code__)
-        return digest.hexdigest()[:16]
+        """A name for this fold: a snapshot of another fingerprint is never read.
 
-
-def _add_code(update: Callable[[bytes], object], code: CodeType) -> None:
-    update(code.co_code)
-    update(repr(code.co_names).encode())
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            _add_code(update, constant)
-        else:
-            update(repr(constant).encode())
+        In it are the shapes of the state and of the events, the initial state, and the code of `evolve` (what counts
+        of that is said in `mainstem.fingerprint`), or the version that the snapshots are declared with in its place.
+        """
+        shapes = [msgspec.json.encode(msgspec.json.schema(each)) for each in (type(self.initial), *self.events)]
+        what = (self.category, *shapes, msgspec.json.encode(self.initial))
+        if self.snapshots is not None and self.snapshots.version is not None:
+            return fingerprint(None, "version", self.snapshots.version, *what)[:_FINGERPRINT]
+        return fingerprint(self.evolve, type(self.initial), *self.events, *what)[:_FINGERPRINT]

@@ -103,8 +103,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     aggregates_remembered: _Count = 10_000
     """How many folded aggregates the writer remembers."""
 
-    snapshot_every: _Count = 1_000
-    """After how many events an aggregate's state is kept as a snapshot."""
+    snapshot_every: Annotated[int, Meta(ge=0, le=1_000_000)] = 1_000
+    """After how many events an aggregate's state is kept as a snapshot, where its decider says nothing; 0 for never."""
 
     answers_kept_ms: _Milliseconds = 7 * 24 * 3_600_000
     """How long an idempotency key is known."""

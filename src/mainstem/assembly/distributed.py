@@ -15,7 +15,7 @@ import structlog
 
 from mainstem.application import Application, Sides
 from mainstem.assembly.places import connector_name, kafka_servers, mysql_server
-from mainstem.assembly.running import Life, Status, command_bus, wall_clock_ms
+from mainstem.assembly.running import Life, Status, command_bus, drop_old_snapshots, wall_clock_ms
 from mainstem.assembly.stages import Stages
 from mainstem.cdc.connect import Connect
 from mainstem.errors import MainstemError, StoreUnavailable
@@ -158,9 +158,10 @@ class Distributed:
     def _keep_house(self, stop: threading.Event) -> None:
         while not stop.wait(_HOUSEKEEPING_S):
             try:
-                before_ms = wall_clock_ms() - self.settings.answers_kept_ms
-                while self.events.forget_answers(before_ms) and not stop.is_set():
+                now_ms = wall_clock_ms()
+                while self.events.forget_answers(now_ms - self.settings.answers_kept_ms) and not stop.is_set():
                     continue
+                drop_old_snapshots(self.application, self.events, now_ms, stop)
             except MainstemError as error:
                 _log.warning("housekeeping is put off", cause=str(error))
 

@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from mainstem.application import Application, Sides
-from mainstem.assembly.running import Life, Status, command_bus, seen_listener, wall_clock_ms
+from mainstem.assembly.running import Life, Status, command_bus, drop_old_snapshots, seen_listener, wall_clock_ms
 from mainstem.cdc.relay import Relay, producer_of
 from mainstem.cdc.sqlite import MARK_TRANSACTION, SqliteCapture
 from mainstem.errors import MainstemError, StoreCorrupt
@@ -214,6 +214,7 @@ class Embedded:
                 self.log.apply_retention(now_ms)
                 while self.events.forget_answers(now_ms - self.settings.answers_kept_ms) and not stop.is_set():
                     continue
+                drop_old_snapshots(self.application, self.events, now_ms, stop)
             except MainstemError as error:
                 _log.warning("housekeeping is put off", cause=str(error))
 

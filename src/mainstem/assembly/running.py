@@ -19,7 +19,10 @@ from mainstem.listener.runner import Runner
 from mainstem.olap.port import Olap
 from mainstem.reconciliation import Reconciliation
 from mainstem.settings import Settings
+from mainstem.snapshots import Snapshots
 from mainstem.view.port import ViewStore
+
+_OLD_SNAPSHOT_MS = 24 * 3_600_000
 
 
 def wall_clock_ms() -> int:
@@ -115,7 +118,7 @@ def command_bus(
         application.deciders,
         clock_ms=wall_clock_ms,
         remembered=settings.aggregates_remembered,
-        snapshot_every=settings.snapshot_every,
+        snapshots=Snapshots(every_events=settings.snapshot_every or None),
     )
     limits = BusLimits(
         queue_max=settings.command_queue_max,
@@ -123,6 +126,16 @@ def command_bus(
         answer_timeout_s=settings.command_timeout_ms / 1000,
     )
     return CommandBus(events, handler, limits=limits, on_commit=on_commit)
+
+
+def drop_old_snapshots(application: Application, events: EventStore, now_ms: int, stop: threading.Event) -> None:
+    """Drop the snapshots that no fold of this application has made, and that nobody has replaced for a day.
+
+    Where two releases run side by side, each leaves the other's for as long.
+    """
+    current = {decider.fingerprint() for decider in application.deciders}
+    while events.drop_snapshots(keep=current, before_ms=now_ms - _OLD_SNAPSHOT_MS) and not stop.is_set():
+        continue
 
 
 def seen_listener(runner: Runner) -> Seen:

@@ -1,27 +1,40 @@
 """An aggregate as the writer holds it: folded from its events, remembered for the next command, never trusted."""
 
+import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
+import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mainstem.codec import Decoder, encode, event_payloads
+from mainstem.command.snapshotting import Due, intact
 from mainstem.decider import Decider, Stamp
 from mainstem.errors import CodecError, StoreCorrupt
-from mainstem.eventstore.port import NewEvent, Snapshot, StoredEvent, StoreTransaction, Wanted
+from mainstem.eventstore.port import NewEvent, StoredEvent, StoreTransaction, Wanted
 from mainstem.messages import Event, Origin
+from mainstem.snapshots import Snapshots
+
+_log = structlog.get_logger(__name__)
+
+_REPLACE_MAX = 1_000
 
 
 class Folded(Struct, frozen=True):
-    """A state with the version it stands at, its state row, and the version of the stream's last snapshot."""
+    """A state with the version it stands at and its state row; and what makes a snapshot due.
+
+    The last snapshot's version and time, the time of the first event where there is none, and how long loading took.
+    """
 
     state: Any
     version: int = 0
     occurred_at_ms: int = 0
     row: Struct | None = None
     snapshot_version: int = 0
+    snapshot_at_ms: int = 0
+    sourced_ms: float = 0.0
 
 
 class Aggregates:
@@ -31,23 +44,32 @@ class Aggregates:
     after it, and forgets it where the store's stream is shorter. What is remembered saves time and decides nothing.
     """
 
-    def __init__(self, decider: Decider[Any, Any, Any], *, remembered: int, snapshot_every: int) -> None:
+    def __init__(self, decider: Decider[Any, Any, Any], *, remembered: int, snapshots: Snapshots) -> None:
         self.decider = decider
         self._remembered_max = remembered
-        self._snapshot_every = snapshot_every
+        self._snapshots = snapshots
         self._decoder: Decoder[Event] = event_payloads(decider.events)
-        self._fingerprint = decider.fingerprint()
+        self._states: Decoder[Any] = Decoder(type(decider.initial))
+        self._fingerprint = "" if snapshots.never else decider.fingerprint()
         self._known: OrderedDict[str, Folded] = OrderedDict()
+        self._to_replace: set[str] = set()
 
-    def load(self, transaction: StoreTransaction, stream: str) -> Folded:
-        """The aggregate as it stands in the store. Raises StoreCorrupt where an event cannot be read."""
+    def load(self, transaction: StoreTransaction, stream: str, read_s: float = 0.0) -> Folded:
+        """The aggregate as it stands in the store. Raises StoreCorrupt where an event cannot be read.
+
+        `read_s` is what reading its events has taken already.
+        """
+        began = time.perf_counter()
         known = self._known.get(stream) or self._from_snapshot(transaction, stream)
         stored = transaction.load(stream, known.version)
         if stored is None:
             self._known.pop(stream, None)
             known = Folded(self.decider.initial)
             stored = transaction.load(stream, 0) or ()
-        return self._advance(stream, known, stored) if stored else known
+        if not stored:
+            return known
+        folded = self._advance(stream, known, stored)
+        return replace(folded, sourced_ms=(time.perf_counter() - began + read_s) * 1000)
 
     def wanted(self, stream: str) -> Wanted:
         """What loading it will ask the store for."""
@@ -64,7 +86,7 @@ class Aggregates:
         now_ms: int,
         origin: Origin,
     ) -> Folded:
-        """Append the events with the state row, and a snapshot when one is due. The aggregate after them."""
+        """Append the events with the state row. The aggregate after them."""
         at_ms = max(now_ms, before.occurred_at_ms)
         new = [NewEvent(str(type(event).__struct_config__.tag), encode(event)) for event in events]
         transaction.append(stream, before.version, new, occurred_at_ms=at_ms, origin=origin)
@@ -73,11 +95,19 @@ class Aggregates:
         row = self._row(stream, state, version, at_ms)
         if self.decider.state_row is not None:
             transaction.put_state(self.decider.state_row.table, before.row, row)
-        after = Folded(state, version, at_ms, row, before.snapshot_version)
-        if version - before.snapshot_version < self._snapshot_every:
-            return after
-        transaction.keep_snapshot(stream, Snapshot(version, at_ms, self._fingerprint, encode(state)))
-        return msgspec.structs.replace(after, snapshot_version=version)
+        since_ms = before.snapshot_at_ms or at_ms
+        return Folded(state, version, at_ms, row, before.snapshot_version, since_ms, before.sourced_ms)
+
+    def offer_snapshot(self, stream: str, folded: Folded, now_ms: int, offer: Callable[[Due], bool]) -> Folded:
+        """Offer what is to be kept if that is due; the aggregate with its new snapshot, if the offer was taken."""
+        events, age_ms = folded.version - folded.snapshot_version, now_ms - folded.snapshot_at_ms
+        due = self._snapshots.due(events, age_ms, folded.sourced_ms) or stream in self._to_replace
+        if not due or not offer(
+            Due(stream, self._fingerprint, folded.version, folded.occurred_at_ms, now_ms, folded.state)
+        ):
+            return folded
+        self._to_replace.discard(stream)
+        return replace(folded, snapshot_version=folded.version, snapshot_at_ms=now_ms, sourced_ms=0.0)
 
     def remember(self, stream: str, folded: Folded) -> None:
         """Keep it for the next command; the one that was used least recently goes."""
@@ -91,12 +121,22 @@ class Aggregates:
         self._known.pop(stream, None)
 
     def _from_snapshot(self, transaction: StoreTransaction, stream: str) -> Folded:
-        snapshot = transaction.snapshot(stream, self._fingerprint)
+        """Where folding begins. What cannot be read, or was changed, is left and another taken when it can be."""
+        snapshot = transaction.snapshot(stream, self._fingerprint) if self._fingerprint else None
         if snapshot is None:
             return Folded(self.decider.initial)
-        state = Decoder[Any](type(self.decider.initial)).one(snapshot.state)
-        row = self._row(stream, state, snapshot.version, snapshot.occurred_at_ms)
-        return Folded(state, snapshot.version, snapshot.occurred_at_ms, row, snapshot.version)
+        try:
+            if not intact(stream, snapshot):
+                raise CodecError("it is not what was written")
+            state = self._states.one(snapshot.state)
+        except CodecError as error:
+            _log.warning("a snapshot is damaged and is not used", stream=stream, cause=str(error))
+            if len(self._to_replace) < _REPLACE_MAX:
+                self._to_replace.add(stream)
+            return Folded(self.decider.initial)
+        at_ms = snapshot.occurred_at_ms
+        row = self._row(stream, state, snapshot.version, at_ms)
+        return Folded(state, snapshot.version, at_ms, row, snapshot.version, snapshot.taken_at_ms)
 
     def _advance(self, stream: str, known: Folded, stored: Sequence[StoredEvent]) -> Folded:
         try:
@@ -106,7 +146,8 @@ class Aggregates:
         state = self.decider.fold(known.state, events)
         last = stored[-1]
         row = self._row(stream, state, last.version, last.occurred_at_ms)
-        return Folded(state, last.version, last.occurred_at_ms, row, known.snapshot_version)
+        since_ms = known.snapshot_at_ms or stored[0].occurred_at_ms
+        return Folded(state, last.version, last.occurred_at_ms, row, known.snapshot_version, since_ms)
 
     def _row(self, stream: str, state: Any, version: int, at_ms: int) -> Struct | None:
         declared = self.decider.state_row

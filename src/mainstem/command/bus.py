@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from mainstem.command.answer import Answer
 from mainstem.command.handler import Handler, Outcome, Request
+from mainstem.command.snapshotting import SnapshotCounts, SnapshotWriter
 from mainstem.errors import (
     AnswerTimeout,
     CommandError,
@@ -48,6 +49,7 @@ class BusLimits:
     batch_max: int = 512
     answer_timeout_s: float = 30.0
     conflict_tries: int = 5
+    snapshots_max: int = 1_024
     retry_after_s: int = 1
 
 
@@ -62,6 +64,7 @@ class BusStatus:
     failed: int
     batches: int
     last_error: str | None
+    snapshots: SnapshotCounts
 
 
 _GATHER_SHARE = 1.0
@@ -78,7 +81,10 @@ class _Ticket(Struct, frozen=True):
 
 
 class CommandBus:
-    """Takes commands from any thread or event loop and answers each. One writer thread, between `start` and `stop`."""
+    """Takes commands from any thread or event loop and answers each.
+
+    One writer thread, and one that keeps snapshots, between `start` and `stop`.
+    """
 
     def __init__(
         self,
@@ -92,6 +98,7 @@ class CommandBus:
         self._handler = handler
         self._limits = limits or BusLimits()
         self._on_commit = on_commit
+        self._snapshots = SnapshotWriter(store, waiting_max=self._limits.snapshots_max)
         self._waiting: deque[_Ticket] = deque()
         self._idle = False
         self._bell: SimpleQueue[None] = SimpleQueue()
@@ -105,18 +112,21 @@ class CommandBus:
         """Start the writer."""
         with self._gate:
             self._open = True
+            self._snapshots.start()
             self._writer = threading.Thread(target=self._run, name="command-writer", daemon=True)
             self._writer.start()
 
     def stop(self, timeout_s: float = 30.0) -> None:
-        """Take no more commands, carry out those that wait, end the writer."""
+        """Take no more commands, carry out those that wait, keep the snapshots that wait, end the threads."""
         with self._gate:
             writer, self._writer = self._writer, None
             if not self._open or writer is None:
                 return
             self._open = False
         self._bell.put(None)
+        deadline = time.monotonic() + timeout_s
         writer.join(timeout_s)
+        self._snapshots.stop(max(0.0, deadline - time.monotonic()))
 
     async def send(self, command: Command, *, key: str | None = None, origin: Origin = SYSTEM) -> Answer:
         """Carry the command out, from an event loop. With an idempotency `key` it is carried out once.
@@ -149,7 +159,13 @@ class CommandBus:
         """A picture of the moment."""
         writer = self._writer
         running = writer is not None and writer.is_alive()
-        return BusStatus(running=running, waiting=len(self._waiting), last_error=self._last_error, **self._counts)
+        return BusStatus(
+            running=running,
+            waiting=len(self._waiting),
+            last_error=self._last_error,
+            snapshots=self._snapshots.counts(),
+            **self._counts,
+        )
 
     def _enqueue(self, ticket: _Ticket) -> None:
         if len(self._waiting) >= self._limits.queue_max:
@@ -245,7 +261,7 @@ class CommandBus:
         except BaseException:
             handler.forget()
             raise
-        handler.committed()
+        handler.committed(self._snapshots.offer)
         self._on_commit()
         return outcomes
 

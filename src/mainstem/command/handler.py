@@ -1,5 +1,6 @@
 """One command inside the writer's transaction: known key, load, decide, append, keep the answer."""
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,10 +9,12 @@ from msgspec import Struct
 from mainstem.codec import encode
 from mainstem.command.aggregate import Aggregates, Folded
 from mainstem.command.answer import Answer, digest_of, keep, replay
+from mainstem.command.snapshotting import Due
 from mainstem.decider import Decider
 from mainstem.errors import CommandError, ConfigurationError, IdempotencyConflict, InvalidCommand, Refused
 from mainstem.eventstore.port import Refusal, StoreTransaction, Wanted
 from mainstem.messages import Command, Origin
+from mainstem.snapshots import Snapshots
 
 
 class Request(Struct, frozen=True):
@@ -26,9 +29,14 @@ Outcome = Answer | CommandError
 
 _NAME_MAX = 200
 
+SNAPSHOTS = Snapshots(every_events=1_000)
+
 
 class Handler:
-    """Carries out commands. What it learns in a transaction is remembered only once that has committed."""
+    """Carries out commands. What it learns in a transaction is remembered only once that has committed.
+
+    `snapshots` is for the deciders that declare none of their own.
+    """
 
     def __init__(
         self,
@@ -36,13 +44,15 @@ class Handler:
         *,
         clock_ms: Callable[[], int],
         remembered: int = 10_000,
-        snapshot_every: int = 1_000,
+        snapshots: Snapshots = SNAPSHOTS,
     ) -> None:
         self._clock_ms = clock_ms
+        self._read_s = 0.0
         self._by_command: dict[type[Command], Aggregates] = {}
         self._pending: dict[str, tuple[Aggregates, Folded]] = {}
         for decider in deciders:
-            aggregates = Aggregates(decider, remembered=remembered, snapshot_every=snapshot_every)
+            own = decider.snapshots or snapshots
+            aggregates = Aggregates(decider, remembered=remembered, snapshots=own)
             for command in decider.commands:
                 if command in self._by_command:
                     raise ConfigurationError(f"two deciders take the command {command.__name__}")
@@ -52,11 +62,12 @@ class Handler:
         """A transaction begins: nothing has been learnt in it yet."""
         self._pending.clear()
 
-    def committed(self) -> None:
-        """The transaction is durable: remember what it brought."""
+    def committed(self, offer: Callable[[Due], bool]) -> None:
+        """The transaction is durable: remember what it brought, and offer the states that are to be kept."""
+        now_ms = self._clock_ms()
         for stream, (aggregates, folded) in self._pending.items():
             if folded.version:  # names that nobody has opened are not worth remembering
-                aggregates.remember(stream, folded)
+                aggregates.remember(stream, aggregates.offer_snapshot(stream, folded, now_ms, offer))
         self._pending.clear()
 
     def forget(self) -> None:
@@ -75,7 +86,10 @@ class Handler:
                 if _usable(aggregate_id):
                     wanted = aggregates.wanted(aggregates.decider.stream(aggregate_id))
                     streams[wanted.stream] = wanted
-        transaction.expect(list(streams.values()), list({r.key: None for r in requests if r.key is not None}))
+        keys = list({r.key: None for r in requests if r.key is not None})
+        began = time.perf_counter()
+        transaction.expect(list(streams.values()), keys)
+        self._read_s = (time.perf_counter() - began) / max(1, len(streams))
 
     def handle(self, transaction: StoreTransaction, request: Request) -> Outcome:
         """Carry the command out. Store errors are raised; all that concerns this command alone is its outcome."""
@@ -106,7 +120,7 @@ class Handler:
             return InvalidCommand("the aggregate's name must be 1 to 200 printable characters")
         stream = decider.stream(aggregate_id)
         pending = self._pending.get(stream)
-        folded = pending[1] if pending else aggregates.load(transaction, stream)
+        folded = pending[1] if pending else aggregates.load(transaction, stream, self._read_s)
         now_ms = self._clock_ms()
         try:
             events = list(decider.decide(folded.state, request.command))

@@ -4,25 +4,28 @@ Several processes write at once. Each locks the last events of the streams that 
 the streams' names, so that writers of one stream take turns and none waits for another that waits for it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import msgspec
 import pymysql
 from msgspec import Struct
 from pymysql.constants import ER
 
 from mainstem.errors import VersionConflict, WriteConflict
-from mainstem.eventstore.mysql_transaction import EVENT, REFUSAL, MysqlTransaction, refusal, stored
-from mainstem.eventstore.port import Refusal, StoredEvent
+from mainstem.eventstore.mysql_transaction import EVENT, REFUSAL, SNAPSHOT, MysqlTransaction, refusal, stored
+from mainstem.eventstore.port import KeptSnapshot, Refusal, Snapshot, StoredEvent
 from mainstem.mysql import MysqlServer, Pool, Writer, ask, code_of, execute, picture
-from mainstem.mysql_rows import in_key_order
+from mainstem.mysql_rows import in_key_order, insert_many, replacing
 from mainstem.mysql_schema import create, migrate
 from mainstem.table import Table
 
 R = TypeVar("R", bound=Struct)
 
 _READERS = 4
+_PAGE = 1_000
+_NEVER_MS = 2**62
 _MIGRATIONS = (
     """
     CREATE TABLE IF NOT EXISTS event (
@@ -69,6 +72,20 @@ _MIGRATIONS = (
         actor VARCHAR(255) NOT NULL,
         correlation_id VARCHAR(255),
         INDEX refused_command_stream (stream, id)
+    )
+    """,
+    "DROP TABLE IF EXISTS snapshot",
+    """
+    CREATE TABLE IF NOT EXISTS snapshot (
+        stream VARCHAR(255) NOT NULL,
+        fingerprint VARCHAR(255) NOT NULL,
+        version BIGINT NOT NULL,
+        occurred_at_ms BIGINT NOT NULL,
+        taken_at_ms BIGINT NOT NULL DEFAULT 0,
+        state LONGBLOB NOT NULL,
+        digest VARBINARY(255) NOT NULL DEFAULT '',
+        PRIMARY KEY (stream, fingerprint),
+        INDEX snapshot_fingerprint (fingerprint, taken_at_ms)
     )
     """,
 )
@@ -148,6 +165,38 @@ class MysqlEventStore:
             return execute(
                 connection, "DELETE FROM kept_answer WHERE at_ms < %s ORDER BY at_ms LIMIT %s", (before_ms, limit)
             )
+
+    def keep_snapshots(self, snapshots: Sequence[tuple[str, Snapshot]]) -> None:
+        """In the order of their keys, so that processes which keep the same do not wait for each other in a ring."""
+        rows = sorted((stream, *msgspec.structs.astuple(snapshot)) for stream, snapshot in snapshots)
+        with self._readers.use() as connection:
+            insert_many(connection, f"snapshot (stream, {SNAPSHOT})", rows, replacing(SNAPSHOT.split(", ")))
+
+    def kept_snapshots(self, stream: str | None = None) -> Iterator[KeptSnapshot]:
+        """In pages, so that no call takes long."""
+        columns = "stream, fingerprint, version, occurred_at_ms, taken_at_ms, length(state)"
+        last, found = ("", ""), _PAGE
+        of_one = "stream = %s AND " if stream is not None else ""
+        sql = (
+            f"SELECT {columns} FROM snapshot WHERE {of_one}(stream > %s OR (stream = %s AND fingerprint > %s))"
+            f" ORDER BY stream, fingerprint LIMIT {_PAGE}"
+        )
+        while found == _PAGE:
+            values = (*(() if stream is None else (stream,)), last[0], *last)
+            rows = [KeptSnapshot(*row) for row in self._readers.ask(sql, values)]
+            yield from rows
+            found = len(rows)
+            last = (rows[-1].stream, rows[-1].fingerprint) if rows else last
+
+    def drop_snapshots(self, *, keep: Collection[str] = (), before_ms: int | None = None, limit: int = 1000) -> int:
+        """One fingerprint after another, each found by the index."""
+        gone, sql = 0, "DELETE FROM snapshot WHERE fingerprint = %s AND taken_at_ms < %s LIMIT %s"
+        with self._readers.use() as connection:
+            for (fingerprint,) in ask(connection, "SELECT DISTINCT fingerprint FROM snapshot"):
+                if fingerprint not in keep and gone < limit:
+                    before = _NEVER_MS if before_ms is None else before_ms
+                    gone += execute(connection, sql, (fingerprint, before, limit - gone))
+        return gone
 
     def close(self) -> None:
         """Waits for whoever is at work."""

@@ -15,7 +15,7 @@ from mainstem.table import Table
 
 EVENT = "stream, version, type, payload, occurred_at_ms, recorded_at_ms, actor, correlation_id"
 REFUSAL = "stream, command, content, reason, text, refused_at_ms, actor, correlation_id"
-_SNAPSHOT = "stream, version, occurred_at_ms, fingerprint, state"
+SNAPSHOT = "version, occurred_at_ms, fingerprint, taken_at_ms, state, digest"
 _STREAMS_MAX = 200
 
 
@@ -27,7 +27,7 @@ class MysqlTransaction:
         self._now_ms = now_ms
         self._versions: dict[str, int] = {}
         self._ahead: dict[str, tuple[int, list[StoredEvent] | None]] = {}
-        self._snapshots: dict[str, Snapshot | None] = {}
+        self._snapshots: dict[tuple[str, str], Snapshot | None] = {}
         self._answers: dict[str, KeptAnswer | None] = {}
         self._rows: dict[str, list[Row]] = {"event": [], "refused_command": [], "kept_answer": []}
         self._states: dict[str, tuple[Table[Any], list[tuple[Struct | None, Struct | None]]]] = {}
@@ -43,11 +43,9 @@ class MysqlTransaction:
             self._answers.update({key: KeptAnswer(*kept) for key, *kept in ask(self._connection, sql, keys)})
 
     def _read_ahead(self, streams: Sequence[Wanted]) -> None:
-        unknown = [wanted.stream for wanted in streams if not wanted.after]
-        if unknown:
-            sql = f"SELECT {_SNAPSHOT} FROM snapshot WHERE stream IN {markers(len(unknown))}"
-            self._snapshots.update(dict.fromkeys(unknown))
-            self._snapshots.update({row[0]: Snapshot(*row[1:]) for row in ask(self._connection, sql, unknown)})
+        self._read_snapshots(
+            [(each.stream, each.fingerprint) for each in streams if not each.after and each.fingerprint]
+        )
         afters = {wanted.stream: self._begin(wanted) for wanted in streams}
         found: dict[str, list[StoredEvent]] = {stream: [] for stream in afters}
         for row in self._locked(list(afters.items())):
@@ -57,12 +55,19 @@ class MysqlTransaction:
             known = not after or bool(events and events[0].version == after)
             self._ahead[stream] = (after, (events[1:] if after else events) if known else None)
 
+    def _read_snapshots(self, places: Sequence[tuple[str, str]]) -> None:
+        if not places:
+            return
+        sql = f"SELECT stream, {SNAPSHOT} FROM snapshot WHERE (stream, fingerprint) IN {markers(len(places), 2)}"
+        self._snapshots.update(dict.fromkeys(places))
+        for stream, *values in ask(self._connection, sql, [word for place in places for word in place]):
+            snapshot = Snapshot(*values)
+            self._snapshots[stream, snapshot.fingerprint] = snapshot
+
     def _begin(self, wanted: Wanted) -> int:
-        """Where loading begins: the handler takes a snapshot of the same fingerprint only."""
-        snapshot = self._snapshots.get(wanted.stream)
-        if wanted.after or snapshot is None or snapshot.fingerprint != wanted.fingerprint:
-            return wanted.after
-        return snapshot.version
+        """Where loading begins."""
+        snapshot = None if wanted.after else self._snapshots.get((wanted.stream, wanted.fingerprint))
+        return wanted.after if snapshot is None else snapshot.version
 
     def _locked(self, afters: Sequence[tuple[str, int]]) -> Sequence[Row]:
         """The events from those versions on, locked until the end, whose last ones others have to wait for.
@@ -106,19 +111,10 @@ class MysqlTransaction:
         self._ahead.pop(stream, None)
 
     def snapshot(self, stream: str, fingerprint: str) -> Snapshot | None:
-        """The stream's snapshot, if this fold made it."""
-        if stream not in self._snapshots:
-            sql = f"SELECT {_SNAPSHOT} FROM snapshot WHERE stream = %s"
-            rows = ask(self._connection, sql, (stream,))
-            self._snapshots[stream] = Snapshot(*rows[0][1:]) if rows else None
-        found = self._snapshots[stream]
-        return found if found is not None and found.fingerprint == fingerprint else None
-
-    def keep_snapshot(self, stream: str, snapshot: Snapshot) -> None:
-        """One snapshot for each stream."""
-        values = (stream, snapshot.version, snapshot.occurred_at_ms, snapshot.fingerprint, snapshot.state)
-        execute(self._connection, f"REPLACE INTO snapshot ({_SNAPSHOT}) VALUES {markers(5)}", values)
-        self._snapshots[stream] = snapshot
+        """By primary key."""
+        if (stream, fingerprint) not in self._snapshots:
+            self._read_snapshots([(stream, fingerprint)])
+        return self._snapshots[stream, fingerprint]
 
     def put_state(self, table: Table[Any], before: Struct | None, after: Struct | None) -> None:
         """Gathered until the end."""

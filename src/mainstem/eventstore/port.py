@@ -1,6 +1,6 @@
 """What the write side asks of an event store."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
@@ -33,12 +33,28 @@ class StoredEvent(Struct, frozen=True):
 
 
 class Snapshot(Struct, frozen=True):
-    """An encoded state as of a version, made by the fold of that fingerprint."""
+    """An encoded state as of a version, made by the fold of that fingerprint.
+
+    Who takes it makes the digest, of all the rest and the stream's name, and who reads it holds it against that.
+    """
 
     version: int
     occurred_at_ms: int
     fingerprint: str
+    taken_at_ms: int
     state: bytes
+    digest: bytes
+
+
+class KeptSnapshot(Struct, frozen=True):
+    """What is known of a snapshot beside its state, whose size is in bytes."""
+
+    stream: str
+    fingerprint: str
+    version: int
+    occurred_at_ms: int
+    taken_at_ms: int
+    size: int
 
 
 class Refusal(Struct, frozen=True, kw_only=True):
@@ -90,10 +106,7 @@ class StoreTransaction(Protocol):
         """Append events as versions expected+1 and on. Raises VersionConflict where the stream stands otherwise."""
 
     def snapshot(self, stream: str, fingerprint: str) -> Snapshot | None:
-        """The newest snapshot of that fingerprint."""
-
-    def keep_snapshot(self, stream: str, snapshot: Snapshot) -> None:
-        """Keep it in the place of the stream's older one."""
+        """The stream's snapshot of that fingerprint."""
 
     def put_state(self, table: Table[Any], before: Struct | None, after: Struct | None) -> None:
         """Bring the state row from `before` to `after`. Raises StateDrift where it does not stand as in `before`."""
@@ -131,6 +144,18 @@ class EventStore(Protocol):
 
     def forget_answers(self, before_ms: int, limit: int = 1000) -> int:
         """Drop at most `limit` kept answers from before that time; how many went."""
+
+    def keep_snapshots(self, snapshots: Sequence[tuple[str, Snapshot]]) -> None:
+        """Keep each in the place of its stream's older one of the same fingerprint; a power cut may take them.
+
+        Off the writer's transaction, which waits for it a moment at most. Each stream and fingerprint is there once.
+        """
+
+    def kept_snapshots(self, stream: str | None = None) -> Iterator[KeptSnapshot]:
+        """What is kept, of all streams or of one, in the order of streams and fingerprints."""
+
+    def drop_snapshots(self, *, keep: Collection[str] = (), before_ms: int | None = None, limit: int = 1000) -> int:
+        """Drop at most `limit` snapshots, of other fingerprints than those and taken before then; how many went."""
 
     def close(self) -> None:
         """Give everything back. Closing twice is allowed."""

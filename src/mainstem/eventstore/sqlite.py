@@ -1,16 +1,17 @@
 """The event store in one SQLite file: events, snapshots, state rows, kept answers and refused commands."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import apsw
+import msgspec
 from msgspec import Struct
 
 from mainstem.errors import StateDrift, VersionConflict
-from mainstem.eventstore.port import KeptAnswer, NewEvent, Refusal, Snapshot, StoredEvent, Wanted
+from mainstem.eventstore.port import KeptAnswer, KeptSnapshot, NewEvent, Refusal, Snapshot, StoredEvent, Wanted
 from mainstem.eventstore.putting import put_view
 from mainstem.messages import Origin
 from mainstem.sqlite import connect, insert_many, mapped_errors, prepare, table_definition, transaction
@@ -59,11 +60,30 @@ _MIGRATIONS = (
     ) STRICT;
     CREATE INDEX refused_command_stream ON refused_command (stream, id);
     """,
+    """
+    DROP TABLE snapshot;
+    CREATE TABLE snapshot (
+        stream TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        occurred_at_ms INTEGER NOT NULL,
+        taken_at_ms INTEGER NOT NULL,
+        state BLOB NOT NULL,
+        digest BLOB NOT NULL,
+        PRIMARY KEY (stream, fingerprint)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX snapshot_fingerprint ON snapshot (fingerprint, taken_at_ms);
+    """,
 )
 
 _EVENT = "stream, version, type, payload, occurred_at_ms, recorded_at_ms, actor, correlation_id"
 _REFUSAL = "stream, command, content, reason, text, refused_at_ms, actor, correlation_id"
+_SNAPSHOT = "version, occurred_at_ms, fingerprint, taken_at_ms, state, digest"
+_REPLACED = ", ".join(f"{n} = excluded.{n}" for n in ("version", "occurred_at_ms", "taken_at_ms", "state", "digest"))
 _VERSION = "SELECT coalesce(max(version), 0) FROM event WHERE stream = ?"
+
+
+_NEVER_MS = 2**62
 
 
 class SqliteEventStore:
@@ -79,6 +99,7 @@ class SqliteEventStore:
         self._writing = threading.Lock()
         self._reading = threading.Lock()
         self._writer = connect(path)
+        self._side = connect(path, durable=False)
         self._reader = connect(path, read_only=True)
         with transaction(self._writer, path):
             for table in states:
@@ -139,10 +160,55 @@ class SqliteEventStore:
             self._writer.execute(sql, (before_ms, limit))
             return self._writer.changes()
 
+    def keep_snapshots(self, snapshots: Sequence[tuple[str, Snapshot]]) -> None:
+        """Not flushed to the disk: the log keeps the order, so that none is there without its events."""
+        rows = [(stream, *msgspec.structs.astuple(snapshot)) for stream, snapshot in snapshots]
+        with self._writing, transaction(self._side, self._path):
+            insert_many(
+                self._side, f"snapshot (stream, {_SNAPSHOT})", rows, f"(stream, fingerprint) DO UPDATE SET {_REPLACED}"
+            )
+
+    def kept_snapshots(self, stream: str | None = None) -> Iterator[KeptSnapshot]:
+        """On a connection of its own."""
+        connection = connect(self._path, read_only=True)
+        sql = "SELECT stream, fingerprint, version, occurred_at_ms, taken_at_ms, length(state) FROM snapshot"
+        where, values = ("", ()) if stream is None else (" WHERE stream = ?", (stream,))
+        try:
+            with mapped_errors(self._path):
+                for row in connection.execute(f"{sql}{where} ORDER BY stream, fingerprint", values):
+                    yield KeptSnapshot(*row)
+        finally:
+            connection.close()
+
+    def drop_snapshots(self, *, keep: Collection[str] = (), before_ms: int | None = None, limit: int = 1000) -> int:
+        """One fingerprint after another, each found by the index."""
+        gone = 0
+        with self._writing, transaction(self._side, self._path):
+            for fingerprint in self._fingerprints():
+                if fingerprint not in keep and gone < limit:
+                    sql = (
+                        "DELETE FROM snapshot WHERE (stream, fingerprint) IN (SELECT stream, fingerprint FROM snapshot"
+                        " WHERE fingerprint = ? AND taken_at_ms < ? LIMIT ?)"
+                    )
+                    self._side.execute(sql, (fingerprint, _NEVER_MS if before_ms is None else before_ms, limit - gone))
+                    gone += self._side.changes()
+        return gone
+
+    def _fingerprints(self) -> Iterator[str]:
+        found: str | None = ""
+        while found is not None:
+            if found:
+                yield found
+            rows: list[Any] = self._side.execute(
+                "SELECT min(fingerprint) FROM snapshot WHERE fingerprint > ?", (found,)
+            ).fetchall()
+            found = rows[0][0]
+
     def close(self) -> None:
-        """Close both connections; the last one to close brings the write-ahead log home."""
+        """Close all connections; the last one to close brings the write-ahead log home."""
         with self._writing, self._reading:
             self._reader.close()
+            self._side.close()
             self._writer.close()
 
 
@@ -213,15 +279,10 @@ class _Transaction:
                 raise StateDrift(f"a row of {text} was made, changed or removed by somebody else: {error}") from error
 
     def snapshot(self, stream: str, fingerprint: str) -> Snapshot | None:
-        """The stream's snapshot, if this fold made it."""
-        sql = "SELECT version, occurred_at_ms, fingerprint, state FROM snapshot WHERE stream = ? AND fingerprint = ?"
+        """By primary key."""
+        sql = f"SELECT {_SNAPSHOT} FROM snapshot WHERE stream = ? AND fingerprint = ?"
         rows: list[Any] = self._execute(sql, (stream, fingerprint)).fetchall()
         return Snapshot(*rows[0]) if rows else None
-
-    def keep_snapshot(self, stream: str, snapshot: Snapshot) -> None:
-        """One snapshot for each stream."""
-        values = (stream, snapshot.version, snapshot.occurred_at_ms, snapshot.fingerprint, snapshot.state)
-        self._execute("INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?, ?)", values)
 
     def kept_answer(self, key: str) -> KeptAnswer | None:
         """By primary key."""

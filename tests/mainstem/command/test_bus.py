@@ -28,6 +28,7 @@ from mainstem.errors import (
 )
 from mainstem.eventstore.port import NewEvent, StoreTransaction
 from mainstem.eventstore.sqlite import SqliteEventStore
+from mainstem.snapshots import Snapshots
 
 TELLER = Origin(actor="teller")
 
@@ -56,7 +57,7 @@ def store(tmp_path: Path, clock: Clock) -> Iterator[SqliteEventStore]:
 
 @pytest.fixture
 def bus(store: SqliteEventStore, clock: Clock) -> Iterator[CommandBus]:
-    bus = CommandBus(store, Handler([CARD], clock_ms=clock, snapshot_every=10))
+    bus = CommandBus(store, Handler([CARD], clock_ms=clock, snapshots=Snapshots(every_events=10)))
     bus.start()
     yield bus
     bus.stop()
@@ -294,7 +295,7 @@ def test_a_long_stream_is_not_folded_for_each_command(store: SqliteEventStore, c
     )
     payload = encode(MoneyWithdrawn(amount=money("0.01")))
     for cold_start in (True, False):
-        handler = Handler([counted], clock_ms=clock, snapshot_every=1000)
+        handler = Handler([counted], clock_ms=clock, snapshots=Snapshots(every_events=1000))
         bus = CommandBus(store, handler)
         bus.start()
         if cold_start:

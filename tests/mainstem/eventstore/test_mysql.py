@@ -17,6 +17,7 @@ from mainstem.eventstore.mysql import MysqlEventStore
 from mainstem.eventstore.port import KeptAnswer, NewEvent, Wanted
 from mainstem.messages import Origin
 from mainstem.mysql import MysqlServer, Session, execute
+from mainstem.snapshots import Snapshots
 from mainstem.testing.contracts.event_store import ACCOUNT, Account
 from tests.stack import Databases
 
@@ -140,7 +141,9 @@ def test_each_change_of_a_state_row_is_a_change_of_its_own(
 def test_the_buses_of_several_processes_lose_nothing(server: MysqlServer) -> None:
     """Hot and new streams at once, many commands under one key: each is carried out once, and none is refused."""
     stores = [MysqlEventStore(server, [DEBIT_CARD], clock_ms=lambda: 1) for _ in range(3)]
-    buses = [CommandBus(store, Handler([CARD], clock_ms=lambda: 1, snapshot_every=10)) for store in stores]
+    buses = [
+        CommandBus(store, Handler([CARD], clock_ms=lambda: 1, snapshots=Snapshots(every_events=10))) for store in stores
+    ]
     for bus in buses:
         bus.start()
     buses[0].execute(OpenCard(card="hot", limit=Decimal(1_000)))

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mainstem.errors import StateDrift, VersionConflict
-from mainstem.eventstore.port import EventStore, KeptAnswer, NewEvent, Refusal, Snapshot
+from mainstem.eventstore.port import EventStore, KeptAnswer, KeptSnapshot, NewEvent, Refusal, Snapshot, Wanted
 from mainstem.messages import Origin
 from mainstem.table import Table
 
@@ -89,7 +89,7 @@ class EventStoreContract(ABC):
         assert len(store.read("a-1")) == 2
 
     def test_a_transaction_that_raises_changes_nothing(self, store: EventStore) -> None:
-        """Events, state, answers, refusals and snapshots go back together."""
+        """Events, state, answers and refusals go back together."""
 
         def fail() -> None:
             with store.transaction() as transaction:
@@ -97,7 +97,6 @@ class EventStoreContract(ABC):
                 transaction.put_state(ACCOUNT, None, Account("1", "Ada", 1))
                 transaction.keep_answer("k", KeptAnswer(b"d", b"a"), 1)
                 transaction.keep_refusal(_refusal("no"))
-                transaction.keep_snapshot("a-1", Snapshot(1, 1, "f", b"{}"))
                 raise KeyError("stop")
 
         with pytest.raises(KeyError):
@@ -105,7 +104,6 @@ class EventStoreContract(ABC):
         with store.transaction() as transaction:
             assert transaction.load("a-1", 0) == []
             assert transaction.kept_answer("k") is None
-            assert transaction.snapshot("a-1", "f") is None
         assert list(store.states(ACCOUNT)) == []
         assert list(store.refusals("a-1")) == []
 
@@ -186,15 +184,56 @@ class EventStoreContract(ABC):
         assert store.forget_answers(before_ms=100, limit=3) == 3
         assert store.forget_answers(before_ms=100, limit=3) == 2
 
-    def test_a_snapshot_is_read_by_its_fingerprint_only(self, store: EventStore) -> None:
-        """A newer one takes the older one's place."""
-        older, newer = Snapshot(1, 1, "f1", b"{}"), Snapshot(9, 2, "f2", b"[]")
+    def test_a_snapshot_is_read_by_stream_and_fingerprint(self, store: EventStore) -> None:
+        """It comes back as it was kept, and takes the place of the one that was there, older or not."""
+        one, other, older = _snapshot(9, "f1"), _snapshot(7, "f2"), _snapshot(3, "f1")
+        store.keep_snapshots([("a-1", one), ("a-2", other)])
+        store.keep_snapshots([("a-1", other)])
+        store.keep_snapshots([])
+        assert self._snapshots(store, "a-1") == [one, other]
+        assert self._snapshots(store, "a-2") == [None, other]
+        store.keep_snapshots([("a-1", older)])
+        assert self._snapshots(store, "a-1") == [older, other]
+
+    def _snapshots(self, store: EventStore, stream: str) -> list[Snapshot | None]:
         with store.transaction() as transaction:
-            transaction.keep_snapshot("a-1", older)
-            assert transaction.snapshot("a-1", "f1") == older
-            transaction.keep_snapshot("a-1", newer)
-            assert transaction.snapshot("a-1", "f2") == newer
-            assert transaction.snapshot("a-1", "f1") is None
+            transaction.expect([Wanted(stream, 0, "f1")], [])
+            return [transaction.snapshot(stream, fingerprint) for fingerprint in ("f1", "f2")]
+
+    def test_loading_does_not_depend_on_a_snapshot(self, store: EventStore) -> None:
+        """One that is ahead of its stream, or behind it, hides no event."""
+        self.append(store, "a-1", 0, 1, 2, 3)
+        for version in (2, 7):
+            store.keep_snapshots([("a-1", _snapshot(version, "f1"))])
+            with store.transaction() as transaction:
+                transaction.expect([Wanted("a-1", 0, "f1")], [])
+                assert [stored.version for stored in transaction.load("a-1", 0) or ()] == [1, 2, 3]
+                assert transaction.load("a-1", 7) is None
+
+    def test_snapshots_are_listed(self, store: EventStore) -> None:
+        """In the order of streams and fingerprints, with the size of their states."""
+        store.keep_snapshots([("b-1", _snapshot(1, "f1")), ("a-1", _snapshot(2, "f2")), ("a-1", _snapshot(3, "f1"))])
+        found = list(store.kept_snapshots())
+        assert [(each.stream, each.fingerprint, each.version) for each in found] == [
+            ("a-1", "f1", 3),
+            ("a-1", "f2", 2),
+            ("b-1", "f1", 1),
+        ]
+        assert found[0] == KeptSnapshot("a-1", "f1", 3, 30, 300, len(_snapshot(3, "f1").state))
+        assert list(store.kept_snapshots("b-1")) == found[2:]
+        assert list(store.kept_snapshots("nobody")) == []
+
+    def test_old_snapshots_are_dropped_within_the_limit(self, store: EventStore) -> None:
+        """Those of other fingerprints than named, taken before then; without either, all."""
+        for version, fingerprint in enumerate(("f1", "f1", "f2", "f3", "f3"), 1):
+            store.keep_snapshots([(f"a-{version}", _snapshot(version, fingerprint))])
+        assert store.drop_snapshots(keep=("f1", "f2"), before_ms=500) == 1
+        assert [each.version for each in store.kept_snapshots()] == [1, 2, 3, 5]
+        assert store.drop_snapshots(keep=("f1",), limit=1) == 1
+        assert store.drop_snapshots(keep=("f1",), limit=5) == 1
+        assert store.drop_snapshots(keep=("f1",)) == 0
+        assert store.drop_snapshots() == 2
+        assert list(store.kept_snapshots()) == []
 
     def test_refusals_are_kept_newest_first(self, store: EventStore) -> None:
         """By stream, within the limit."""
@@ -231,6 +270,10 @@ class EventStoreContract(ABC):
             assert [stored.version for stored in again.read("a-1")] == [1]
         finally:
             again.close()
+
+
+def _snapshot(version: int, fingerprint: str) -> Snapshot:
+    return Snapshot(version, version * 10, fingerprint, version * 100, b'{"n":%d}' % version, b"\x00\xff")
 
 
 def _refusal(text: str) -> Refusal:
