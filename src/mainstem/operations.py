@@ -10,11 +10,14 @@ from typing import Any
 
 import msgspec
 import structlog
+from msgspec import Struct
 
 from mainstem.application import Application
 from mainstem.assembly import Status, bring_up, distributed
 from mainstem.assembly.stages import Stages
+from mainstem.assembly.stores import open_events
 from mainstem.errors import Forbidden, StoreUnavailable
+from mainstem.eventstore.port import KeptSnapshot
 from mainstem.folder import owner_of
 from mainstem.reconciliation import Reconciliation
 from mainstem.settings import Settings
@@ -57,6 +60,51 @@ def status(application: Application, settings: Settings) -> dict[str, Any]:
             stages.look()
             return dict(msgspec.to_builtins(Status(None, stages.parts(), stages.hops())))
     return msgspec.json.decode(_ask(settings, "/status"), type=dict[str, Any])
+
+
+class SnapshotsOf(Struct, frozen=True):
+    """The snapshots of one category and one fingerprint; those that are not `current` nobody reads any more."""
+
+    category: str
+    fingerprint: str
+    current: bool
+    snapshots: int
+    bytes: int
+    newest_ms: int
+
+
+def snapshots_by_code(application: Application, settings: Settings) -> list[SnapshotsOf]:
+    """What is kept, added up, in the order of categories."""
+    current = {(decider.category, decider.fingerprint()) for decider in application.deciders}
+    found: dict[tuple[str, str], SnapshotsOf] = {}
+    with closing(open_events(settings)) as events:
+        for each in events.kept_snapshots():
+            place = (each.stream.partition("-")[0], each.fingerprint)
+            known = found.get(place) or SnapshotsOf(*place, place in current, 0, 0, 0)
+            found[place] = SnapshotsOf(
+                *place,
+                known.current,
+                known.snapshots + 1,
+                known.bytes + each.size,
+                max(known.newest_ms, each.taken_at_ms),
+            )
+    return [found[place] for place in sorted(found)]
+
+
+def snapshots_of(settings: Settings, stream: str) -> list[KeptSnapshot]:
+    """What is kept of one stream."""
+    with closing(open_events(settings)) as events:
+        return list(events.kept_snapshots(stream))
+
+
+def drop_snapshots(application: Application, settings: Settings, *, old: bool) -> int:
+    """Drop all, or those alone that the application's code has not made; how many went. Nothing but speed changes."""
+    keep = {decider.fingerprint() for decider in application.deciders} if old else set[str]()
+    gone = 0
+    with closing(open_events(settings)) as events:
+        while dropped := events.drop_snapshots(keep=keep):
+            gone += dropped
+    return gone
 
 
 def _running_at(settings: Settings) -> str | None:

@@ -5,7 +5,7 @@ import importlib
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import httpx
 import msgspec
@@ -70,14 +70,24 @@ _COMMANDS = REFERENCE / "command-line.md"
 _HTTP = REFERENCE / "http.md"
 
 
+def _commands(group: TyperGroup, before: str = "") -> Iterator[tuple[str, Any]]:
+    """Those of groups with the group's name before them."""
+    for name, command in group.commands.items():
+        if isinstance(command, TyperGroup):
+            yield from _commands(command, f"{before}{name} ")
+        else:
+            yield before + name, command
+
+
 def test_every_command_and_option() -> None:
     group = typer.main.get_command(cli.app)
     assert isinstance(group, TyperGroup)
     text = _COMMANDS.read_text()
-    assert re.findall(r"^## mainstem (\S+)$", text, re.MULTILINE) == list(group.commands)
+    commands = dict(_commands(group))
+    assert re.findall(r"^## mainstem (.+)$", text, re.MULTILINE) == list(commands)
     own = {_only(row[0]) for row in rows_under(_COMMANDS, "Command line") if row[0].startswith("`")}
     assert own == {option for each in group.params for option in each.opts} | {"--help"}
-    for name, command in group.commands.items():
+    for name, command in commands.items():
         section = text.split(f"## mainstem {name}\n")[1].split("\n## ")[0]
         known = {option for each in command.params for option in each.opts if option.startswith("--")}
         assert set(re.findall(r"^\| `(--[a-z-]+)` \|", section, re.MULTILINE)) == known, name

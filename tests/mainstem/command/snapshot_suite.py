@@ -59,7 +59,9 @@ def withdraw(card: str, cents: int = 1) -> Withdraw:
 
 def folded(store: EventStore, card: str) -> Card:
     """By the events alone."""
-    return CARD.fold(CARD.initial, _EVENTS.many([each.payload for each in store.read(CARD.stream(card), limit=10_000)]))
+    return CARD.fold(
+        CARD.initial, _EVENTS.many([each.payload for each in store.read(CARD.stream(card), limit=1_000_000)])
+    )
 
 
 def state_of(store: EventStore, card: str) -> Card:
