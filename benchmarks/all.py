@@ -4,7 +4,8 @@ import commands
 import latency
 import load
 import rebuild
+import snapshots
 
 if __name__ == "__main__":
-    for part in (commands, load, rebuild, latency):
+    for part in (commands, snapshots, load, rebuild, latency):
         part.main()

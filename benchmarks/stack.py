@@ -6,6 +6,7 @@ import stack_commands
 import stack_latency
 import stack_listener
 import stack_profile
+import stack_snapshots
 from figures import quiet, say
 from stack_under_test import deployed
 
@@ -14,6 +15,7 @@ if __name__ == "__main__":
     with deployed() as bank:
         stack_listener.measure(bank.place)
         stack_latency.measure(bank)
+        stack_snapshots.measure(bank.place)
         if shutil.which("wrk") is None:
             say("Commands over HTTP: not measured, wrk is not installed (Debian: apt-get install wrk)")
         else:

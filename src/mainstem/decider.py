@@ -16,7 +16,7 @@ C = TypeVar("C", bound=Command)
 E = TypeVar("E", bound=Event)
 S = TypeVar("S", bound=msgspec.Struct)
 
-_FINGERPRINT = 32
+_FINGERPRINT = 16
 
 
 @dataclass(frozen=True)
