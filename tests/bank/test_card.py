@@ -26,7 +26,7 @@ from bank.card import (
     Withdraw,
 )
 from mainstem import Refused
-from mainstem.testing.story import given
+from mainstem.testing import given
 
 C = "123456789"
 

@@ -6,7 +6,7 @@ lock. Threads run from `start` to `stop`: the writer, the relay, one for each li
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
@@ -76,9 +76,12 @@ def check_been_there(ranges: Mapping[int, Range], done: Mapping[Place, int], bin
 class Embedded:
     """A running application. Use it as a context manager, or `start` it and `stop` it."""
 
-    def __init__(self, application: Application, settings: Settings) -> None:
+    def __init__(
+        self, application: Application, settings: Settings, clock_ms: Callable[[], int] = wall_clock_ms
+    ) -> None:
         self.application = application
         self.settings = settings
+        self._clock_ms = clock_ms
         self._life = Life()
         self._memory = Memory()
         self.folder = Folder(settings.data_dir)
@@ -94,7 +97,7 @@ class Embedded:
         application, settings, folder = self.application, self.settings, self.settings.data_dir
         _log.info("opening and checking the files", folder=str(folder))
         tables = application.state_tables()
-        self.events = SqliteEventStore(folder / "events.db", tables, clock_ms=wall_clock_ms, mark=MARK_TRANSACTION)
+        self.events = SqliteEventStore(folder / "events.db", tables, clock_ms=self._clock_ms, mark=MARK_TRANSACTION)
         self._life.closing.callback(self.events.close)
         self.capture = SqliteCapture(folder / "events.db", application.name, application.all_captured())
         self._life.closing.callback(self.capture.close)
@@ -119,7 +122,7 @@ class Embedded:
 
     def _roles(self) -> None:
         application, settings = self.application, self.settings
-        self.commands = command_bus(application, settings, self.events, self.capture.wake)
+        self.commands = command_bus(application, settings, self.events, self.capture.wake, clock_ms=self._clock_ms)
         self.relay = Relay(self.capture, self.log, application.name)
         self.listeners = {b.group: Runner(b, self.log, self.views) for b in application.listeners}
         self.ingestions = {
@@ -224,10 +227,11 @@ def _seen_ingestion(ingestion: Ingestion, now_ms: int) -> Seen:
     return Seen("running" if found.state == "idle" else found.state, found.last_error, lag.records, lag.seconds)
 
 
-def embedded(application: Application, settings: Settings) -> Embedded:
+def embedded(application: Application, settings: Settings, *, clock_ms: Callable[[], int] = wall_clock_ms) -> Embedded:
     """The application in one process, its files checked and open, its threads not yet started.
 
+    `clock_ms` is what commands and events are stamped by: tests have one that they move.
     Raises StoreBusy where another process has the folder, StoreCorrupt for a damaged file, ConfigurationError for
     declarations that do not fit the files.
     """
-    return Embedded(application, settings)
+    return Embedded(application, settings, clock_ms)

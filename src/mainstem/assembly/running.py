@@ -111,12 +111,16 @@ class Running(Protocol):
 
 
 def command_bus(
-    application: Application, settings: Settings, events: EventStore, on_commit: Callable[[], None] = lambda: None
+    application: Application,
+    settings: Settings,
+    events: EventStore,
+    on_commit: Callable[[], None] = lambda: None,
+    clock_ms: Callable[[], int] = wall_clock_ms,
 ) -> CommandBus:
     """The writer of one process, with the settings' limits."""
     handler = Handler(
         application.deciders,
-        clock_ms=wall_clock_ms,
+        clock_ms=clock_ms,
         remembered=settings.aggregates_remembered,
         snapshots=Snapshots(every_events=settings.snapshot_every or None),
     )

@@ -1,1 +1,9 @@
-"""What applications and adapters are tested with."""
+"""What applications and adapters are tested with: deciders in their own words, time and names that stand still.
+
+`mainstem.testing.contracts` has the suites that every adapter of a port passes.
+"""
+
+from mainstem.testing.fakes import FakeClock, FakeIds
+from mainstem.testing.story import Decision, Story, given
+
+__all__ = ["Decision", "FakeClock", "FakeIds", "Story", "given"]

@@ -21,19 +21,10 @@ from mainstem.command.bus import BusLimits, CommandBus
 from mainstem.command.handler import Handler
 from mainstem.command.snapshotting import Due, sealed
 from mainstem.eventstore.port import EventStore, Snapshot
+from mainstem.testing import FakeClock
 
 _run = itertools.count()
 _EVENTS = event_payloads(CARD.events)
-
-
-class Clock:
-    """Stands until it is moved."""
-
-    def __init__(self) -> None:
-        self.now_ms = 1_000
-
-    def __call__(self) -> int:
-        return self.now_ms
 
 
 def decider(snapshots: Snapshots | None, **changed: Any) -> Decider[CardCommand, Event, Card]:
@@ -44,7 +35,7 @@ def decider(snapshots: Snapshots | None, **changed: Any) -> Decider[CardCommand,
 
 @contextmanager
 def writer(
-    store: EventStore, snapshots: Snapshots | None, clock: Clock, limits: BusLimits | None = None, **changed: Any
+    store: EventStore, snapshots: Snapshots | None, clock: FakeClock, limits: BusLimits | None = None, **changed: Any
 ) -> Iterator[CommandBus]:
     """One that remembers nothing at first; at the end all that it has taken is kept."""
     bus = CommandBus(store, Handler([decider(snapshots, **changed)], clock_ms=clock), limits=limits)
@@ -72,7 +63,7 @@ def state_of(store: EventStore, card: str) -> Card:
         found.append(state)
         return []
 
-    with writer(store, Snapshots(every_events=10_000), Clock(), decide=looking) as bus:
+    with writer(store, Snapshots(every_events=10_000), FakeClock(), decide=looking) as bus:
         bus.execute(withdraw(card))
     return found[0]
 
@@ -120,7 +111,7 @@ class SnapshotSuite(ABC):
         holds()
 
     def _live_through(self, store: EventStore, policy: Snapshots, acts: list[tuple[str, int]]) -> None:
-        card, clock = f"card-{next(_run)}", Clock()
+        card, clock = f"card-{next(_run)}", FakeClock()
         amounts = iter(acts)
         commands: list[CardCommand] = [OpenCard(card=card, limit=Decimal(100))]
         while commands:
@@ -133,7 +124,7 @@ class SnapshotSuite(ABC):
         assert state_of(store, card) == folded(store, card)
 
     def _until_restart(
-        self, store: EventStore, bus: CommandBus, card: str, clock: Clock, acts: Iterator[tuple[str, int]]
+        self, store: EventStore, bus: CommandBus, card: str, clock: FakeClock, acts: Iterator[tuple[str, int]]
     ) -> list[CardCommand]:
         for action, cents in acts:
             match action:
@@ -144,7 +135,7 @@ class SnapshotSuite(ABC):
                 case "damage":
                     self.damage(store, card, cents)
                 case "wait":
-                    clock.now_ms += cents
+                    clock.advance(ms=cents)
                 case _:
                     self._carry_out(bus, _command(action, card, Decimal(cents) / 100))
         return []
@@ -165,7 +156,7 @@ class SnapshotSuite(ABC):
 
     def test_a_changed_fold_never_reads_an_old_one(self, store: EventStore) -> None:
         """And both are kept beside each other, for as long as two releases run."""
-        with writer(store, Snapshots(every_events=1), Clock()) as bus:
+        with writer(store, Snapshots(every_events=1), FakeClock()) as bus:
             bus.execute(OpenCard(card="c", limit=Decimal(100)))
             bus.execute(withdraw("c", 500))
 
@@ -173,11 +164,14 @@ class SnapshotSuite(ABC):
             after = CARD.evolve(card, event)
             return replace(after, used=after.used * 2)
 
-        changed = writer(store, Snapshots(every_events=1), Clock(), evolve=doubling, state_row=None)
+        changed = writer(store, Snapshots(every_events=1), FakeClock(), evolve=doubling, state_row=None)
         with changed as bus, pytest.raises(Refused, match="Balance is 90"):
             bus.execute(withdraw("c", 9_100))
         assert versions(store, "c") == [2, 2]
-        with writer(store, Snapshots(every_events=1), Clock()) as bus, pytest.raises(Refused, match="Balance is 95"):
+        with (
+            writer(store, Snapshots(every_events=1), FakeClock()) as bus,
+            pytest.raises(Refused, match="Balance is 95"),
+        ):
             bus.execute(withdraw("c", 9_600))
 
     @pytest.mark.parametrize("where", range(0, 60, 7))
@@ -185,11 +179,11 @@ class SnapshotSuite(ABC):
         self, store: EventStore, where: int, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """By the next command, whatever its policy would say."""
-        with writer(store, Snapshots(every_events=2), Clock()) as bus:
+        with writer(store, Snapshots(every_events=2), FakeClock()) as bus:
             bus.execute(OpenCard(card="c", limit=Decimal(100)))
             bus.execute(withdraw("c"))
         self.damage(store, "c", where)
-        with writer(store, Snapshots(every_events=100), Clock()) as bus:
+        with writer(store, Snapshots(every_events=100), FakeClock()) as bus:
             assert bus.execute(withdraw("c")).version == 3
         assert "a snapshot is damaged and is not used" in capsys.readouterr().out
         assert versions(store, "c") == [3]
@@ -198,7 +192,7 @@ class SnapshotSuite(ABC):
 
     def test_one_that_is_ahead_of_its_stream_is_not_believed(self, store: EventStore) -> None:
         """It is whole, but the events that it tells of are not there."""
-        with writer(store, None, Clock()) as bus:
+        with writer(store, None, FakeClock()) as bus:
             bus.execute(OpenCard(card="c", limit=Decimal(100)))
         state = Card("active", Decimal(100), Decimal(99))
         due = Due("debit_card-c", CARD.fingerprint(), 9, 1, 1, state)
@@ -207,7 +201,7 @@ class SnapshotSuite(ABC):
 
     def test_by_events(self, store: EventStore) -> None:
         """Since the last, also over a restart."""
-        clock = Clock()
+        clock = FakeClock()
         for opening in (True, False):
             with writer(store, Snapshots(every_events=4), clock) as bus:
                 if opening:
@@ -221,14 +215,14 @@ class SnapshotSuite(ABC):
 
     def test_by_time(self, store: EventStore) -> None:
         """Since the last or the first event, where something has happened since."""
-        clock = Clock()
+        clock = FakeClock()
         with writer(store, Snapshots(every_s=10), clock) as bus:
             bus.execute(OpenCard(card="c", limit=Decimal(100)))
-            clock.now_ms += 9_999
+            clock.advance(ms=9_999)
             bus.execute(withdraw("c"))
-            clock.now_ms += 1
+            clock.advance(ms=1)
             bus.execute(withdraw("c"))
-            clock.now_ms += 10_000
+            clock.advance(ms=10_000)
             with pytest.raises(Refused):
                 bus.execute(withdraw("c", 100_000))
         assert versions(store, "c") == [3]
@@ -238,13 +232,13 @@ class SnapshotSuite(ABC):
 
     def test_by_the_time_that_loading_takes(self, store: EventStore) -> None:
         """Also where the command that has loaded it is refused; what is remembered is not loaded."""
-        with writer(store, Snapshots(), Clock()) as bus:
+        with writer(store, Snapshots(), FakeClock()) as bus:
             bus.execute(OpenCard(card="c", limit=Decimal(100)))
             bus.execute(withdraw("c"))
-        with writer(store, Snapshots(sourcing_ms=3_600_000), Clock()) as bus:
+        with writer(store, Snapshots(sourcing_ms=3_600_000), FakeClock()) as bus:
             bus.execute(withdraw("c"))
         assert versions(store, "c") == []
-        with writer(store, Snapshots(sourcing_ms=0.000_001), Clock()) as bus:
+        with writer(store, Snapshots(sourcing_ms=0.000_001), FakeClock()) as bus:
             with pytest.raises(Refused):
                 bus.execute(withdraw("c", 100_000))
             bus.execute(withdraw("c"))
@@ -252,11 +246,11 @@ class SnapshotSuite(ABC):
 
     def test_none_are_kept_or_read_without_a_policy(self, store: EventStore) -> None:
         """So that it is also a way to do without those that are there."""
-        with writer(store, Snapshots(), Clock()) as bus:
+        with writer(store, Snapshots(), FakeClock()) as bus:
             bus.execute(OpenCard(card="c", limit=Decimal(100)))
         due = Due("debit_card-c", CARD.fingerprint(), 1, 1, 1, Card("active", Decimal(1), Decimal(0)))
         store.keep_snapshots([("debit_card-c", sealed(due))])
-        with writer(store, Snapshots(), Clock()) as bus:
+        with writer(store, Snapshots(), FakeClock()) as bus:
             assert bus.execute(withdraw("c", 500)).version == 2
 
     def test_where_too_many_wait_it_is_left(self, store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,7 +264,7 @@ class SnapshotSuite(ABC):
             real(snapshots)
 
         monkeypatch.setattr(store, "keep_snapshots", slow)
-        with writer(store, Snapshots(every_events=1), Clock(), BusLimits(snapshots_max=2)) as bus:
+        with writer(store, Snapshots(every_events=1), FakeClock(), BusLimits(snapshots_max=2)) as bus:
             for card in ("a", "b", "c"):
                 bus.execute(OpenCard(card=card, limit=Decimal(100)))
             assert begun.wait(20)
@@ -288,7 +282,7 @@ class SnapshotSuite(ABC):
             raise ZeroDivisionError("a fault")
 
         monkeypatch.setattr(store, "keep_snapshots", fails)
-        with writer(store, Snapshots(every_events=1), Clock()) as bus:
+        with writer(store, Snapshots(every_events=1), FakeClock()) as bus:
             bus.execute(OpenCard(card="c", limit=Decimal(100)))
             bus.execute(withdraw("c"))
         assert bus.status().snapshots.failed >= 1

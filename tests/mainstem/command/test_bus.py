@@ -29,34 +29,25 @@ from mainstem.errors import (
 from mainstem.eventstore.port import NewEvent, StoreTransaction
 from mainstem.eventstore.sqlite import SqliteEventStore
 from mainstem.snapshots import Snapshots
+from mainstem.testing import FakeClock
 
 TELLER = Origin(actor="teller")
 
 
-class Clock:
-    """Stands until it is moved."""
-
-    def __init__(self) -> None:
-        self.now_ms = 1_000
-
-    def __call__(self) -> int:
-        return self.now_ms
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(1_000)
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def store(tmp_path: Path, clock: Clock) -> Iterator[SqliteEventStore]:
+def store(tmp_path: Path, clock: FakeClock) -> Iterator[SqliteEventStore]:
     store = SqliteEventStore(tmp_path / "events.db", [DEBIT_CARD], clock_ms=clock)
     yield store
     store.close()
 
 
 @pytest.fixture
-def bus(store: SqliteEventStore, clock: Clock) -> Iterator[CommandBus]:
+def bus(store: SqliteEventStore, clock: FakeClock) -> Iterator[CommandBus]:
     bus = CommandBus(store, Handler([CARD], clock_ms=clock, snapshots=Snapshots(every_events=10)))
     bus.start()
     yield bus
@@ -127,7 +118,7 @@ def test_a_key_with_other_content_is_a_conflict_and_changes_nothing(bus: Command
     assert len(store.read("debit_card-c")) == 2
 
 
-def test_one_key_twice_in_one_batch_is_carried_out_once(store: SqliteEventStore, clock: Clock) -> None:
+def test_one_key_twice_in_one_batch_is_carried_out_once(store: SqliteEventStore, clock: FakeClock) -> None:
     bus = CommandBus(store, Handler([CARD], clock_ms=clock))
 
     bus.start()
@@ -160,7 +151,7 @@ def test_sixteen_callers_on_one_card_lose_nothing(bus: CommandBus, store: Sqlite
         bus.execute(withdraw("0.01"))
 
 
-def test_a_full_queue_says_try_again_and_loses_nothing(store: SqliteEventStore, clock: Clock) -> None:
+def test_a_full_queue_says_try_again_and_loses_nothing(store: SqliteEventStore, clock: FakeClock) -> None:
     bus = CommandBus(store, Handler([CARD], clock_ms=clock), limits=BusLimits(queue_max=3, answer_timeout_s=30))
     bus.start()
     bus.execute(OpenCard(card="c", limit=money("100")))
@@ -207,7 +198,7 @@ def _faulty(state: Any, command: Any) -> Sequence[Event]:
     return CARD.decide(state, command)
 
 
-def test_a_fault_in_one_decision_harms_no_other_of_its_batch(store: SqliteEventStore, clock: Clock) -> None:
+def test_a_fault_in_one_decision_harms_no_other_of_its_batch(store: SqliteEventStore, clock: FakeClock) -> None:
     faulty: Decider[Any, Any, Any] = Decider(
         category="debit_card",
         initial=CARD.initial,
@@ -242,7 +233,7 @@ def test_a_fault_in_one_decision_harms_no_other_of_its_batch(store: SqliteEventS
 
 
 def test_what_another_process_appended_is_decided_upon(
-    bus: CommandBus, store: SqliteEventStore, tmp_path: Path, clock: Clock
+    bus: CommandBus, store: SqliteEventStore, tmp_path: Path, clock: FakeClock
 ) -> None:
     """The remembered state is behind the store: the store counts."""
     bus.execute(OpenCard(card="c", limit=money("100")))
@@ -259,7 +250,7 @@ def test_what_another_process_appended_is_decided_upon(
 
 
 def test_a_remembered_state_ahead_of_the_store_is_dropped(
-    bus: CommandBus, store: SqliteEventStore, tmp_path: Path, clock: Clock
+    bus: CommandBus, store: SqliteEventStore, tmp_path: Path, clock: FakeClock
 ) -> None:
     """An older copy of the file was put in its place under a running writer."""
     bus.execute(OpenCard(card="c", limit=money("100")))
@@ -275,7 +266,7 @@ def _rewind(transaction: StoreTransaction) -> None:
     execute("UPDATE debit_card SET used_limit = '0.00', version = 1")
 
 
-def test_a_long_stream_is_not_folded_for_each_command(store: SqliteEventStore, clock: Clock) -> None:
+def test_a_long_stream_is_not_folded_for_each_command(store: SqliteEventStore, clock: FakeClock) -> None:
     folded = 0
 
     def counting(state: Any, event: Event) -> Any:
@@ -344,7 +335,7 @@ class _FullStore:
         raise StoreFull("no space left")
 
 
-def test_a_store_that_fails_answers_each_caller(clock: Clock) -> None:
+def test_a_store_that_fails_answers_each_caller(clock: FakeClock) -> None:
     bus = CommandBus(cast(Any, _FullStore()), Handler([CARD], clock_ms=clock))
     bus.start()
     for _ in range(3):
@@ -354,7 +345,7 @@ def test_a_store_that_fails_answers_each_caller(clock: Clock) -> None:
     bus.stop()
 
 
-def test_two_deciders_of_one_command_are_a_mistake(clock: Clock) -> None:
+def test_two_deciders_of_one_command_are_a_mistake(clock: FakeClock) -> None:
     with pytest.raises(ConfigurationError):
         Handler([CARD, CARD], clock_ms=clock)
 
