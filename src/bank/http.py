@@ -26,6 +26,7 @@ from bank.refusal import GROUP as REFUSAL_GROUP
 from bank.service import Bank, CardDifference, CardEventView, CardView, RefusalView, StatementLine
 from bank.statement import GROUP as STATEMENT_GROUP
 from mainstem import NOW, read_moment
+from mainstem.query.access import grant_of
 from mainstem.query.cursor import cursor_token
 from mainstem.query.input import Body, decimal_of
 from mainstem.query.openapi import COMMAND_HEADERS, PAGE_HEADERS, command_operation, money_schema, text_schema
@@ -259,9 +260,12 @@ def _state_routes(bank: Bank) -> list[BaseRouteHandler]:
         response_headers=PAGE_HEADERS,
         responses=_READING,
     )
-    async def refusals(card_id: CardId, limit: Limit = 100, cursor: Cursor = None) -> Response[list[RefusalView]]:
+    async def refusals(
+        request: _Request, card_id: CardId, limit: Limit = 100, cursor: Cursor = None
+    ) -> Response[list[RefusalView]]:
         """The card's refused commands, newest first."""
-        rows = await bank.read(lambda: bank.refusals(card_id, limit, cursor), REFUSAL_GROUP)
+        grant = grant_of(request)
+        rows = await bank.read(lambda: bank.refusals(card_id, limit, cursor, grant), REFUSAL_GROUP)
         return _page(f"/cards/{card_id}/refusals", {}, rows, limit)
 
     return [block, unblock, close, refusals]
@@ -275,9 +279,12 @@ def _history_routes(bank: Bank) -> list[BaseRouteHandler]:
         response_headers=PAGE_HEADERS,
         responses=problem_responses(400, 404, 503),
     )
-    async def history(card_id: CardId, limit: Limit = 100, cursor: Cursor = None) -> Response[list[CardEventView]]:
+    async def history(
+        request: _Request, card_id: CardId, limit: Limit = 100, cursor: Cursor = None
+    ) -> Response[list[CardEventView]]:
         """What happened to the card, the oldest first, with who asked for it."""
-        rows = await bank.read(lambda: bank.happened(card_id, limit, cursor))
+        grant = grant_of(request)
+        rows = await bank.read(lambda: bank.happened(card_id, limit, cursor, grant))
         return _page(f"/cards/{card_id}/history", {}, rows, limit)
 
     @get(

@@ -17,7 +17,7 @@ from mainstem import AsOf, Olap, Origin, Refused, position_token, read_position_
 from mainstem.assembly import Running
 from mainstem.errors import InvalidQuery
 from mainstem.history import Happened, History
-from mainstem.query.access import grant_of
+from mainstem.query.access import Grant, grant_of
 from mainstem.query.cursor import read_cursor
 from mainstem.query.freshness import Freshness
 from mainstem.query.input import idempotency_key
@@ -27,6 +27,9 @@ R = TypeVar("R")
 _Request = Request[Any, Any, Any]
 
 _READERS = 4
+
+BANK = "bank"
+"""What a customer sees in the place of an actor that is somebody else."""
 
 
 class CardView(Struct, frozen=True, rename="camel"):
@@ -147,7 +150,7 @@ class Bank:
             raise Refused("card-unknown", f"Card {card_id} did not exist then")
         return _view_of_state(past.row)
 
-    def happened(self, card_id: str, limit: int, cursor: str | None) -> list[CardEventView]:
+    def happened(self, card_id: str, limit: int, cursor: str | None, grant: Grant) -> list[CardEventView]:
         """A page of the card's events, oldest first. Raises Refused for an unknown card."""
         after = 0 if cursor is None else int(read_cursor(cursor, (int,))[0])
         if not 0 <= after < 2**63:
@@ -155,7 +158,7 @@ class Bank:
         found = self._history.events(card_id, after, limit)
         if not found and not self._history.events(card_id, limit=1):
             raise Refused("card-unknown", f"Card {card_id} does not exist")
-        return [_view_of_event(each) for each in found]
+        return [_view_of_event(each, grant) for each in found]
 
     def difference(self, card_id: str, earlier: AsOf, later: AsOf) -> CardDifference:
         """What changed between two moments. Raises Refused for a card that did not exist at the later one."""
@@ -178,14 +181,15 @@ class Bank:
         )
         return [StatementLine(r.id, r.debit_card_id, r.amount, iso_time(r.transaction_date_ms)) for r in rows]
 
-    def refusals(self, card_id: str, limit: int, cursor: str | None) -> list[RefusalView]:
+    def refusals(self, card_id: str, limit: int, cursor: str | None, grant: Grant) -> list[RefusalView]:
         """A page of refused commands, newest first."""
         after = None if cursor is None else read_cursor(cursor, (str,))
         rows = self._running.views.find(
             REFUSAL, {"card": card_id}, order=("id",), descending=True, after=after, limit=limit
         )
         return [
-            RefusalView(r.id, r.card, r.command, r.reason, r.text, iso_time(r.refused_at_ms), r.actor) for r in rows
+            RefusalView(r.id, r.card, r.command, r.reason, r.text, iso_time(r.refused_at_ms), _actor(r.actor, grant))
+            for r in rows
         ]
 
 
@@ -196,7 +200,12 @@ def _view_of_state(row: Any) -> CardView:
     return CardView(row.id, row.initial_limit, row.used_limit, balance, row.status, row.version)
 
 
-def _view_of_event(happened: Happened) -> CardEventView:
+def _actor(actor: str, grant: Grant) -> str:
+    """Who it was, as far as the caller may know: customers see no names of those who work at the bank."""
+    return actor if grant.only is None or actor == grant.subject else BANK
+
+
+def _view_of_event(happened: Happened, grant: Grant) -> CardEventView:
     event = happened.event
     return CardEventView(
         happened.version,
@@ -204,7 +213,7 @@ def _view_of_event(happened: Happened) -> CardEventView:
         {name: getattr(event, name) for name in event.__struct_fields__},
         iso_time(happened.occurred_at_ms),
         iso_time(happened.recorded_at_ms),
-        happened.actor,
+        _actor(happened.actor, grant),
         happened.correlation_id,
     )
 

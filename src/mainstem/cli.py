@@ -204,6 +204,9 @@ def _errors_of_start() -> Iterator[None]:
 
 
 def _print_reconciliation(found: Any) -> None:
+    if not found.ledgers:
+        _out.print("Nothing was compared: the application declares no ledgers", highlight=False, soft_wrap=True)
+        return
     if found.clean:
         text = f"All agree: {', '.join(found.ledgers)} ({found.aggregates} aggregates, {found.figures} figures)"
         _out.print(text, highlight=False, soft_wrap=True)

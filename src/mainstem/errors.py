@@ -87,11 +87,15 @@ class CommandError(MainstemError):
 
 
 class Refused(CommandError):
-    """The domain refuses the command. `reason` is a stable, kebab-case name; the text is for people."""
+    """The domain refuses the command. `reason` is a stable, kebab-case name; the text is for people.
 
-    def __init__(self, reason: str, text: str) -> None:
+    `replayed` is whether this is the kept answer of an earlier command with the same idempotency key.
+    """
+
+    def __init__(self, reason: str, text: str, *, replayed: bool = False) -> None:
         super().__init__(text)
         self.reason = reason
+        self.replayed = replayed
 
 
 class InvalidCommand(CommandError):

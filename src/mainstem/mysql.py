@@ -28,12 +28,16 @@ _CONNECT_S = 5
 _CALL_S = 30
 _LOCK_WAIT_S = 5
 _TABLE_WAIT_S = 20
+_IDLE_WRITER_S = 15
+"""How long a writer's connection may be silent: the locks of a process that is frozen in a transaction end then."""
+
+_IDLE_S = 28_800
 _FRESH_S = 1.0
 _WAIT_S = 30.0
 _SESSION = (
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO',"
     f" transaction_isolation = 'READ-COMMITTED', time_zone = '+00:00', innodb_lock_wait_timeout = {_LOCK_WAIT_S},"
-    f" lock_wait_timeout = {_TABLE_WAIT_S}"
+    f" lock_wait_timeout = {_TABLE_WAIT_S}, wait_timeout = "
 )
 _DENIED = (ER.DBACCESS_DENIED_ERROR, ER.ACCESS_DENIED_ERROR, ER.BAD_DB_ERROR, ER.TABLEACCESS_DENIED_ERROR)
 _FULL = (ER.DISK_FULL, ER.RECORD_FILE_FULL)
@@ -77,10 +81,11 @@ class MysqlServer:
         return f"MySQL at {self.host}:{self.port}"
 
 
-def connect(server: MysqlServer, *, call_s: int = _CALL_S) -> "Connection[Any]":
+def connect(server: MysqlServer, *, call_s: int = _CALL_S, idle_s: int = _IDLE_S) -> "Connection[Any]":
     """A connection that commits each statement unless told otherwise; a call may take `call_s`.
 
-    Names are quoted by backticks. Raises StoreUnavailable, or ConfigurationError where the user is not let in.
+    The server ends it, and its transaction, where nothing is asked for `idle_s`. Names are quoted by backticks.
+    Raises StoreUnavailable, or ConfigurationError where the user is not let in.
     """
     with mapped_errors(server):
         return pymysql.connect(
@@ -91,7 +96,7 @@ def connect(server: MysqlServer, *, call_s: int = _CALL_S) -> "Connection[Any]":
             database=server.database,
             charset="utf8mb4",
             autocommit=True,
-            init_command=_SESSION,
+            init_command=f"{_SESSION}{idle_s}",
             connect_timeout=_CONNECT_S,
             read_timeout=call_s,
             write_timeout=call_s,
@@ -147,9 +152,10 @@ def _text(error: Exception) -> str:
 class Session:
     """One connection, made when it is first used and again where it was lost. One thread uses it at a time."""
 
-    def __init__(self, server: MysqlServer, *, call_s: int = _CALL_S) -> None:
+    def __init__(self, server: MysqlServer, *, call_s: int = _CALL_S, idle_s: int = _IDLE_S) -> None:
         self.server = server
         self._call_s = call_s
+        self._idle_s = idle_s
         self._connection: Connection[Any] | None = None
         self._used_at = 0.0
 
@@ -197,7 +203,7 @@ class Session:
             except (pymysql.MySQLError, OSError):
                 self.close()
         if self._connection is None:
-            self._connection = connect(self.server, call_s=self._call_s)
+            self._connection = connect(self.server, call_s=self._call_s, idle_s=self._idle_s)
         return self._connection
 
     def _roll_back(self, connection: "Connection[Any]") -> None:
@@ -254,12 +260,12 @@ class Pool:
 
 
 class Writer:
-    """One session for writers of any thread, who take turns."""
+    """One session for writers of any thread, who take turns. One that is silent for `idle_s` loses its locks."""
 
-    def __init__(self, server: MysqlServer) -> None:
+    def __init__(self, server: MysqlServer, *, idle_s: int = _IDLE_WRITER_S) -> None:
         self._server = server
         self._turn = threading.Lock()
-        self._session = Session(server)
+        self._session = Session(server, idle_s=idle_s)
         self._closed = False
 
     @contextmanager

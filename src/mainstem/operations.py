@@ -25,6 +25,7 @@ from mainstem.settings import Settings
 _log = structlog.get_logger(__name__)
 
 _ASK_S = 600.0
+_LIVE_S = 5.0
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """What is on this machine is not asked through a proxy, which would see the token."""
 
@@ -33,6 +34,8 @@ def reconciliation(application: Application, settings: Settings) -> Reconciliati
     """Hold the accounts against each other, by the process that has the files open, or by this one."""
     if settings.form == "embedded" and _running_at(settings) is not None:
         return msgspec.json.decode(_ask(settings, "/reconciliation"), type=Reconciliation)
+    if settings.form == "embedded" and not (settings.data_dir / "events.db").is_file():
+        raise StoreUnavailable(f"there is nothing to reconcile: no events.db in the folder {settings.data_dir}")
     running = bring_up(application, settings)
     try:
         if settings.form == "embedded":
@@ -119,6 +122,7 @@ def _ask(settings: Settings, path: str) -> bytes:
     headers = {} if settings.auth_token is None else {"Authorization": f"Bearer {settings.auth_token.value}"}
     request = urllib.request.Request(url + path, headers=headers)  # noqa: S310 - the owner's own address
     try:
+        _DIRECT.open(f"{url}/health/live", timeout=_LIVE_S).close()  # the answer may take long, but not this one
         with _DIRECT.open(request, timeout=_ASK_S) as response:
             return bytes(response.read())
     except urllib.error.HTTPError as error:

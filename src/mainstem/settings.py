@@ -4,6 +4,7 @@ Each is set by the variable of its name in capitals behind ``MAINSTEM_``: `http_
 secret may also stand in a file, which the variable with ``_FILE`` behind its name names.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -212,7 +213,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     try:
         return msgspec.convert(named, Settings, strict=False, dec_hook=_decode)
     except msgspec.ValidationError as error:
-        raise ConfigurationError(f"a setting is not usable: {error}") from error
+        text = re.sub(r"`\$\.(\w+)`", lambda found: f"{PREFIX}{found[1].upper()}", str(error))
+        raise ConfigurationError(f"a setting is not usable: {text}") from error
 
 
 _SECRET = Secret | None

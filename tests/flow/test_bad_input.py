@@ -71,6 +71,7 @@ _BODIES: list[tuple[str, bytes, int, str]] = [
     ("tiny", body("1e-400"), 422, "invalid-amount"),
     ("huge", body("1e400"), 422, "invalid-amount"),
     ("huger", body("1e999999999999"), 422, "invalid-amount"),
+    ("an exponent that no number has", body("1e999999999999999999999"), 422, "invalid-input"),
     ("many digits", body("1" * 1_000), 422, "invalid-input"),
     ("NaN", body("NaN"), 400, "malformed-request"),
     ("infinity", body("Infinity"), 400, "malformed-request"),
@@ -275,6 +276,18 @@ def test_a_client_that_goes_away_in_the_middle(bank: BankProcess, client: httpx.
         with socket.create_connection((place.hostname or "", place.port or 0), timeout=10) as connection:
             connection.sendall(head + body("10"))
     assert state(client) == before
+
+
+def test_minus_zero_is_zero(client: httpx.Client) -> None:
+    answer = client.post("/cards", json={"id": "minus-zero", "limit": -0.0})
+    assert (answer.status_code, answer.json()["limit"]) == (201, 0)
+    assert "-0" not in answer.text
+
+
+def test_two_idempotency_keys_are_none(client: httpx.Client) -> None:
+    keys = [("Idempotency-Key", "one"), ("Idempotency-Key", "two")]
+    answer = client.post("/moneywithdrawals", json={"debitCard": CARD, "amount": 1}, headers=keys)
+    assert (answer.status_code, problem(answer)) == (400, "malformed-request")
 
 
 def test_a_number_keeps_every_digit(client: httpx.Client) -> None:

@@ -153,6 +153,20 @@ def test_the_same_key_withdraws_once(bank: Bank, card: str) -> None:
         assert decoded(client.get(f"/cards/{card}", params={"position": position}))["used"] == 10
 
 
+def test_a_refusal_is_kept_with_its_key(bank: Bank, card: str) -> None:
+    """And is told as such, since it may be out of date."""
+    with bank.client() as client:
+        key = {"Idempotency-Key": uuid.uuid4().hex}
+        body = {"debitCard": card, "amount": 20_000}
+        first = client.post("/moneywithdrawals", json=body, headers=key)
+        client.put(f"/cards/{card}/limit", json={"limit": 50_000}).raise_for_status()
+        again = client.post("/moneywithdrawals", json=body, headers=key)
+        assert (first.status_code, again.status_code) == (409, 409)
+        assert (first.json(), again.json()["detail"]) == (again.json(), first.json()["detail"])
+        assert "Idempotency-Replayed" not in first.headers
+        assert again.headers["Idempotency-Replayed"] == "true"
+
+
 def test_the_statement_comes_in_pages(bank: Bank, card: str) -> None:
     """Each line once, newest first, by the Link header."""
     with bank.client() as client:

@@ -169,6 +169,24 @@ def test_who_asked_is_kept(bank: BankProcess) -> None:
         assert found[0]["actor"] == "tess"
 
 
+def test_a_customer_sees_no_name_of_those_who_work_at_the_bank(bank: BankProcess) -> None:
+    with bank.client() as client:
+        teller = bearer(mine(sub="tess"))
+        client.post("/cards", json={"id": "annas", "limit": 10}, headers=teller)
+        anna = bearer(mine(sub="anna", scope="customer", cards=["annas"]))
+        for shown in (teller, anna):
+            client.post("/moneywithdrawals", json={"debitCard": "annas", "amount": 99}, headers=shown)
+            client.post("/moneywithdrawals", json={"debitCard": "annas", "amount": 1}, headers=shown)
+        deadline = time.monotonic() + _EVENTUALLY_S
+        while len(found := client.get("/cards/annas/refusals", headers=anna).json()) < 2:
+            assert time.monotonic() < deadline
+        assert [each["actor"] for each in found] == ["anna", "bank"]
+        happened = client.get("/cards/annas/history", headers=anna).json()
+        assert [each["actor"] for each in happened] == ["bank", "bank", "anna"]
+        happened = client.get("/cards/annas/history", headers=teller).json()
+        assert [each["actor"] for each in happened] == ["tess", "tess", "anna"]
+
+
 def test_an_idempotency_key_is_the_callers_own(bank: BankProcess) -> None:
     with bank.client() as client:
 
@@ -276,6 +294,7 @@ def test_a_caller_may_not_ask_too_often(tmp_path: Path) -> None:
         assert 1 <= int(answer.headers["retry-after"]) <= 10
         assert ask(bank, tom).status_code == 200
         assert [ask(bank, "Bearer x").status_code for _ in range(4)] == [401, 401, 401, 429]
+        assert httpx.get(f"{bank.url}/health/live").status_code == 200  # a probe of the same address
         assert ask(bank, tom).status_code == 200
 
 

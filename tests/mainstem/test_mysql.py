@@ -56,6 +56,26 @@ def test_a_database_that_is_not_there_is_told(server: MysqlServer) -> None:
         connect(replace(server, database="nothing_there"))
 
 
+def test_a_writer_that_is_silent_in_a_transaction_loses_its_locks(things: MysqlServer) -> None:
+    """As a process that is frozen is; it hears of it when it goes on."""
+    frozen, other = Writer(things, idle_s=1), Writer(things)
+    with other.transaction() as connection:
+        execute(connection, "INSERT INTO thing VALUES (1, 'a')")
+    with pytest.raises(StoreUnavailable):
+        _freeze_and_pass(frozen, other)
+    with frozen.transaction() as connection:
+        assert ask(connection, "SELECT name FROM thing") == (("c",),)
+    frozen.close()
+    other.close()
+
+
+def _freeze_and_pass(frozen: Writer, other: Writer) -> None:
+    with frozen.transaction() as connection:
+        execute(connection, "UPDATE thing SET name = 'b' WHERE id = 1")
+        with other.transaction() as waiting:  # waits for the lock, for a second
+            execute(waiting, "UPDATE thing SET name = 'c' WHERE id = 1")
+
+
 @pytest.mark.parametrize("row", [(1, "longer than ten"), (2**63, "a"), (1, None), (1, "\ud800")])
 def test_a_value_without_a_place_is_the_values_fault(things: MysqlServer, row: tuple[object, ...]) -> None:
     writer = Writer(things)

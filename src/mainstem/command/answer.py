@@ -61,7 +61,7 @@ def replay(kept: KeptAnswer, row_type: Any) -> Answer | Refused:
     """The outcome that was stored, its row of that type. Raises CodecError where it can no longer be read."""
     stored = _KEPT.one(kept.answer)
     if stored.reason:
-        return Refused(stored.reason, stored.text)
+        return Refused(stored.reason, stored.text, replayed=True)
     return Answer(
         aggregate_id=stored.aggregate_id,
         version=stored.version,

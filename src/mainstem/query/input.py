@@ -1,7 +1,7 @@
 """Reading requests: every input has a limit and a clear error, and money never passes through a float."""
 
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
 
 import msgspec
@@ -42,20 +42,25 @@ class Body:
 
 
 def decimal_of(raw: msgspec.Raw, field: str) -> Decimal:
-    """A JSON number as the exact decimal that was written. Raises InvalidInput for anything else."""
+    """A JSON number as the exact decimal that was written, minus zero as zero. Raises InvalidInput for others."""
     text = bytes(raw).strip()
     if not text:
         raise InvalidInput(field, f"{field} is missing")
     if len(text) > _NUMBER_MAX or not _NUMBER.fullmatch(text):
         raise InvalidInput(field, f"{field} must be a JSON number of at most {_NUMBER_MAX} characters")
-    return Decimal(text.decode())
+    try:
+        number = Decimal(text.decode())
+    except InvalidOperation as error:  # an exponent that no decimal has
+        raise InvalidInput(field, f"{field} is out of range") from error
+    return number or abs(number)
 
 
 def idempotency_key(request: Request[Any, Any, Any]) -> str | None:
-    """The Idempotency-Key header: 1 to 255 visible ASCII characters. Raises InvalidInput (400) for another."""
-    key = request.headers.get("idempotency-key")
-    if key is not None and not _KEY.fullmatch(key):
-        text = "the Idempotency-Key must be 1 to 255 visible ASCII characters"
+    """The Idempotency-Key header: one of 1 to 255 visible ASCII characters. Raises InvalidInput (400) for another."""
+    keys = request.headers.getall("idempotency-key", [])
+    key = keys[0] if keys else None
+    if key is not None and (len(keys) > 1 or not _KEY.fullmatch(key)):
+        text = "there must be one Idempotency-Key, of 1 to 255 visible ASCII characters"
         raise InvalidInput("idempotency-key", text, reason="malformed-request", status=400)
     return key
 

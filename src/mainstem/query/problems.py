@@ -142,9 +142,11 @@ def _problem(status: int, name: str, detail: str, field: str | None = None) -> P
 
 
 def headers_of(error: errors.MainstemError, status: int) -> dict[str, str]:
-    """The headers that belong to an error: when to try again, or by what to be let in (RFC 6750)."""
+    """The headers that belong to an error: when to try again, by what to be let in (RFC 6750), whether it was kept."""
     if isinstance(error, errors.TryAgain | errors.TooManyRequests):
         return {"Retry-After": str(error.retry_after_s)}
+    if isinstance(error, errors.Refused) and error.replayed:
+        return {"Idempotency-Replayed": "true"}
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         return {"Retry-After": "1"}
     if isinstance(error, errors.InvalidToken):

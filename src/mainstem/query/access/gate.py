@@ -23,6 +23,9 @@ _PER_MINUTE = 6_000
 """Requests of one caller in a minute, where authentication is asked for and no other limit is set."""
 
 _BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/=-]+)")
+_PROBED = ("/health/live", "/health/ready")
+"""Never too often: else whoever asks often from the address of a probe would have the process restarted."""
+
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -75,8 +78,7 @@ class Gate:
         if self._names:
             self._check_host(scope["headers"])
         if self._tokens is None:
-            if self._rates is not None:
-                self._rates.take(address_of(scope))
+            self._take(address_of(scope), scope)
             return
         try:
             caller = await self._caller(self._tokens, scope["headers"])
@@ -88,8 +90,11 @@ class Gate:
 
     def _count(self, caller: Caller | None, scope: Any) -> None:
         """Who has shown nothing, or nothing good, shares the limit of their address."""
-        if self._rates is not None:
-            self._rates.take(f"address {address_of(scope)}" if caller is None else f"subject {caller.subject}")
+        self._take(f"address {address_of(scope)}" if caller is None else f"subject {caller.subject}", scope)
+
+    def _take(self, who: str, scope: Any) -> None:
+        if self._rates is not None and scope["path"] not in _PROBED:
+            self._rates.take(who)
 
     def _check_host(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Against pages of other sites whose name was made to lead here (DNS rebinding)."""
