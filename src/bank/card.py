@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mainstem import Command, Decider, Event, Refused, Stamp, StateRow, Table
+from mainstem.evolution import evolved, rename_field
 
 Money = Decimal
 """An amount with two places, never a float."""
@@ -38,8 +39,11 @@ class LimitChanged(Event, frozen=True):
     limit: Money
 
 
+@evolved(2, rename_field("CardBlocked", 1, "reason", "note"))
 class CardBlocked(Event, frozen=True):
-    reason: str
+    """`note` is what the teller has written: a `reason` is a stable name, as refusals have it."""
+
+    note: str
 
 
 class CardUnblocked(Event, frozen=True):
@@ -134,7 +138,7 @@ def decide(card: Card, command: CardCommand) -> Sequence[CardEvent]:
         case ChangeLimit():
             return _change_limit(card, command)
         case BlockCard():
-            return [] if card.status == "blocked" else [CardBlocked(reason=command.reason)]
+            return [] if card.status == "blocked" else [CardBlocked(note=command.reason)]
         case UnblockCard():
             return [] if card.status == "active" else [CardUnblocked()]
         case CloseCard():

@@ -7,17 +7,17 @@ from bank.analytics import totals
 from bank.balance import CARD_BALANCE
 from bank.card import CARD, DEBIT_CARD, Card, MoneyWithdrawn
 from bank.statement import MONEY_WITHDRAWAL, TOPIC, MiniStatement, MoneyWithdrawal
-from mainstem import Decoder, Event, Figures, Ledger, Sides, event_payloads, scan
+from mainstem import Decoder, Event, EventReader, Figures, Ledger, Sides, scan
 
 _Account = Iterable[tuple[str, Figures]]
 
 
 def _events(sides: Sides) -> _Account:
     """Command side: every event folded anew."""
-    decoder = event_payloads(CARD.events)
+    reader = EventReader(CARD.events)
     cards: dict[str, tuple[Card, Decimal, int]] = {}
     for batch in sides.events.read_all():
-        for stored, event in zip(batch, decoder.many([stored.payload for stored in batch]), strict=True):
+        for stored, event in reader.each(batch):
             card_id = stored.stream.partition("-")[2]
             cards[card_id] = _after(*cards.get(card_id, (Card(), Decimal("0.00"), 0)), event)
     for card_id, (card, withdrawn, count) in cards.items():

@@ -9,7 +9,6 @@ from mainstem.cdc.port import Captured, Outbox
 from mainstem.codec import (
     Decoder,
     changes_of,
-    event_payloads,
     position_token,
     read_moment,
     read_position_token,
@@ -17,6 +16,7 @@ from mainstem.codec import (
 )
 from mainstem.decider import Decider, Stamp, StateRow
 from mainstem.errors import MainstemError, Refused, Transient
+from mainstem.eventstore.reader import EventReader
 from mainstem.listener.binding import Binding, RetryPolicy
 from mainstem.log.port import Topic
 from mainstem.log.scan import scan
@@ -41,6 +41,7 @@ __all__ = [
     "Decoder",
     "Dimension",
     "Event",
+    "EventReader",
     "Figures",
     "Fold",
     "Ledger",
@@ -63,7 +64,6 @@ __all__ = [
     "Topic",
     "Transient",
     "changes_of",
-    "event_payloads",
     "position_token",
     "read_moment",
     "read_position_token",

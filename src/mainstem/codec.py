@@ -5,20 +5,25 @@ import binascii
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import reduce
 from operator import or_
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from mainstem.errors import CodecError, ConfigurationError, InvalidQuery
+from mainstem.errors import CodecError, InvalidQuery
+from mainstem.evolution import EventData
 from mainstem.messages import AsOf, Change, Event, Position, Recorded
+from mainstem.upcasting import Place, Upcasting
 
 E = TypeVar("E", bound=Event)
 R = TypeVar("R", bound=msgspec.Struct)
 M = TypeVar("M")
 
 _ENCODER = msgspec.json.Encoder()
+_PLAIN: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
+_EXACT = msgspec.json.Encoder(decimal_format="number")
 _POSITION_LIMIT = 1024
 _TEXT = b'"payload":"{'
 _EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
@@ -42,73 +47,151 @@ class Decoder(Generic[M]):
 
     def many(self, data: Sequence[bytes]) -> list[M]:
         """All of a batch, in order: one call of the decoder, which is several times faster than one for each."""
+        found = self.whole(data)
+        return [self.one(item) for item in data] if found is None else found
+
+    def whole(self, data: Sequence[bytes]) -> list[M] | None:
+        """All of a batch in one call; None where one of them does not fit."""
         try:
             found = self._many.decode(b"[" + b",".join(data) + b"]")
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return [self.one(item) for item in data]
-        if len(found) != len(data):  # an item held a comma of its own outside any value
-            return [self.one(item) for item in data]
-        return found
+            return None
+        return found if len(found) == len(data) else None  # an item held a comma of its own outside any value
+
+    def spread(self, data: Sequence[bytes]) -> tuple[list[M], Sequence[int]]:
+        """All messages of a batch, and of each the number of the item that it came in: an item may hold several."""
+        found = self.many(data)
+        return found, range(len(found))
+
+
+class EventCodec(Generic[E]):
+    """Payloads of stored events as today's classes, told apart by name and schema version.
+
+    Raises ConfigurationError where two events share a name, or an upcaster cannot work.
+    """
+
+    def __init__(self, events: Sequence[type[E]]) -> None:
+        self.upcasting = Upcasting(events)
+        self.payloads: Decoder[E] = Decoder(reduce(or_, events))
+
+    def data(self, place: Place, name: str, version: int, payload: bytes) -> EventData:
+        """A payload as what upcasters take."""
+        try:
+            data = _PLAIN.decode(payload)
+            del data["type"]
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, LookupError, TypeError) as error:
+            text = f"event {name} {version} at version {place.version} of {place.stream}"
+            raise CodecError(f"{text} is no JSON object with a type: {error}") from error
+        return EventData(name, version, data)
+
+    def event(self, place: Place, event: EventData) -> E:
+        """What upcasters have led to, as an event. Raises CodecError where it does not fit its class."""
+        try:
+            return self.payloads.one(_EXACT.encode({"type": event.name, **event.data}))
+        except (CodecError, TypeError, ValueError) as error:
+            text = f"event {event.name} {event.version}, made of version {place.version} of {place.stream}"
+            raise CodecError(f"{text}, does not fit its class: {error}") from error
 
 
 class _RecordedEvents(Decoder[Recorded[E]]):
     """The payload is an object, or JSON text of one, as an outbox in MySQL has it: there its every character counts."""
 
     def __init__(self, events: Sequence[type[E]]) -> None:
-        super().__init__(Recorded[_union(events)])  # type: ignore[misc]
+        self._codec = EventCodec(events)
+        self._codec.upcasting.check_alone()
+        self._today = {event: version for event, (_, version) in self._codec.upcasting.keys.items()}
+        self._objects: Decoder[Recorded[E]] = Decoder(Recorded[reduce(or_, events)])  # type: ignore[misc]
         self._texts: Decoder[Recorded[str]] = Decoder(Recorded[str])
-        self._payloads = event_payloads(events)
+        self._raws: Decoder[Recorded[msgspec.Raw]] = Decoder(Recorded[msgspec.Raw])
+        self._names: Decoder[_Named] = Decoder(_Named)
 
     def one(self, data: bytes) -> Recorded[E]:
-        """One record, in either form."""
-        try:
-            return super().one(data)
-        except CodecError:
-            if _TEXT not in data:
-                raise
-        return self._of_text(self._texts.one(data))
+        """One record, in either form, that is one event today."""
+        found, _ = self.spread([data])
+        if len(found) != 1:
+            raise CodecError(f"the record is {len(found)} events today, not one")
+        return found[0]
 
     def many(self, data: Sequence[bytes]) -> list[Recorded[E]]:
+        """All events of a batch, in order: a record may be several today, or none."""
+        return self.spread(data)[0]
+
+    def spread(self, data: Sequence[bytes]) -> tuple[list[Recorded[E]], Sequence[int]]:
+        """At once where all are of today; else each by itself."""
+        found = self._at_once(data)
+        if found is not None:
+            today = self._today
+            if all(today[type(each.payload)] == each.schema_version for each in found):
+                return found, range(len(found))
+        messages: list[Recorded[E]] = []
+        numbers: list[int] = []
+        for number, item in enumerate(data):
+            made = self._each(self._raws.one(item))
+            messages += made
+            numbers += [number] * len(made)
+        return messages, numbers
+
+    def _at_once(self, data: Sequence[bytes]) -> list[Recorded[E]] | None:
         """A topic has one form or the other: the first record tells which is worth trying."""
         if not data or _TEXT not in data[0]:
-            return super().many(data)
+            return self._objects.whole(data)
+        texts = self._texts.whole(data)
+        if texts is None:
+            return None
         try:
-            return [self._of_text(text) for text in self._texts.many(data)]
+            return [_recorded(text, self._codec.payloads.one(text.payload.encode())) for text in texts]
         except CodecError:
-            return [self.one(item) for item in data]
+            return None
 
-    def _of_text(self, text: Recorded[str]) -> Recorded[E]:
-        return Recorded(
-            stream=text.stream,
-            version=text.version,
-            occurred_at_ms=text.occurred_at_ms,
-            recorded_at_ms=text.recorded_at_ms,
-            actor=text.actor,
-            correlation_id=text.correlation_id,
-            payload=self._payloads.one(text.payload.encode()),
-        )
+    def _each(self, raw: Recorded[msgspec.Raw]) -> list[Recorded[E]]:
+        payload = bytes(raw.payload)
+        if payload.startswith(b'"'):
+            payload = _text(payload)
+        name = self._names.one(payload).type
+        upcasting = self._codec.upcasting
+        if upcasting.is_today((name, raw.schema_version)):
+            return [_recorded(raw, self._codec.payloads.one(payload))]
+        data = self._codec.data(raw, name, raw.schema_version, payload)
+        events = [self._codec.event(raw, each) for each in upcasting.alone(raw, data)]
+        return [_recorded(raw, event, part) for part, event in enumerate(events)]
 
 
-def event_payloads(events: Sequence[type[E]]) -> Decoder[E]:
-    """A decoder of the events' payloads, told apart by their tags. Raises ConfigurationError where two share one."""
-    return Decoder(_union(events))
+class _Named(msgspec.Struct):
+    type: str
+
+
+def _text(payload: bytes) -> bytes:
+    try:
+        return msgspec.json.decode(payload, type=str).encode()
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise CodecError(f"not the message expected: {error}") from error
+
+
+def _recorded(found: Recorded[Any], payload: E, part: int = 0) -> Recorded[E]:
+    return Recorded(
+        stream=found.stream,
+        version=found.version,
+        occurred_at_ms=found.occurred_at_ms,
+        recorded_at_ms=found.recorded_at_ms,
+        actor=found.actor,
+        correlation_id=found.correlation_id,
+        schema_version=found.schema_version,
+        part=part,
+        payload=payload,
+    )
 
 
 def recorded_events(events: Sequence[type[E]]) -> Decoder[Recorded[E]]:
-    """A decoder of records of the event topic."""
+    """A decoder of records of the event topic, each brought to today's classes. Events come one at a time.
+
+    Raises ConfigurationError where two events share a name, or an upcaster cannot work for such a reader.
+    """
     return _RecordedEvents(events)
 
 
 def changes_of(row: type[R]) -> Decoder[Change[R]]:
     """A decoder of change events in Debezium's envelope, with rows of that type."""
     return Decoder(Change[row])  # type: ignore[valid-type]
-
-
-def _union(events: Sequence[type[E]]) -> Any:
-    tags = [event.__struct_config__.tag for event in events]
-    if len(set(tags)) != len(tags):
-        raise ConfigurationError(f"two events share a name: {sorted(map(str, tags))}")
-    return reduce(or_, events)
 
 
 def position_token(position: Position) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from mainstem.errors import ConfigurationError
+from mainstem.evolution import evolution_of
 from mainstem.fingerprint import fingerprint, has_code
 from mainstem.messages import Command, Event
 from mainstem.snapshots import Snapshots
@@ -77,11 +78,15 @@ class Decider(Generic[C, E, S]):
     def fingerprint(self) -> str:
         """A name for this fold: a snapshot of another fingerprint is never read.
 
-        In it are the shapes of the state and of the events, the initial state, and the code of `evolve` (what counts
-        of that is said in `mainstem.fingerprint`), or the version that the snapshots are declared with in its place.
+        In it are the shapes of the state and of the events, the initial state, the upcasters, and the code of `evolve`
+        (what counts of that is said in `mainstem.fingerprint`), or in its place the version that the snapshots are
+        declared with.
         """
         shapes = [msgspec.json.encode(msgspec.json.schema(each)) for each in (type(self.initial), *self.events)]
-        what = (self.category, *shapes, msgspec.json.encode(self.initial))
+        upcasters = [each for event in self.events for each in evolution_of(event).upcasters]
+        chain = [repr((upcaster.sources, upcaster.into)) for upcaster in upcasters]
+        what = (self.category, *shapes, msgspec.json.encode(self.initial), *chain)
         if self.snapshots is not None and self.snapshots.version is not None:
             return fingerprint(None, "version", self.snapshots.version, *what)[:_FINGERPRINT]
-        return fingerprint(self.evolve, type(self.initial), *self.events, *what)[:_FINGERPRINT]
+        functions = [upcaster.function for upcaster in upcasters]
+        return fingerprint(self.evolve, type(self.initial), *self.events, *what, *functions)[:_FINGERPRINT]

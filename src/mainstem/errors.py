@@ -17,6 +17,7 @@
     │   ├── StoreCorrupt            damaged or foreign content
     │   └── StoreUnavailable        cannot be opened, read or written
     ├── CodecError                  bytes that are not the message they should be
+    │   └── UnknownEvent            a stored event that no upcaster leads to today's class
     ├── LogError
     │   ├── UnknownTopic
     │   ├── TopicMismatch           declared otherwise than it was made
@@ -72,6 +73,7 @@ __all__ = [
     "Transient",
     "TryAgain",
     "Unauthenticated",
+    "UnknownEvent",
     "UnknownTopic",
     "VersionConflict",
     "WriteConflict",
@@ -162,6 +164,10 @@ class StoreUnavailable(StoreError):
 
 class CodecError(MainstemError):
     """Bytes that do not decode to the message that they should be."""
+
+
+class UnknownEvent(CodecError):
+    """A stored event whose name and schema version lead to no event that is declared today."""
 
 
 class LogError(MainstemError):

@@ -17,7 +17,10 @@ class Command(Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields
 
 
 class Event(Struct, frozen=True, kw_only=True, tag=True, gc=False):
-    """A fact about one aggregate, in the past tense. Its tag (the class name unless given) is its stored name."""
+    """A fact about one aggregate, in the past tense. Its tag (the class name unless given) is its stored name.
+
+    Its schema version is 1, unless `mainstem.evolution.evolved` says otherwise.
+    """
 
 
 class Origin(Struct, frozen=True, kw_only=True):
@@ -49,7 +52,8 @@ class Recorded(Struct, Generic[E], frozen=True, kw_only=True, gc=False):
     """An event with the place that the event store gave it. Also the value of a record on the event topic.
 
     `stream` is ``category-id`` and `version` counts from 1 within it, without gaps. `occurred_at_ms` is the event
-    time, `recorded_at_ms` the time of its transaction.
+    time, `recorded_at_ms` the time of its transaction. `schema_version` is that of the stored event, whatever it was
+    brought to since; of a stored event that is several today, all have its version, and `part` counts them from 0.
     """
 
     stream: str
@@ -58,6 +62,8 @@ class Recorded(Struct, Generic[E], frozen=True, kw_only=True, gc=False):
     recorded_at_ms: int
     actor: str
     correlation_id: str | None = None
+    schema_version: int = 1
+    part: int = 0
     payload: E
 
     @property

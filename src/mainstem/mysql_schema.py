@@ -8,9 +8,10 @@ from typing import Any
 import pymysql
 import structlog
 from pymysql.connections import Connection
+from pymysql.constants import ER
 
 from mainstem.errors import ConfigurationError, StoreBusy
-from mainstem.mysql import MysqlServer, Session, ask, execute, quoted
+from mainstem.mysql import MysqlServer, Session, ask, code_of, execute, quoted
 from mainstem.table import Column, Table
 
 _log = structlog.get_logger(__name__)
@@ -31,9 +32,9 @@ _VERSIONS = f"""
 def migrate(server: MysqlServer, kind: str, statements: Sequence[str]) -> None:
     """Bring the tables of one kind forward: `statements[n]` leads from version n to n + 1.
 
-    MySQL commits each change of a table by itself, so each must be able to run a second time. Processes that start
-    together take turns. Raises ConfigurationError where a newer release made the tables, StoreBusy where the turn
-    does not come.
+    MySQL commits each change of a table by itself, so each must be able to run a second time; one that adds a column
+    which is there has run. Processes that start together take turns. Raises ConfigurationError where a newer release
+    made the tables, StoreBusy where the turn does not come.
     """
     with definer(server) as connection, one_at_a_time(connection, f"{server.database}.{kind}"):
         execute(connection, _VERSIONS)
@@ -44,9 +45,17 @@ def migrate(server: MysqlServer, kind: str, statements: Sequence[str]) -> None:
             raise ConfigurationError(text)
         for number, statement in enumerate(statements[version:], version + 1):
             _log.info("changing tables", kind=kind, version=number)
-            execute(connection, f"{statement.rstrip()} {_OPTIONS}" if "CREATE TABLE" in statement else statement)
+            _change(connection, f"{statement.rstrip()} {_OPTIONS}" if "CREATE TABLE" in statement else statement)
             sql = "INSERT INTO mainstem_schema VALUES (%s, %s) ON DUPLICATE KEY UPDATE version = %s"
             execute(connection, sql, (kind, number, number))
+
+
+def _change(connection: "Connection[Any]", statement: str) -> None:
+    try:
+        execute(connection, statement)
+    except pymysql.MySQLError as error:
+        if code_of(error) != ER.DUP_FIELDNAME:
+            raise
 
 
 @contextmanager

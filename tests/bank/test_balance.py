@@ -46,8 +46,8 @@ def test_events_that_come_again_change_nothing(again: list[int], one_by_one: boo
             continue  # a stream never comes with a gap
         seen = max(seen, version)
         if one_by_one:
-            work.handle(_recorded(version))
+            work.handle([_recorded(version)])
         else:
-            work.handle_all([_recorded(version), _recorded(version)])
+            work.handle_all([_recorded(version), _recorded(version)], range(2))
     work.write(written)  # type: ignore[arg-type]
     assert written.rows == [_ONCE]

@@ -83,7 +83,7 @@ def test_a_limit_stays_above_what_is_used() -> None:
 
 
 def test_a_blocked_card_takes_repayments_only() -> None:
-    blocked = (OPENED, MoneyWithdrawn(amount=m("5.00")), CardBlocked(reason="lost"))
+    blocked = (OPENED, MoneyWithdrawn(amount=m("5.00")), CardBlocked(note="lost"))
     given(CARD, *blocked).when(Withdraw(card=C, amount=m("1"))).then_refused("card-blocked")
     given(CARD, *blocked).when(Repay(card=C, amount=m("1"))).then(MoneyRepaid(amount=m("1.00")))
     given(CARD, *blocked).when(BlockCard(card=C, reason="again")).then()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bank.card import CARD
-from mainstem.codec import Decoder, event_payloads
+from mainstem.codec import Decoder, EventCodec
 from mainstem.command.snapshotting import intact
 from mainstem.eventstore.port import EventStore
 from tests.faults.snapshotting import CARDS, open_store
@@ -63,7 +63,7 @@ def _run_and_kill(words: list[str], after_s: float) -> dict[str, int]:
 
 
 def _check_snapshots(store: EventStore) -> int:
-    payloads, states = event_payloads(CARD.events), Decoder[object](type(CARD.initial))
+    payloads, states = EventCodec(CARD.events).payloads, Decoder[object](type(CARD.initial))
     kept = list(store.kept_snapshots())
     for each in kept:
         with store.transaction() as transaction:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainstem.codec import Decoder, encode, event_payloads, position_token, read_position_token, recorded_events
+from mainstem.codec import Decoder, EventCodec, encode, position_token, read_position_token, recorded_events
 from mainstem.errors import CodecError, ConfigurationError, InvalidQuery
 from mainstem.messages import Event, Position, Recorded
 
@@ -26,7 +26,7 @@ class OpenedAgain(Event, frozen=True, tag="Opened"):
 
 _HOSTILE = (b"", b"1,2", b"]", b"[", b"null", b"{}", b'{"type":"Opened"}', b"\xff", b" , ", b'"', b"[" * 5_000)
 _EVENTS: list[type[Event]] = [Opened, Closed]
-_DECODER = event_payloads(_EVENTS)
+_DECODER = EventCodec(_EVENTS).payloads
 _ITEMS = st.one_of(st.sampled_from(_HOSTILE), st.integers().map(lambda n: encode(Opened(limit=n))), st.binary())
 
 
@@ -58,7 +58,7 @@ def test_events_are_told_apart_by_their_names() -> None:
     assert _DECODER.many([encode(Closed()), encode(Opened(limit=5))]) == [Closed(), Opened(limit=5)]
     same: list[type[Event]] = [Opened, OpenedAgain]
     with pytest.raises(ConfigurationError, match="share a name"):
-        event_payloads(same)
+        EventCodec(same)
 
 
 def test_a_recorded_event_round_trips() -> None:

@@ -153,6 +153,8 @@ def _outbox(table: Captured, identity: str) -> dict[str, str]:
         "table.field.event.key": outbox.key,
         "table.field.event.payload": outbox.payload,
         "table.fields.additional.placement": ",".join(f"{column}:envelope" for column in outbox.columns),
+        # A row that was written before a column was added does not have it.
+        "table.fields.additional.error.on.missing": "false",
         "route.by.field": outbox.key,
         "route.topic.replacement": table.topic,
     }

@@ -70,7 +70,8 @@ class _OutboxLayout:
 
     def __init__(self, outbox: Outbox, topic: str, names: list[str]) -> None:
         self._topic = topic
-        self._columns = [(name, names.index(name)) for name in outbox.columns]
+        # a change may be older than a column, which it then does not have
+        self._columns = [(name, names.index(name)) for name in outbox.columns if name in names]
         self._payload, self._key = names.index(outbox.payload), names.index(outbox.key)
         self._timestamp = names.index(outbox.timestamp)
 
@@ -128,6 +129,12 @@ class SqliteCapture:
         rows = self._ask(f'PRAGMA table_info("{table}")') if usable(table) else []
         if not rows:
             raise ConfigurationError(f"there is no table {table!r} to capture in {self._path.name}")
+        if captured.outbox is not None:
+            outbox = captured.outbox
+            wanted = (outbox.key, outbox.payload, outbox.timestamp, *outbox.columns)
+            missing = sorted(set(wanted) - {row[1] for row in rows})
+            if missing:
+                raise ConfigurationError(f"the outbox {table} has no columns {missing}")
         unusable = [row[1] for row in rows if not usable(row[1])]
         if unusable or len(rows) > COLUMNS_MAX:
             text = f"names that cannot be captured: {unusable}" if unusable else f"{len(rows)} columns"

@@ -9,11 +9,12 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mainstem.codec import Decoder, encode, event_payloads
+from mainstem.codec import Decoder, encode
 from mainstem.command.snapshotting import Due, intact
 from mainstem.decider import Decider, Stamp
 from mainstem.errors import CodecError, StoreCorrupt
 from mainstem.eventstore.port import NewEvent, StoredEvent, StoreTransaction, Wanted
+from mainstem.eventstore.reader import EventReader
 from mainstem.messages import Event, Origin
 from mainstem.snapshots import Snapshots
 
@@ -48,7 +49,7 @@ class Aggregates:
         self.decider = decider
         self._remembered_max = remembered
         self._snapshots = snapshots
-        self._decoder: Decoder[Event] = event_payloads(decider.events)
+        self._reader: EventReader[Event] = EventReader(decider.events)
         self._states: Decoder[Any] = Decoder(type(decider.initial))
         self._fingerprint = "" if snapshots.never else decider.fingerprint()
         self._known: OrderedDict[str, Folded] = OrderedDict()
@@ -88,7 +89,7 @@ class Aggregates:
     ) -> Folded:
         """Append the events with the state row. The aggregate after them."""
         at_ms = max(now_ms, before.occurred_at_ms)
-        new = [NewEvent(str(type(event).__struct_config__.tag), encode(event)) for event in events]
+        new = [self._new(event) for event in events]
         transaction.append(stream, before.version, new, occurred_at_ms=at_ms, origin=origin)
         state = self.decider.fold(before.state, events)
         version = before.version + len(events)
@@ -108,6 +109,10 @@ class Aggregates:
             return folded
         self._to_replace.discard(stream)
         return replace(folded, snapshot_version=folded.version, snapshot_at_ms=now_ms, sourced_ms=0.0)
+
+    def _new(self, event: Event) -> NewEvent:
+        name, schema_version = self._reader.stamp(event)
+        return NewEvent(name, encode(event), schema_version)
 
     def remember(self, stream: str, folded: Folded) -> None:
         """Keep it for the next command; the one that was used least recently goes."""
@@ -140,7 +145,7 @@ class Aggregates:
 
     def _advance(self, stream: str, known: Folded, stored: Sequence[StoredEvent]) -> Folded:
         try:
-            events = self._decoder.many([event.payload for event in stored])
+            events = self._reader.of_stream(stored)
         except CodecError as error:
             raise StoreCorrupt(f"an event of {stream} after version {known.version} cannot be read: {error}") from error
         state = self.decider.fold(known.state, events)

@@ -88,6 +88,7 @@ _MIGRATIONS = (
         INDEX snapshot_fingerprint (fingerprint, taken_at_ms)
     )
     """,
+    "ALTER TABLE event ADD COLUMN schema_version INT NOT NULL DEFAULT 1",
 )
 
 

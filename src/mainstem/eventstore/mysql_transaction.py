@@ -13,7 +13,7 @@ from mainstem.mysql import Row, ask, execute, quoted
 from mainstem.mysql_rows import by_keys, insert_many, markers, replacing
 from mainstem.table import Table
 
-EVENT = "stream, version, type, payload, occurred_at_ms, recorded_at_ms, actor, correlation_id"
+EVENT = "stream, version, type, payload, occurred_at_ms, recorded_at_ms, actor, correlation_id, schema_version"
 REFUSAL = "stream, command, content, reason, text, refused_at_ms, actor, correlation_id"
 SNAPSHOT = "version, occurred_at_ms, fingerprint, taken_at_ms, state, digest"
 _STREAMS_MAX = 200
@@ -105,7 +105,7 @@ class MysqlTransaction:
         recorded_at_ms = max(self._now_ms, occurred_at_ms)  # the transaction began before its events occurred
         for version, event in enumerate(events, expected + 1):
             values = (stream, version, event.type, event.payload.decode(), occurred_at_ms, recorded_at_ms)
-            self._rows["event"].append((*values, origin.actor, origin.correlation_id))
+            self._rows["event"].append((*values, origin.actor, origin.correlation_id, event.schema_version))
         self.appended.setdefault(stream, expected)
         self._versions[stream] = expected + len(events)
         self._ahead.pop(stream, None)
@@ -204,8 +204,8 @@ class _StateWriter:
 
 def stored(row: Row) -> StoredEvent:
     """The event of a row of its columns."""
-    stream, version, type_, payload, occurred_at_ms, recorded_at_ms, actor, correlation_id = row
-    return StoredEvent(stream, version, type_, payload.encode(), occurred_at_ms, recorded_at_ms, actor, correlation_id)
+    stream, version, type_, payload, *rest = row
+    return StoredEvent(stream, version, type_, payload.encode(), *rest)
 
 
 def refusal(row: Row) -> Refusal:

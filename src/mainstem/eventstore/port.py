@@ -17,6 +17,7 @@ class NewEvent(Struct, frozen=True):
 
     type: str
     payload: bytes
+    schema_version: int = 1
 
 
 class StoredEvent(Struct, frozen=True):
@@ -30,6 +31,7 @@ class StoredEvent(Struct, frozen=True):
     recorded_at_ms: int
     actor: str
     correlation_id: str | None
+    schema_version: int = 1
 
 
 class Snapshot(Struct, frozen=True):

@@ -74,9 +74,10 @@ _MIGRATIONS = (
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX snapshot_fingerprint ON snapshot (fingerprint, taken_at_ms);
     """,
+    "ALTER TABLE event ADD COLUMN schema_version INTEGER NOT NULL DEFAULT 1 CHECK (schema_version > 0)",
 )
 
-_EVENT = "stream, version, type, payload, occurred_at_ms, recorded_at_ms, actor, correlation_id"
+_EVENT = "stream, version, type, payload, occurred_at_ms, recorded_at_ms, actor, correlation_id, schema_version"
 _REFUSAL = "stream, command, content, reason, text, refused_at_ms, actor, correlation_id"
 _SNAPSHOT = "version, occurred_at_ms, fingerprint, taken_at_ms, state, digest"
 _REPLACED = ", ".join(f"{n} = excluded.{n}" for n in ("version", "occurred_at_ms", "taken_at_ms", "state", "digest"))
@@ -254,7 +255,7 @@ class _Transaction:
         recorded_at_ms = max(self._now_ms, occurred_at_ms)  # the transaction began before its events occurred
         for version, event in enumerate(events, expected + 1):
             values = (stream, version, event.type, event.payload.decode(), occurred_at_ms, recorded_at_ms)
-            self._events.append((*values, origin.actor, origin.correlation_id))
+            self._events.append((*values, origin.actor, origin.correlation_id, event.schema_version))
         self._versions[stream] = expected + len(events)
 
     def put_state(self, table: Table[Any], before: Struct | None, after: Struct | None) -> None:
@@ -301,8 +302,8 @@ class _Transaction:
 
 
 def _stored(row: tuple[Any, ...]) -> StoredEvent:
-    stream, version, type_, payload, occurred_at_ms, recorded_at_ms, actor, correlation_id = row
-    return StoredEvent(stream, version, type_, payload.encode(), occurred_at_ms, recorded_at_ms, actor, correlation_id)
+    stream, version, type_, payload, *rest = row
+    return StoredEvent(stream, version, type_, payload.encode(), *rest)
 
 
 def _refusal(row: tuple[Any, ...]) -> Refusal:

@@ -70,18 +70,19 @@ class Batches:
         return self.carefully(records, parked, wait, sent)
 
     def _all(self, records: Sequence[Record], sent: Sent | None) -> Outcome:
-        messages = _decode(self._binding.decoder, records)
+        messages, numbers = _decode(self._binding.decoder, records)
         outcome = self._outcome()
         if outcome.working is not None:
-            outcome.working.handle_all(messages)
+            outcome.working.handle_all(messages, numbers)
         again = self._repeated(outcome, messages)
         if again or sent is not None:
-            numbered = enumerate(zip(records, messages, strict=True))
+            numbered = enumerate(zip((records[number] for number in numbers), messages, strict=True))
             unsent = [m for n, (r, m) in numbered if n not in again and not (sent is not None and sent(r))]
         else:
             unsent = messages
         self._speak(outcome, unsent)
-        self._reach(outcome, records, messages)
+        theirs = records if isinstance(numbers, range) else [records[number] for number in numbers]
+        self._reach(outcome, theirs, messages)
         return outcome
 
     def carefully(
@@ -117,17 +118,17 @@ class Batches:
                 return
 
     def _one(self, outcome: Outcome, record: Record, silent: bool) -> None:
-        message = self._binding.decoder.one(record.value or b"")
+        messages, _ = _decode(self._binding.decoder, [record])
         spoken = Outcome(None)
-        self._speak(spoken, [message])
-        self._reach(spoken, [record], [message])
+        self._speak(spoken, messages)
+        self._reach(spoken, [record] * len(messages), messages)
         for position in spoken.positions:
             _POSITIONS.check(position)
         for each in spoken.outgoing:
             self._log.check(each)
         if outcome.working is not None:
-            outcome.working.handle(message)
-        if not self._repeated(outcome, [message]) and not silent:
+            outcome.working.handle(messages)
+        if not self._repeated(outcome, messages) and not silent:
             outcome.outgoing.extend(spoken.outgoing)
         outcome.positions.extend(spoken.positions)
 
@@ -175,5 +176,6 @@ class Batches:
         return Outcome(None if projection is None else working(projection, self._views.get))
 
 
-def _decode(decoder: Decoder[Any], records: Sequence[Record]) -> list[Any]:
-    return decoder.many([record.value or b"" for record in records])
+def _decode(decoder: Decoder[Any], records: Sequence[Record]) -> tuple[list[Any], Sequence[int]]:
+    """The messages, and of each the number of its record: an event of an older form may be several today, or none."""
+    return decoder.spread([record.value or b"" for record in records])

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from mainstem.codec import encode, event_payloads
+from mainstem.codec import EventCodec, encode
 from mainstem.decider import Decider
 from mainstem.errors import CodecError, Refused
 from mainstem.messages import Command, Event
@@ -126,7 +126,7 @@ def _picture(state: Any) -> bytes:
 
 def _check_events(decider: Decider[Any, Any, Any], events: Sequence[Event]) -> None:
     __tracebackhide__ = True
-    payloads = event_payloads(decider.events)
+    payloads = EventCodec(decider.events).payloads
     for event in events:
         if type(event) not in decider.events:
             raise AssertionError(f"{type(event).__name__} is not among the events of {decider.category}")

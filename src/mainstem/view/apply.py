@@ -1,6 +1,8 @@
 """Applying a projection to a batch: computed in memory first, written in one go, so that a failure leaves no trace."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Generic, Protocol, TypeVar
 
 from msgspec import Struct
@@ -18,11 +20,17 @@ _Get = Callable[[Table[Any], Sequence[_Key]], dict[Any, Any]]
 class Working(Protocol[M_contra]):
     """What one batch makes of a view."""
 
-    def handle_all(self, messages: Sequence[M_contra]) -> None:
-        """Take a whole batch. Raises what the projection raises; then nothing of it was taken."""
+    def handle_all(self, messages: Sequence[M_contra], numbers: Sequence[int]) -> None:
+        """Take a whole batch; `numbers` has for each message that of its record, a range where each has one.
 
-    def handle(self, message: M_contra) -> None:
-        """Take one message. Raises what the projection raises, or CodecError for a row that no table could hold."""
+        Raises what the projection raises; then nothing of it was taken.
+        """
+
+    def handle(self, messages: Sequence[M_contra]) -> None:
+        """Take the messages of one record, all or none.
+
+        Raises what the projection raises, or CodecError for a row that no table could hold.
+        """
 
     def write(self, transaction: ViewTransaction) -> None:
         """Write what was taken."""
@@ -40,12 +48,12 @@ class _WorkingRows(Generic[M]):
         self._projection = projection
         self._rows: list[Struct] = []
 
-    def handle_all(self, messages: Sequence[M]) -> None:
+    def handle_all(self, messages: Sequence[M], numbers: Sequence[int]) -> None:  # noqa: ARG002 - rows stand alone
         make = self._projection.make
         self._rows.extend([row for message in messages for row in make(message)])
 
-    def handle(self, message: M) -> None:
-        rows = list(self._projection.make(message))
+    def handle(self, messages: Sequence[M]) -> None:
+        rows = [row for message in messages for row in self._projection.make(message)]
         for row in rows:
             self._projection.table.check(row)
         self._rows.extend(rows)
@@ -62,29 +70,49 @@ class _WorkingFold(Generic[M]):
         self._known: dict[_Key, Struct | None] = {}
         self._changed: dict[_Key, Struct | None] = {}
 
-    def handle_all(self, messages: Sequence[M]) -> None:
+    def handle_all(self, messages: Sequence[M], numbers: Sequence[int]) -> None:
         keys = [self._projection.key(message) for message in messages]
         self._load([key for key in dict.fromkeys(keys) if key not in self._known])
-        fold, done = self._projection.fold, self._projection.done
         known, changed = self._known.copy(), self._changed.copy()
+        if isinstance(numbers, range):
+            self._fold_each(known, keys, messages)
+        else:
+            of_record = groupby(zip(numbers, keys, messages, strict=True), key=itemgetter(0))
+            for _, group in of_record:
+                known.update(self._folded(known, [(key, message) for _, key, message in group]))
+        changed.update((key, known[key]) for key in dict.fromkeys(keys))
+        self._known, self._changed = known, changed
+
+    def _fold_each(self, known: dict[_Key, Struct | None], keys: Sequence[_Key], messages: Sequence[M]) -> None:
+        fold, done = self._projection.fold, self._projection.done
         for key, message in zip(keys, messages, strict=True):
             row = known[key]
             if done is None or row is None or not done(row, message):
                 known[key] = fold(row, message)
-        changed.update((key, known[key]) for key in dict.fromkeys(keys))
-        self._known, self._changed = known, changed
 
-    def handle(self, message: M) -> None:
-        key = self._projection.key(message)
-        if key not in self._known:
-            self._load([key])
-        before, done = self._known[key], self._projection.done
-        if done is not None and before is not None and done(before, message):
-            return
-        row = self._projection.fold(before, message)
-        if row is not None:
-            self._projection.table.check(row)
-        self._changed[key] = self._known[key] = row
+    def _folded(
+        self, known: Mapping[_Key, Struct | None], messages: Sequence[tuple[_Key, M]]
+    ) -> dict[_Key, Struct | None]:
+        """The rows that the messages of one record change. All have one place, so the row before them tells of all
+        whether they were done already.
+        """
+        fold, done = self._projection.fold, self._projection.done
+        rows: dict[_Key, Struct | None] = {}
+        for key, message in messages:
+            before = known[key]
+            if done is None or before is None or not done(before, message):
+                rows[key] = fold(rows.get(key, before), message)
+        return rows
+
+    def handle(self, messages: Sequence[M]) -> None:
+        keyed = [(self._projection.key(message), message) for message in messages]
+        self._load([key for key in dict.fromkeys(key for key, _ in keyed) if key not in self._known])
+        rows = self._folded(self._known, keyed)
+        for row in rows.values():
+            if row is not None:
+                self._projection.table.check(row)
+        self._known.update(rows)
+        self._changed.update(rows)
 
     def write(self, transaction: ViewTransaction) -> None:
         table = self._projection.table

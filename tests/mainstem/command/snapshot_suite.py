@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from bank.card import CARD, Card, CardCommand, ChangeLimit, OpenCard, Repay, Withdraw
 from mainstem import Decider, Event, Refused, Snapshots
-from mainstem.codec import event_payloads
+from mainstem.codec import EventCodec
 from mainstem.command.bus import BusLimits, CommandBus
 from mainstem.command.handler import Handler
 from mainstem.command.snapshotting import Due, sealed
@@ -24,7 +24,7 @@ from mainstem.eventstore.port import EventStore, Snapshot
 from mainstem.testing import FakeClock
 
 _run = itertools.count()
-_EVENTS = event_payloads(CARD.events)
+_EVENTS = EventCodec(CARD.events).payloads
 
 
 def decider(snapshots: Snapshots | None, **changed: Any) -> Decider[CardCommand, Event, Card]:
