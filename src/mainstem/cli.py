@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -26,6 +27,9 @@ snapshots = typer.Typer(
 app.add_typer(snapshots, name="snapshots")
 _out = Console()
 _err = Console(stderr=True)
+
+events_app = typer.Typer(help="Look at stored events and at what is declared of them.", no_args_is_help=True)
+app.add_typer(events_app, name="events")
 
 _MOMENT = "A version, as 7, or a time with its zone, as 2026-01-31T09:30:00Z."
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -178,6 +182,58 @@ def _shown(name: str, value: object) -> str:
     if name.endswith("_ms") and isinstance(value, int):
         return datetime.fromtimestamp(value / 1000, UTC).isoformat(timespec="seconds")
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+@events_app.command()
+def check(*, as_json: Json = False) -> None:
+    """Find every stored event that today's classes cannot read; exit 1 where there are any. Changes nothing."""
+    from mainstem.assembly.reading import stored_events
+    from mainstem.cli_events import checked, print_checked, progress_bar
+    from mainstem.eventstore.check import unreadable
+
+    settings, declared = _begin()
+    looked_at = 0
+    with closing(stored_events(settings)) as store, progress_bar(_err, "events", store.count()) as bar:
+
+        def progress(done: int) -> None:
+            nonlocal looked_at
+            looked_at += done
+            bar(done)
+
+        found = checked(unreadable(store, declared.deciders, progress))
+    if as_json:
+        _out.print_json(msgspec.json.encode(found).decode())
+    else:
+        print_checked(_out, found, looked_at)
+    raise typer.Exit(1 if found.unreadable else 0)
+
+
+@events_app.command()
+def schema(
+    *,
+    against: Annotated[
+        Path | None, typer.Option("--against", help="Compare with what an older release printed.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Print the JSON Schema of all events; or what changes against an older release's, exit 1 where that breaks it."""
+    from mainstem.cli_events import print_changes
+    from mainstem.event_schema import compare, event_schemas, read_schemas
+
+    _, declared = _begin()
+    schemas = event_schemas(declared.name, declared.deciders)
+    if against is None:
+        _out.print_json(msgspec.json.encode(schemas).decode())
+        return
+    try:
+        changes = compare(read_schemas(against.read_bytes()), schemas)
+    except OSError as error:
+        raise ConfigurationError(f"{against} cannot be read: {error.strerror}") from error
+    if as_json:
+        _out.print_json(msgspec.json.encode(changes).decode())
+    else:
+        print_changes(_out, changes)
+    raise typer.Exit(1 if any(change.breaking for change in changes) else 0)
 
 
 def _begin() -> tuple[Settings, Application]:

@@ -100,10 +100,12 @@ def rename_event(name: str, version: int, new: str, new_version: int = 1) -> Upc
 
 
 def rename_field(name: str, version: int, old: str, new: str) -> Upcaster:
-    """The next version calls a field otherwise; where it is not there, nothing changes."""
+    """The next version calls a field otherwise. Where it is not there, nothing changes; what had the new name goes."""
 
     def renamed(data: Data) -> Data:
-        return {new if field == old else field: value for field, value in data.items()}
+        if old not in data:
+            return data
+        return {**{field: value for field, value in data.items() if field != old}, new: data[old]}
 
     return upcast(name, version, renamed)
 

@@ -144,6 +144,20 @@ def table_definition(table: Table[Any], name: str = "") -> str:
     )
 
 
+def check_kind(connection: apsw.Connection, path: Path, kind: str, known: int) -> int:
+    """The schema version of a file that somebody else has prepared.
+
+    Raises StoreCorrupt for another kind, ConfigurationError where a newer release made it than knows `known` versions.
+    """
+    version = int(connection.pragma("user_version"))
+    if version > known:
+        raise ConfigurationError(f"{path.name} was made by a newer release (schema {version}, known {known})")
+    found = connection.execute("SELECT kind FROM mainstem_file").fetchone() if version else None
+    if found != (kind,):
+        raise StoreCorrupt(f"{path.name} holds {found[0] if found else 'nothing known'}, not {kind}, and is left alone")
+    return version
+
+
 def _check(connection: apsw.Connection, path: Path) -> None:
     found = connection.execute("PRAGMA quick_check(1)").fetchone()
     if found is None or found[0] != "ok":

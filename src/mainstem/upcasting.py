@@ -1,6 +1,7 @@
 """Stored events on their way to today's classes: the chain of upcasters of a set of events, checked and applied."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 from mainstem.errors import CodecError, ConfigurationError, UnknownEvent
@@ -21,6 +22,7 @@ class Place(Protocol):
 
 
 P = TypeVar("P", bound=Place)
+S = TypeVar("S", bound=Sequence[EventData] | None)
 
 
 class Upcasting:
@@ -63,7 +65,7 @@ class Upcasting:
                     f"the upcaster from {_named(*upcaster.sources)} leads nowhere: {_named(*lost)}"
                 )
         done: set[Key] = set()
-        for key in sources:
+        for key in sorted(sources):
             self._walk(key, (), done)
 
     def _walk(self, key: Key, behind: tuple[Key, ...], done: set[Key]) -> None:
@@ -138,22 +140,26 @@ class Upcasting:
 
 
 class StreamUpcasting(Generic[P]):
-    """Events of one stream, pushed in their order, each with its place; taken as today's."""
+    """Events of one stream, pushed in their order, each with its place; taken as today's.
 
-    def __init__(self, upcasting: Upcasting) -> None:
+    With `lost`, an event that cannot be brought to today's is left out and told (version and why), not raised.
+    """
+
+    def __init__(self, upcasting: Upcasting, lost: Callable[[int, str], None] | None = None) -> None:
         self._upcasting = upcasting
+        self._lost = lost
         self._done: list[tuple[P, EventData]] = []
         """Today's events; the last may be one that waits for its neighbour."""
 
     def push(self, place: P, event: EventData) -> None:
         """The next one. Raises UnknownEvent or CodecError, also for one that was pushed before."""
-        for each in self._upcasting.settled(place, event):
+        for each in self._steps(place, lambda: list(self._upcasting.settled(place, event))):
             self._add(place, each)
 
     def _add(self, place: P, event: EventData) -> None:
         while self._waits():
             at, waiting = self._done.pop()
-            merged = self._upcasting.merged(place, waiting, event)
+            merged = self._steps(place, partial(self._upcasting.merged, place, waiting, event))
             if merged is not None:
                 for each in merged:
                     self.push(place, each)
@@ -162,7 +168,7 @@ class StreamUpcasting(Generic[P]):
         self._done.append((place, event))
 
     def _alone(self, place: P, event: EventData) -> None:
-        for each in self._upcasting.further(place, event):
+        for each in self._steps(place, lambda: self._upcasting.further(place, event)):
             self.push(place, each)
 
     def _waits(self) -> bool:
@@ -174,11 +180,24 @@ class StreamUpcasting(Generic[P]):
         done, self._done = self._done, waiting
         return done
 
-    def finish(self) -> list[tuple[P, EventData]]:
-        """The rest: nothing comes any more."""
+    def close(self) -> None:
+        """Nothing comes any more: what waits goes its own way."""
         while self._waits():
             self._alone(*self._done.pop())
+
+    def finish(self) -> list[tuple[P, EventData]]:
+        """The rest, closed."""
+        self.close()
         return self.take()
+
+    def _steps(self, place: P, step: Callable[[], S]) -> S | Sequence[EventData]:
+        if self._lost is None:
+            return step()
+        try:
+            return step()
+        except CodecError as error:
+            self._lost(place.version, str(error))
+            return ()
 
 
 def _applied(upcaster: Upcaster, place: Place, *events: EventData) -> Sequence[EventData]:

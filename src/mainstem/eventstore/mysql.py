@@ -13,7 +13,7 @@ import pymysql
 from msgspec import Struct
 from pymysql.constants import ER
 
-from mainstem.errors import VersionConflict, WriteConflict
+from mainstem.errors import ConfigurationError, VersionConflict, WriteConflict
 from mainstem.eventstore.mysql_transaction import EVENT, REFUSAL, SNAPSHOT, MysqlTransaction, refusal, stored
 from mainstem.eventstore.port import KeptSnapshot, Refusal, Snapshot, StoredEvent
 from mainstem.mysql import MysqlServer, Pool, Writer, ask, code_of, execute, picture
@@ -202,6 +202,48 @@ class MysqlEventStore:
     def close(self) -> None:
         """Waits for whoever is at work."""
         self._writer.close()
+        self._readers.close()
+
+
+class MysqlEventReader:
+    """The events of a database, read only: it changes nothing, also where an older release is at work.
+
+    Raises ConfigurationError where there are no events.
+    """
+
+    def __init__(self, server: MysqlServer) -> None:
+        self._server = server
+        self._readers = Pool(server, 1)
+        sql = (
+            "SELECT column_name FROM information_schema.columns"
+            " WHERE table_schema = DATABASE() AND table_name = 'event'"
+        )
+        columns = {name for (name,) in self._readers.ask(sql)}
+        if not columns:
+            self._readers.close()
+            raise ConfigurationError(f"{server}, database {server.database}, has no events")
+        self._columns = EVENT if "schema_version" in columns else EVENT.replace("schema_version", "1")
+
+    def count(self) -> int:
+        """By position, of which a few may be missing: a transaction that was taken back leaves its own unused."""
+        return int(self._readers.ask("SELECT coalesce(max(position), 0) FROM event")[0][0])
+
+    def read(self, stream: str, after: int = 0, limit: int = 1000) -> Sequence[StoredEvent]:
+        """A page of one stream."""
+        sql = f"SELECT {self._columns} FROM event WHERE stream = %s AND version > %s ORDER BY version LIMIT %s"
+        return [stored(row) for row in self._readers.ask(sql, (stream, after, limit))]
+
+    def read_all(self, batch: int = 1000) -> Iterator[Sequence[StoredEvent]]:
+        """All events by position, as one picture."""
+        sql = f"SELECT {self._columns}, position FROM event WHERE position > %s ORDER BY position LIMIT %s"
+        with picture(self._server) as connection:
+            last = 0
+            while rows := ask(connection, sql, (last, batch)):
+                last = rows[-1][-1]
+                yield [stored(row[:-1]) for row in rows]
+
+    def close(self) -> None:
+        """Closing twice is allowed."""
         self._readers.close()
 
 

@@ -14,7 +14,7 @@ from mainstem.errors import StateDrift, VersionConflict
 from mainstem.eventstore.port import KeptAnswer, KeptSnapshot, NewEvent, Refusal, Snapshot, StoredEvent, Wanted
 from mainstem.eventstore.putting import put_view
 from mainstem.messages import Origin
-from mainstem.sqlite import connect, insert_many, mapped_errors, prepare, table_definition, transaction
+from mainstem.sqlite import check_kind, connect, insert_many, mapped_errors, prepare, table_definition, transaction
 from mainstem.table import Table, quoted
 
 R = TypeVar("R", bound=Struct)
@@ -211,6 +211,46 @@ class SqliteEventStore:
             self._reader.close()
             self._side.close()
             self._writer.close()
+
+
+class SqliteEventReader:
+    """The events of a file, read only: another process may be writing to it, and may be of an older release.
+
+    Raises StoreUnavailable where there is no file, StoreCorrupt for another kind, ConfigurationError for one of a newer
+    release.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection = connect(path, read_only=True)
+        with mapped_errors(path):
+            schema = check_kind(self._connection, path, "events", len(_MIGRATIONS))
+        self._columns = _EVENT if schema > 1 else _EVENT.replace("schema_version", "1")
+
+    def count(self) -> int:
+        """Events are never removed, so the last position tells."""
+        with mapped_errors(self._path):
+            rows: list[Any] = self._connection.execute("SELECT coalesce(max(position), 0) FROM event").fetchall()
+        return int(rows[0][0])
+
+    def read(self, stream: str, after: int = 0, limit: int = 1000) -> Sequence[StoredEvent]:
+        """A page of one stream."""
+        sql = f"SELECT {self._columns} FROM event WHERE stream = ? AND version > ? ORDER BY version LIMIT ?"
+        with mapped_errors(self._path):
+            return [_stored(row) for row in self._connection.execute(sql, (stream, after, limit))]
+
+    def read_all(self, batch: int = 1000) -> Iterator[Sequence[StoredEvent]]:
+        """By position, page by page: what is appended meanwhile is read too."""
+        sql = f"SELECT {self._columns}, position FROM event WHERE position > ? ORDER BY position LIMIT ?"
+        last: Any = 0
+        with mapped_errors(self._path):
+            while rows := self._connection.execute(sql, (last, batch)).fetchall():
+                last = rows[-1][-1]
+                yield [_stored(row[:-1]) for row in rows]
+
+    def close(self) -> None:
+        """Closing twice is allowed."""
+        self._connection.close()
 
 
 class _Transaction:
