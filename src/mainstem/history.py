@@ -4,20 +4,16 @@ Both times of an event are kept, as in a bitemporal table: when it occurred, and
 the events of a stream up to the first that is later, so that what stood then is the fold of the stream's beginning.
 """
 
-from collections.abc import Iterator, Sequence
-from functools import partial
-from itertools import takewhile
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
 
-from mainstem.codec import event_payloads
 from mainstem.decider import Decider, Stamp
 from mainstem.errors import CodecError, InvalidQuery, StoreCorrupt
-from mainstem.eventstore.port import EventStore, StoredEvent
+from mainstem.eventstore.port import EventStore
+from mainstem.eventstore.reader import EventReader
 from mainstem.messages import NOW, AsOf, Event
-
-_PAGE = 1_000
 
 
 class Happened(Struct, frozen=True):
@@ -68,14 +64,18 @@ class History:
     def __init__(self, store: EventStore, decider: Decider[Any, Any, Any]) -> None:
         self._store = store
         self._decider = decider
-        self._payloads = event_payloads(decider.events)
+        self._reader: EventReader[Event] = EventReader(decider.events)
 
     def events(self, aggregate_id: str, after: int = 0, limit: int = 100) -> Sequence[Happened]:
         """At most so many of its events with a version above `after`, in their order."""
         stream = self._decider.stream(aggregate_id)
+        try:
+            found = self._reader.each(self._store.read(stream, after, limit))
+        except CodecError as error:
+            raise StoreCorrupt(str(error)) from error
         return [
             Happened(s.version, event, s.occurred_at_ms, s.recorded_at_ms, s.actor, s.correlation_id)
-            for s, event in self._read(self._store.read(stream, after, limit))
+            for s, event in found
         ]
 
     def at(self, aggregate_id: str, moment: AsOf = NOW) -> Past:
@@ -99,34 +99,14 @@ class History:
 
     def _advance(self, past: Past, moment: AsOf) -> Past:
         state, last = past.state, None
-        for stored, event in self._until(self._decider.stream(past.aggregate_id), moment):
-            state, last = self._decider.evolve(state, event), stored
+        try:
+            for stored, event in self._reader.history(self._store, self._decider.stream(past.aggregate_id), moment):
+                state, last = self._decider.evolve(state, event), stored
+        except CodecError as error:
+            raise StoreCorrupt(str(error)) from error
         if last is None:
             return past
         declared = self._decider.state_row
         stamp = Stamp(past.aggregate_id, last.version, last.occurred_at_ms)
         row = None if declared is None else declared.row(state, stamp)
         return Past(past.aggregate_id, last.version, state, row, last.occurred_at_ms, last.recorded_at_ms)
-
-    def _until(self, stream: str, moment: AsOf) -> Iterator[tuple[StoredEvent, Event]]:
-        after = 0
-        while page := self._store.read(stream, after, _PAGE):
-            reached = list(takewhile(partial(_reaches, moment), page))
-            yield from self._read(reached)
-            if len(reached) < len(page):
-                return
-            after = page[-1].version
-
-    def _read(self, page: Sequence[StoredEvent]) -> Iterator[tuple[StoredEvent, Event]]:
-        try:
-            yield from zip(page, self._payloads.many([stored.payload for stored in page]), strict=True)
-        except CodecError as error:
-            place = f"{page[0].stream} from version {page[0].version} on"
-            raise StoreCorrupt(f"an event of {place} cannot be read: {error}") from error
-
-
-def _reaches(moment: AsOf, stored: StoredEvent) -> bool:
-    if moment.version is not None and stored.version > moment.version:
-        return False
-    at_ms = stored.recorded_at_ms if moment.recorded else stored.occurred_at_ms
-    return moment.at_ms is None or at_ms <= moment.at_ms

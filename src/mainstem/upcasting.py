@@ -174,6 +174,11 @@ class StreamUpcasting(Generic[P]):
     def _waits(self) -> bool:
         return bool(self._done) and not self._upcasting.is_today(self._done[-1][1].key)
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is left to be taken, or waits for its neighbour."""
+        return not self._done
+
     def take(self) -> list[tuple[P, EventData]]:
         """What is today's by now; one that waits for its neighbour stays."""
         waiting = [self._done.pop()] if self._waits() else []

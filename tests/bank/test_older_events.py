@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from bank.card import CARD, DEBIT_CARD, CardBlocked, CardOpened, UnblockCard
 from bank.main import application
-from mainstem import EventReader
+from mainstem import AsOf, EventReader
 from mainstem.assembly import embedded
 from mainstem.cli import app
 from mainstem.eventstore import sqlite as store
@@ -42,7 +42,7 @@ def test_an_older_card_goes_on(folder: Path) -> None:
         answer = running.commands.execute(UnblockCard(card="anna"))
         assert answer.position.version == 3
         assert running.settle()
-        history = list(EventReader(CARD.events).history(running.events, "debit_card-anna", until_version=2))
+        history = list(EventReader(CARD.events).history(running.events, "debit_card-anna", AsOf(version=2)))
         assert [event for _, event in history] == [CardOpened(limit=Decimal("500.00")), CardBlocked(note="lost")]
         stored = running.events.read("debit_card-anna")
         assert [each.payload.decode() for each in stored][:2] == [payload for _, payload in _OLDER]

@@ -1,12 +1,14 @@
 """Stored events as today's, wherever a store is read: one stream at a time, or all of them mixed."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import takewhile
 from typing import Generic, Protocol, TypeVar
 
 from mainstem.codec import EventCodec
 from mainstem.errors import ConfigurationError
 from mainstem.eventstore.port import StoredEvent
-from mainstem.messages import Event
+from mainstem.messages import NOW, AsOf, Event
 from mainstem.upcasting import StreamUpcasting
 
 E = TypeVar("E", bound=Event)
@@ -63,25 +65,22 @@ class EventReader(Generic[E]):
         self._upcasting.check_alone()
 
     def history(
-        self,
-        store: Streams,
-        stream: str,
-        *,
-        until_version: int | None = None,
-        until_ms: int | None = None,
-        page: int = 1000,
+        self, store: Streams, stream: str, moment: AsOf = NOW, page: int = 1000
     ) -> Iterator[tuple[StoredEvent, E]]:
-        """A whole stream in pages, up to a version or to an event time, both included.
+        """A whole stream in pages, up to a moment: the events before the first that is later.
 
         Where that is between two events that are merged, the first stands alone.
         """
         upcasting: StreamUpcasting[StoredEvent] = StreamUpcasting(self._upcasting)
         after = 0
         while stored := store.read(stream, after, page):
-            wanted = [each for each in stored if _within(each, until_version, until_ms)]
-            for each in wanted:
-                upcasting.push(each, self._codec.data(each, each.type, each.schema_version, each.payload))
-            yield from ((place, self._codec.event(place, event)) for place, event in upcasting.take())
+            wanted = list(takewhile(partial(_reaches, moment), stored))
+            if upcasting.empty and self._all_today(wanted):
+                yield from zip(wanted, self._codec.payloads.many([each.payload for each in wanted]), strict=True)
+            else:
+                for each in wanted:
+                    upcasting.push(each, self._codec.data(each, each.type, each.schema_version, each.payload))
+                yield from ((place, self._codec.event(place, event)) for place, event in upcasting.take())
             after = stored[-1].version
             if len(wanted) < len(stored):
                 break
@@ -92,5 +91,8 @@ class EventReader(Generic[E]):
         return all(versions.get(each.type) == each.schema_version for each in stored)
 
 
-def _within(stored: StoredEvent, version: int | None, at_ms: int | None) -> bool:
-    return (version is None or stored.version <= version) and (at_ms is None or stored.occurred_at_ms <= at_ms)
+def _reaches(moment: AsOf, stored: StoredEvent) -> bool:
+    if moment.version is not None and stored.version > moment.version:
+        return False
+    at_ms = stored.recorded_at_ms if moment.recorded else stored.occurred_at_ms
+    return moment.at_ms is None or at_ms <= moment.at_ms

@@ -23,7 +23,7 @@ from mainstem.evolution import (
     split,
     upcast,
 )
-from mainstem.messages import Event
+from mainstem.messages import AsOf, Event
 
 
 def _halves(data: dict[str, Any]) -> Sequence[EventData]:
@@ -170,8 +170,8 @@ def test_pages_do_not_matter(events: list[StoredEvent], page: int) -> None:
 def test_a_history_up_to_a_version_is_that_of_the_stream_at_that_time(events: list[StoredEvent], until: int) -> None:
     """By version and by event time, which are the same here."""
     expected = RANGES.of_stream(events[:until])
-    assert [event for _, event in RANGES.history(Pages(events), "item-1", until_version=until, page=3)] == expected
-    assert [event for _, event in RANGES.history(Pages(events), "item-1", until_ms=until, page=3)] == expected
+    assert [event for _, event in RANGES.history(Pages(events), "item-1", AsOf(version=until), page=3)] == expected
+    assert [event for _, event in RANGES.history(Pages(events), "item-1", AsOf(at_ms=until), page=3)] == expected
 
 
 _JSON = st.recursive(

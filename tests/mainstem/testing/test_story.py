@@ -25,7 +25,7 @@ def fails(check: Callable[[], object]) -> str:
 
 def test_what_holds_passes() -> None:
     given(CARD, OPENED).when(ASKED).then(SPENT).then_state(Card("active", Decimal(100), Decimal(30)))
-    refused = given(CARD, OPENED, CardBlocked(reason="lost")).when(ASKED)
+    refused = given(CARD, OPENED, CardBlocked(note="lost")).when(ASKED)
     refused.then(Refused("card-blocked", "")).then(Refused("card-blocked", "Card anna is blocked"))
     refused.then_refused("card-blocked").then_state(Card("blocked", Decimal(100), Decimal(0)))
 
@@ -50,7 +50,7 @@ def test_one_event_too_many_and_none_at_all() -> None:
 
 
 def test_a_refusal_is_told_by_reason_and_text() -> None:
-    decision = given(CARD, OPENED, CardBlocked(reason="lost")).when(ASKED)
+    decision = given(CARD, OPENED, CardBlocked(note="lost")).when(ASKED)
     assert "  +     reason='card-blocked'," in fails(lambda: decision.then(SPENT))
     assert "  -     reason='card-closed'," in fails(lambda: decision.then_refused("card-closed"))
     assert "  -     text='Sorry'," in fails(lambda: decision.then(Refused("card-blocked", "Sorry")))
