@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from bank.main import application
-from mainstem.errors import ConfigurationError, StoreUnavailable
+from mainstem.errors import StoreUnavailable
 from mainstem.operations import reconciliation, status
-from mainstem.settings import Settings, read_settings
+from mainstem.settings import Settings
 from tests.process import bank_process
 
 _AT_ONCE_S = 15.0
@@ -33,8 +33,3 @@ def test_a_process_that_does_not_answer_is_told(tmp_path: Path) -> None:
                 assert time.monotonic() - began < _AT_ONCE_S
         finally:
             bank.process.thaw()
-
-
-def test_a_wrong_setting_is_named_as_it_is_set() -> None:
-    with pytest.raises(ConfigurationError, match="MAINSTEM_HTTP_PORT"):
-        read_settings({"MAINSTEM_HTTP_PORT": "abc"})

@@ -33,7 +33,7 @@ def test_what_is_given_is_typed() -> None:
     ],
 )
 def test_an_unusable_value_is_named(name: str, value: str) -> None:
-    with pytest.raises(ConfigurationError, match=name.lower()):
+    with pytest.raises(ConfigurationError, match=f"MAINSTEM_{name}"):
         read_settings({f"MAINSTEM_{name}": value})
 
 
