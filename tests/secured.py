@@ -1,9 +1,14 @@
-"""A MySQL and a Kafka of their own that show certificates; Kafka also asks who calls. For the tests of TLS and SASL."""
+"""A MySQL and a Kafka of their own that show certificates; Kafka also asks who calls. For the tests of TLS and SASL.
+
+`secured_readers` are a Connect and a Druid that know no other Kafka.
+"""
 
 import datetime
 import ipaddress
+import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,14 +20,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from deploy import configuration
 from deploy.configuration import Place, Ports
 from deploy.downloads import fetch_all
 from deploy.parts import Part, Stack
 from deploy.processes import Processes
 from tests.stack import SHIFT
 
-_READY_S = 60.0
+_READY_S = 180.0
 USER, PASSWORD = "mainstem", "a password that is never shown"
+_STORE_PASSWORD = "of-the-truststore"  # noqa: S105
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,21 @@ class Secured:
     authority: Path
     another: Path
     """An authority that has signed nothing of them."""
+    place: Place
+    parts: dict[str, Part]
+    processes: Processes
+
+
+@dataclass(frozen=True)
+class Readers:
+    """Connect and Druid on that Kafka, and what is where they run."""
+
+    connect: str
+    overlord: str
+    truststore: Path
+    truststore_password: str
+    kafka_password: str
+    """A reference to Kafka's password, which Connect resolves."""
 
 
 class _Authority:
@@ -83,7 +105,8 @@ def secured(stack: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     authority = _Authority("of the servers")
     key, certificate = authority.server(folder)
     place = Place(stack.host, Ports.shifted(SHIFT + 400), folder / "data")
-    parts = {part.name: part for part in Stack(place, fetch_all(print), folder / "conf").waves()[0]}
+    stack_of_its_own = Stack(place, fetch_all(print), folder / "conf")
+    parts = {part.name: part for wave in stack_of_its_own.waves() for part in wave}
     port = place.ports.kafka + 5
     _secure_kafka(folder / "conf" / "kafka.properties", port, key, certificate)
     tls = [f"--ssl-cert={certificate}", f"--ssl-key={key}", f"--ssl-ca={authority.write(folder / 'ca.pem')}"]
@@ -94,7 +117,59 @@ def secured(stack: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             stopping.callback(processes.stop, part.name)
             _start(processes, part)
         another = _Authority("of others").write(folder / "another.pem")
-        yield Secured(place.host, port, place.ports.mysql, folder / "ca.pem", another)
+        authority_file = folder / "ca.pem"
+        yield Secured(place.host, port, place.ports.mysql, authority_file, another, place, parts, processes)
+
+
+@pytest.fixture(scope="session")
+def secured_readers(secured: Secured) -> Iterator[Readers]:
+    """Started for the tests that ask for them."""
+    place, folder = secured.place, secured.authority.parent
+    password = f"${{file:{place.secrets / 'kafka.properties'}:password}}"
+    (place.secrets / "kafka.properties").write_text(configuration.properties({"password": PASSWORD}))
+    _secure_connect(folder / "conf" / "connect.properties", secured, password)
+    with ExitStack() as stopping, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("KAFKA_JAAS_CONFIG", _login(PASSWORD))
+        for wave in (("zookeeper",), ("connect", "druid-coordinator", "druid-indexer")):
+            for name in wave:
+                stopping.callback(secured.processes.stop, name)
+            with ThreadPoolExecutor(len(wave)) as pool:
+                list(pool.map(lambda name: _start(secured.processes, secured.parts[name]), wave))
+        yield Readers(
+            f"http://{place.host}:{place.ports.connect}",
+            f"http://{place.host}:{place.ports.coordinator}",
+            _truststore(secured.authority, folder / "trusted.p12"),
+            _STORE_PASSWORD,
+            password,
+        )
+
+
+def _secure_connect(properties: Path, secured: Secured, password: str) -> None:
+    """Its own clients, and those that it makes for connectors, speak to the listener with TLS and SASL."""
+    client = {
+        "security.protocol": "SASL_SSL",
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.location": str(secured.authority),
+        "sasl.mechanism": "PLAIN",
+        "sasl.jaas.config": _login(password),
+    }
+    lines = [line for line in properties.read_text().splitlines() if not line.startswith("bootstrap.servers=")]
+    lines.append(f"bootstrap.servers={secured.host}:{secured.kafka}")
+    for whose in ("", "producer.", "consumer.", "admin."):
+        lines += [f"{whose}{name}={value}" for name, value in client.items()]
+    properties.write_text("\n".join(lines) + "\n")
+
+
+def _login(password: str) -> str:
+    module = "org.apache.kafka.common.security.plain.PlainLoginModule"
+    return f'{module} required username="{USER}" password="{password}";'
+
+
+def _truststore(authority: Path, path: Path) -> Path:
+    """What Java trusts servers by, as keytool makes it."""
+    words = ["keytool", "-importcert", "-noprompt", "-alias", "ca", "-file", str(authority)]
+    subprocess.run([*words, "-keystore", str(path), "-storepass", _STORE_PASSWORD], check=True, capture_output=True)
+    return path
 
 
 def _secure_kafka(properties: Path, port: int, key: Path, certificate: Path) -> None:

@@ -152,6 +152,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     capture_password: Secret | None = None
     """That user's password, or a reference that Connect resolves."""
 
+    capture_truststore: str | None = None
+    """A truststore (JKS, PKCS12) where Connect runs; MySQL must show Connect a certificate that it holds."""
+
+    capture_truststore_password: Secret | None = None
+    """That file's password, or a reference that Connect resolves."""
+
     capture_server_id: Annotated[int, Meta(ge=1, le=4_294_967_295)] = 5_400
     """The number under which Connect reads MySQL's log; no other reader may have it."""
 
@@ -184,6 +190,18 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     connect_kafka: str | None = None
     """Kafka's host:port as Connect and Druid see it, where that is another."""
+
+    connect_kafka_tls_ca: str | None = None
+    """The file of certificates that Kafka must show one of, where Connect and Druid run, if it is another there."""
+
+    connect_kafka_username: str | None = None
+    """Who Connect's connector is to Kafka, with SASL, where that is another."""
+
+    connect_kafka_password: Secret | None = None
+    """A reference to that user's password, which Connect resolves."""
+
+    druid_kafka_variable: str = "KAFKA_JAAS_CONFIG"
+    """The variable of Druid's own environment that says who Druid is to Kafka, with SASL."""
 
     druid_url: str = "http://127.0.0.1:8082"
     """Where Druid answers SQL."""

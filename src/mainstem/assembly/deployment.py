@@ -28,6 +28,8 @@ def deploy(application: Application, settings: Settings, say: Say) -> None:
 
     Raises StoreUnavailable where a part is away or does not come to run, ConfigurationError where one refuses.
     """
+    reading = druid_reading(settings)
+    capture_source(settings)  # refused before anything is changed
     with ExitStack() as stack:
         whole = replace(settings, roles="api,listeners")  # topics too, whatever this process would be
         stack.callback(distributed(application, whole).stop)
@@ -43,7 +45,7 @@ def deploy(application: Application, settings: Settings, say: Say) -> None:
             connect.restart(name)
         connect.await_running(name, progress=lambda found: say(f"  {found.state} {' '.join(found.tasks)}"))
         for datasource in application.datasources:
-            posted = supervisors.post(datasource, druid_reading(settings))
+            posted = supervisors.post(datasource, reading)
             say(f"supervisor {datasource.name}: {_done(posted.created, tuple(map(str, posted.differences)))}")
         for datasource in application.datasources:
             supervisors.await_running(datasource.name, progress=lambda found: say(f"  {found.state}"))

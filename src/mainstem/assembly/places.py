@@ -1,6 +1,7 @@
 """Where the parts of the distributed form are, from the settings; and what is deployed to them."""
 
 from mainstem.application import Application
+from mainstem.assembly.java_clients import connect_kafka, connect_mysql, druid_kafka
 from mainstem.cdc.debezium import CaptureSource
 from mainstem.log.kafka_client import KafkaServers
 from mainstem.mysql import MysqlServer
@@ -37,7 +38,7 @@ def kafka_servers(settings: Settings) -> KafkaServers:
 
 
 def capture_source(settings: Settings) -> CaptureSource:
-    """MySQL and Kafka as Connect sees them."""
+    """MySQL and Kafka as Connect sees them. Raises ConfigurationError where Connect could not speak to them."""
     host, _, port = (settings.connect_mysql or f"{settings.mysql_host}:{settings.mysql_port}").rpartition(":")
     return CaptureSource(
         host,
@@ -47,13 +48,15 @@ def capture_source(settings: Settings) -> CaptureSource:
         settings.mysql_database,
         settings.connect_kafka or settings.kafka_bootstrap,
         settings.capture_server_id,
+        mysql_security=connect_mysql(settings),
+        kafka_security=connect_kafka(settings),
         topic_copies=settings.kafka_copies,
     )
 
 
 def druid_reading(settings: Settings) -> Reading:
-    """Kafka as Druid sees it."""
-    return Reading(settings.connect_kafka or settings.kafka_bootstrap)
+    """Kafka as Druid sees it. Raises ConfigurationError where Druid could not speak to it."""
+    return Reading(settings.connect_kafka or settings.kafka_bootstrap, druid_kafka(settings))
 
 
 def connector_name(application: Application) -> str:

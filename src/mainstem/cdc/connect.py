@@ -9,8 +9,8 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from mainstem.cdc.debezium import without_secrets
 from mainstem.errors import ConfigurationError, StoreBusy, StoreUnavailable
+from mainstem.masks import shown
 
 _CALL_S = 10.0
 _LOOK_S = 0.1
@@ -186,6 +186,6 @@ def _differences(stands: Mapping[str, str], declared: Mapping[str, str]) -> list
     for name in sorted({*stands, *declared} - {"name"}):
         old, new = stands.get(name), declared.get(name)
         if old != new:
-            shown = [without_secrets(name, value) if value is not None else "nothing" for value in (old, new)]
-            found.append(f"{name}: {shown[0]} stands, {shown[1]} is declared")
+            texts = [shown(name, value) if value is not None else "nothing" for value in (old, new)]
+            found.append(f"{name}: {texts[0]} stands, {texts[1]} is declared")
     return found

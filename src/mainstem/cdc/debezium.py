@@ -16,7 +16,6 @@ _ROUTE = "org.apache.kafka.connect.transforms.RegexRouter"
 _OUTBOX = "io.debezium.transforms.outbox.EventRouter"
 _MATCHES = "org.apache.kafka.connect.transforms.predicates.TopicNameMatches"
 _BOOLEAN = "io.debezium.connector.binlog.converters.TinyIntOneToBooleanConverter"
-_SECRET = re.compile(r"password|secret|jaas|key\.pem", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,8 @@ class CaptureSource:
     """MySQL and Kafka as Connect sees them. `server_id` must be that of no other reader of the server's log.
 
     The password may be a reference that Connect resolves, such as ``${file:/run/secrets/mysql:password}``.
-    `kafka_security` are the properties of a Kafka client, for the topic that holds the history of the tables.
+    `kafka_security` are the properties of a Kafka client, for the topic that holds the history of the tables;
+    `mysql_security` those of the connector by which it trusts the server. Both may hold such references.
     """
 
     host: str
@@ -34,6 +34,7 @@ class CaptureSource:
     database: str
     bootstrap_servers: str
     server_id: int
+    mysql_security: Mapping[str, str] = field(default_factory=dict, repr=False)
     kafka_security: Mapping[str, str] = field(default_factory=dict, repr=False)
     poll_ms: int = 10
     topic_copies: int = 1
@@ -73,6 +74,7 @@ def _connection(name: str, source: CaptureSource) -> dict[str, str]:
         "driver.allowPublicKeyRetrieval": "true",
         # How often a lost connection to the server's log is noticed: a minute, unless named.
         "connect.keep.alive.interval.ms": "1000",
+        **source.mysql_security,
     }
 
 
@@ -158,8 +160,3 @@ def _outbox(table: Captured, identity: str) -> dict[str, str]:
         "route.by.field": outbox.key,
         "route.topic.replacement": table.topic,
     }
-
-
-def without_secrets(name: str, value: str) -> str:
-    """The value, or stars where the name says that it is a secret."""
-    return "***" if _SECRET.search(name) else value

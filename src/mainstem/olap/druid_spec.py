@@ -13,7 +13,8 @@ number is a double to Druid: it is taken where exactly one amount of cents is th
 51 cents (22,517,998,136,852.48); else the row is thrown away, never rounded.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -34,11 +35,14 @@ _NUMBER_MAX = "22517998136852.48"
 class Reading:
     """How Druid reads a topic.
 
-    `bootstrap_servers` is Kafka as Druid sees it; `tasks` share the partitions, each in `replicas` copies, and publish
-    what they have read as segments after `task_duration_s`. Kafka must answer by `completion_timeout_s` then.
+    `bootstrap_servers` is Kafka as Druid sees it, `security` what its consumer is told beside: whoever reaches Druid
+    can read it, so it has no password but says where Druid finds one (`druid.dynamic.config.provider`). `tasks` share
+    the partitions, each in `replicas` copies, and publish what they have read as segments after `task_duration_s`.
+    Kafka must answer by `completion_timeout_s` then.
     """
 
     bootstrap_servers: str
+    security: Mapping[str, Any] = field(default_factory=dict)
     tasks: int = 1
     replicas: int = 1
     task_duration_s: int = 3600
@@ -90,10 +94,11 @@ def _data_schema(datasource: Datasource) -> Json:
 
 
 def _io_config(topic: str, reading: Reading) -> Json:
+    kafka = {"bootstrap.servers": reading.bootstrap_servers, "isolation.level": "read_committed", **reading.security}
     return {
         "topic": topic,
         "inputFormat": {"type": "json"},
-        "consumerProperties": {"bootstrap.servers": reading.bootstrap_servers, "isolation.level": "read_committed"},
+        "consumerProperties": kafka,
         "useEarliestOffset": True,
         "taskCount": reading.tasks,
         "replicas": reading.replicas,

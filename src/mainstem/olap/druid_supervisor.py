@@ -10,6 +10,7 @@ import httpx
 import msgspec
 
 from mainstem.errors import ConfigurationError, StoreBusy, StoreUnavailable
+from mainstem.masks import shown
 from mainstem.olap.druid_http import DruidHttp, Overdue, json_of
 from mainstem.olap.druid_spec import Json, Reading, supervisor_spec
 from mainstem.olap.port import Datasource
@@ -19,20 +20,27 @@ _CALL_S = 10.0
 _TASKS_S = 2.0
 _LOOK_S = 0.25
 _REASON_MAX = 300
+_OURS = "spec.ioConfig.consumerProperties"
+"""What Druid adds nothing to: what is not declared there is left over, and may be somebody's password."""
+
 _READING = ("RUNNING", "UNHEALTHY_TASKS")
 """UNHEALTHY_TASKS stays until three tasks in a row have ended well, which takes three times a task's duration."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A place in a supervisor's JSON where what stands is not what is declared; None where there is nothing."""
+    """A place in a supervisor's JSON where what stands is not what is declared; None where there is nothing.
+
+    As text it has stars in the place of what may be a secret.
+    """
 
     place: str
     stands: Any
     declared: Any
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.stands!r} stands, {self.declared!r} is declared"
+        stands, declared = (shown(self.place, value) for value in (self.stands, self.declared))
+        return f"{self.place}: {stands} stands, {declared} is declared"
 
 
 @dataclass(frozen=True)
@@ -216,8 +224,9 @@ class Supervisors:
 def differences(stands: Any, declared: Any, place: str = "") -> Iterator[Difference]:
     """Where JSON that stands lacks something of what is declared; Druid's own additions to objects are none."""
     if isinstance(declared, dict) and isinstance(stands, dict):
-        for name, value in declared.items():
-            yield from differences(stands.get(name), value, f"{place}.{name}" if place else name)
+        names = {**declared, **stands} if place.startswith(_OURS) else declared
+        for name in names:
+            yield from differences(stands.get(name), declared.get(name), f"{place}.{name}" if place else name)
     elif isinstance(declared, list) and isinstance(stands, list) and len(declared) == len(stands):
         for number, value in enumerate(declared):
             yield from differences(stands[number], value, f"{place}[{number}]")

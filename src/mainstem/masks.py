@@ -1,0 +1,15 @@
+"""Values of configurations as they may be shown."""
+
+import re
+
+_SECRET = re.compile(r"password|secret|jaas|key\.pem", re.IGNORECASE)
+MASK = "***"
+
+
+def shown(name: str, value: object) -> str:
+    """The value as text, or stars where its name, or a name in it, says that it is a secret."""
+    text = value if isinstance(value, str) else repr(value)
+    if value is None:
+        return text
+    inside = not isinstance(value, str) and _SECRET.search(text)
+    return MASK if _SECRET.search(name) or inside else text
