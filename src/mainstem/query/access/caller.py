@@ -1,6 +1,7 @@
 """Who calls, and what one request of theirs may touch."""
 
 import hashlib
+import ipaddress
 from typing import Any
 
 from litestar.connection import ASGIConnection
@@ -9,6 +10,8 @@ from msgspec import Struct
 from mainstem.errors import Forbidden
 
 Connection = ASGIConnection[Any, Any, Any, Any]
+
+_SITE_BITS = 64
 
 
 class Caller(Struct, frozen=True):
@@ -52,6 +55,20 @@ def address_of(scope: Any) -> str:
     """Where a request comes from: the other end of its connection."""
     client = scope.get("client")
     return str(client[0]) if client else "unknown"
+
+
+def network_of(scope: Any) -> str:
+    """The address, or of IPv6 the 64 bits that one site has: it can take any of the addresses behind them."""
+    address = address_of(scope)
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv4Address):
+        return address
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(found), _SITE_BITS), strict=False))
 
 
 def grant_of(connection: Connection) -> Grant:

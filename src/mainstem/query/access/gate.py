@@ -10,7 +10,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
 from mainstem.errors import ConfigurationError, MainstemError, Unauthenticated
-from mainstem.query.access.caller import Caller, address_of
+from mainstem.query.access.caller import Caller, network_of
 from mainstem.query.access.jwks import KeySet, is_loopback
 from mainstem.query.access.keys import KNOWN, PUBLIC, Keys, OneKey, read_key
 from mainstem.query.access.rates import Rates
@@ -78,7 +78,7 @@ class Gate:
         if self._names:
             self._check_host(scope["headers"])
         if self._tokens is None:
-            self._take(address_of(scope), scope)
+            self._take(network_of(scope), scope)
             return
         try:
             caller = await self._caller(self._tokens, scope["headers"])
@@ -89,8 +89,8 @@ class Gate:
         scope["user"] = caller
 
     def _count(self, caller: Caller | None, scope: Any) -> None:
-        """Who has shown nothing, or nothing good, shares the limit of their address."""
-        self._take(f"address {address_of(scope)}" if caller is None else f"subject {caller.subject}", scope)
+        """Who has shown nothing, or nothing good, shares the limit of their address, or of its network."""
+        self._take(f"address {network_of(scope)}" if caller is None else f"subject {caller.subject}", scope)
 
     def _take(self, who: str, scope: Any) -> None:
         if self._rates is not None and scope["path"] not in _PROBED:

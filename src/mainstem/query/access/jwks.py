@@ -13,7 +13,7 @@ from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import msgspec
 import structlog
@@ -92,7 +92,7 @@ class KeySet:
         except KeysUnavailable as error:
             if self._url.startswith("file:"):
                 raise ConfigurationError(f"MAINSTEM_AUTH_JWKS_URL: {error}") from error
-            _log.warning("no token can be checked until its keys can be had", url=self._url, reason=str(error))
+            _log.warning("no token can be checked until its keys can be had", url=_shown(self._url), reason=str(error))
 
     def _named(self, name: str | None) -> Key | None:
         if self._fetched_s is None or self._clock_s() - self._fetched_s > self._age_s * _STALE_TIMES:
@@ -127,7 +127,9 @@ class KeySet:
             self._take(await asyncio.to_thread(download, self._url))
         except KeysUnavailable as error:
             self._failed = True
-            _log.warning("the keys that tokens are checked with were not fetched", url=self._url, reason=str(error))
+            _log.warning(
+                "the keys that tokens are checked with were not fetched", url=_shown(self._url), reason=str(error)
+            )
         finally:
             self._fetching = None
 
@@ -150,7 +152,7 @@ def download(url: str) -> bytes:
             return _exchange(url, deadline)
     except (OSError, ValueError, HTTPException) as error:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
-        raise KeysUnavailable(f"{url} cannot be read: {reason}") from error
+        raise KeysUnavailable(f"{_shown(url)} cannot be read: {reason}") from error
 
 
 def _exchange(url: str, deadline: "_Deadline") -> bytes:
@@ -296,6 +298,12 @@ def _checked(url: str) -> str:
         text = "MAINSTEM_AUTH_JWKS_URL must begin with https://, with http:// and a loopback address, or with file:/"
         raise ConfigurationError(text)
     return url
+
+
+def _shown(url: str) -> str:
+    """The address without what may let somebody in: a name and password before the host, and all behind the path."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def is_loopback(host: str) -> bool:

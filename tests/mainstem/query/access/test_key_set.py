@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from mainstem.errors import KeysUnavailable
 from mainstem.query.access import jwks
@@ -227,6 +228,26 @@ def test_a_token_that_names_no_key_means_the_only_one(keys: KeyServer) -> None:
         assert known.generation != generation
 
     asyncio.run(ask())
+
+
+@pytest.mark.parametrize("status", [503, 302])
+def test_what_an_address_may_let_in_by_is_not_logged(keys: KeyServer, status: int) -> None:
+    """At the start, and later."""
+    keys.status = status
+    clock = Clock()
+    known = KeySet(f"{keys.url}?token=open-sesame#open-sesame", PUBLIC, age_s=100, pause_s=10, clock_s=clock)
+    with capture_logs() as logged:
+        known.load()
+        with pytest.raises(KeysUnavailable) as caught:
+            asyncio.run(known.find("a"))
+    assert [line["url"] for line in logged] == [keys.url, keys.url]
+    assert "open-sesame" not in f"{logged} {caught.value}"
+
+
+def test_a_name_and_password_in_an_address_are_in_no_error() -> None:
+    with pytest.raises(KeysUnavailable, match=r"https://127\.0\.0\.1:1/keys cannot be read") as caught:
+        download("https://me:open-sesame@127.0.0.1:1/keys?open-sesame")
+    assert "open-sesame" not in str(caught.value)
 
 
 def test_a_server_that_is_not_there_is_asked_again_later(keys: KeyServer) -> None:

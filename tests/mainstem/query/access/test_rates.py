@@ -3,6 +3,7 @@
 import pytest
 
 from mainstem.errors import TooManyRequests
+from mainstem.query.access.caller import network_of
 from mainstem.query.access.rates import Rates
 
 
@@ -59,3 +60,24 @@ def test_few_callers_are_remembered() -> None:
     with pytest.raises(TooManyRequests):
         rates.take("a")
     rates.take("b")  # was forgotten
+
+
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff::", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::", "2001:db8:1:3::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("a name", "a name"),
+    ],
+)
+def test_a_site_is_one_caller(address: str, counted: str) -> None:
+    """Of IPv6 it has so many addresses that each request could come from another."""
+    assert network_of({"client": (address, 1)}) == counted
+
+
+def test_one_whose_address_is_not_known_is_counted_too() -> None:
+    assert network_of({"client": None}) == "unknown"
