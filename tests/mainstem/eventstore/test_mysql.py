@@ -13,10 +13,13 @@ from bank.card import CARD, DEBIT_CARD, OpenCard, Withdraw
 from mainstem.command.bus import CommandBus
 from mainstem.command.handler import Handler
 from mainstem.errors import StateDrift, VersionConflict, WriteConflict
+from mainstem.eventstore import mysql
 from mainstem.eventstore.mysql import MysqlEventStore
 from mainstem.eventstore.port import KeptAnswer, NewEvent, Wanted
 from mainstem.messages import Origin
 from mainstem.mysql import MysqlServer, Session, execute
+from mainstem.mysql_rows import insert_many
+from mainstem.mysql_schema import migrate
 from mainstem.snapshots import Snapshots
 from mainstem.testing.contracts.event_store import ACCOUNT, Account
 from tests.stack import Databases
@@ -165,3 +168,18 @@ def test_the_buses_of_several_processes_lose_nothing(server: MysqlServer) -> Non
     assert sum(len(batch) for batch in stores[0].read_all()) == 201
     for store in stores:
         store.close()
+
+
+def test_events_of_an_older_release_stay_as_they_are(server: MysqlServer) -> None:
+    """Its tables are brought forward, also where that was broken off between a change and the note of it."""
+    migrate(server, "events", mysql._MIGRATIONS[:4])
+    with Session(server).use() as connection:
+        columns = "stream, version, type, payload, occurred_at_ms, recorded_at_ms, actor"
+        row = ("count-1", 1, "Counted", EVENT.payload.decode(), 1, 1, "teller")
+        insert_many(connection, f"event ({columns})", [row])
+    for _ in range(2):
+        with closing(MysqlEventStore(server, clock_ms=lambda: 1)) as store:
+            (found,) = store.read("count-1")
+            assert (found.payload, found.schema_version) == (EVENT.payload, 1)
+        with Session(server).use() as connection:
+            execute(connection, "UPDATE mainstem_schema SET version = 4 WHERE kind = 'events'")
