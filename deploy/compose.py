@@ -264,12 +264,15 @@ def _bank() -> Service:
     )
 
 
+_ALIVE = "/tmp/listeners-alive"  # noqa: S108 - in a container of its own
+
+
 def _listeners() -> Service:
     """Two share the partitions; `docker compose up --scale listeners=4` makes it four."""
     return _part(
         "512m",
-        'python -c "import os; os.kill(1, 0)"',
-        **_own("listeners"),
+        f"python -c \"import os, time; assert time.time() - os.stat('{_ALIVE}').st_mtime < 20\"",
+        **_own("listeners", environment={"MAINSTEM_ALIVE_FILE": _ALIVE}),
         deploy={"replicas": 2},
         depends_on=_deployed(),
     )

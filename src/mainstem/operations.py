@@ -6,6 +6,7 @@ import urllib.error
 import urllib.request
 from contextlib import closing
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,12 +14,13 @@ import structlog
 from msgspec import Struct
 
 from mainstem.application import Application
-from mainstem.assembly import Status, bring_up, distributed
+from mainstem.assembly import Distributed, Status, bring_up, distributed
 from mainstem.assembly.stages import Stages
 from mainstem.assembly.stores import open_events
 from mainstem.errors import Forbidden, StoreUnavailable
 from mainstem.eventstore.port import KeptSnapshot
 from mainstem.folder import owner_of
+from mainstem.health import WORKS
 from mainstem.reconciliation import Reconciliation
 from mainstem.settings import Settings
 
@@ -26,6 +28,8 @@ _log = structlog.get_logger(__name__)
 
 _ASK_S = 600.0
 _LIVE_S = 5.0
+_ALIVE_S = 5.0
+_WELL = (WORKS, "paused")
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """What is on this machine is not asked through a proxy, which would see the token."""
 
@@ -53,7 +57,17 @@ def keep_views(application: Application, settings: Settings) -> None:
         signal.signal(number, lambda *_: told.set())
     with running:
         _log.info("the listeners run", groups=[binding.group for binding in application.listeners])
-        told.wait()
+        while not told.wait(_ALIVE_S):
+            _touch_while_working(settings.alive_file, running)
+
+
+def _touch_while_working(file: Path | None, running: Distributed) -> None:
+    if file is None or not all(runner.status().state in _WELL for runner in running.listeners.values()):
+        return
+    try:
+        file.touch()
+    except OSError as error:
+        _log.warning("the file that shows that the listeners work cannot be touched", cause=str(error))
 
 
 def status(application: Application, settings: Settings) -> dict[str, Any]:

@@ -125,6 +125,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     roles: Annotated[str, Meta(pattern="^(api|listeners|api,listeners)$")] = "api,listeners"
     """What this process does of the distributed form: answer HTTP, keep views, or both."""
 
+    alive_file: Path | None = None
+    """A file that a process with the role `listeners` alone touches every 5 s while its listeners work."""
+
     start_wait_max_ms: _Milliseconds = 60_000
     """How long a process of the distributed form waits at its start for MySQL and Kafka."""
 

@@ -2,6 +2,7 @@
 
 import socket
 import time
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from bank.main import application
 from mainstem.assembly import distributed
 from mainstem.errors import StoreUnavailable
 from mainstem.settings import Secret, Settings
+from tests.distributed import Deployed, begin_listening
 from tests.stack import Databases
 
 _PATIENCE_S = 30.0
@@ -70,3 +72,24 @@ def test_a_process_waits_for_mysql_at_the_start(nobody: str) -> None:
     with pytest.raises(StoreUnavailable, match="MySQL"):
         distributed(application, settings)
     assert 1.5 < time.monotonic() - began < _PATIENCE_S
+
+
+@pytest.mark.stack
+def test_a_process_shows_that_its_listeners_work(deployed: Deployed, tmp_path: Path) -> None:
+    """Again and again, for a health check of its container."""
+    alive = tmp_path / "alive"
+    process = deployed.listeners(alive_file=str(alive))
+    begin_listening(process)
+    try:
+        _await(alive.exists)
+        first = alive.stat().st_mtime_ns
+        _await(lambda: alive.stat().st_mtime_ns > first)
+    finally:
+        process.stop()
+
+
+def _await(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
