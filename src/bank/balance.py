@@ -46,9 +46,7 @@ def fold(row: CardBalance | None, message: Recorded[Any]) -> CardBalance:
     match event:
         case MoneyWithdrawn():
             used, withdrawn, count = row.used + event.amount, row.withdrawn + event.amount, row.withdrawals + 1
-            return replace(
-                row, used=used, withdrawn=withdrawn, withdrawals=count, version=version, occurred_at_ms=at_ms
-            )
+            return CardBalance(row.id, row.card_limit, used, row.status, withdrawn, count, version, at_ms)
         case MoneyRepaid():
             return replace(row, used=row.used - event.amount, version=version, occurred_at_ms=at_ms)
         case CardOpened() | LimitChanged():

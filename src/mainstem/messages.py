@@ -90,7 +90,7 @@ class Source(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def identity(self) -> str:
         """A name for the change that is the same at every delivery; names of one file sort by position."""
-        return identity_of(self.file, self.pos, self.row)
+        return f"{self.file}:{self.pos:012d}:{self.row:03d}"  # as `identity_of`, without a call
 
 
 def identity_of(file: str, pos: int, row: int = 0) -> str:

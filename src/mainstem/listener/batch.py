@@ -60,7 +60,7 @@ class Batches:
 
         `parked` has each parked key with the offset from which its records wait.
         """
-        if not any(record.key in parked for record in records):
+        if not parked or not any(record.key in parked for record in records):
             try:
                 return self._all(records, sent)
             except (StoreError, UnknownTopic):

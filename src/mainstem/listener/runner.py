@@ -221,7 +221,8 @@ class Runner:
             self._handle(records)
 
     def _handle(self, records: Sequence[Record]) -> None:
-        offsets = {(record.topic, record.partition): record.offset + 1 for record in records}
+        last = {record.partition: record.offset for record in records}
+        offsets = {(self.binding.topic, partition): offset + 1 for partition, offset in last.items()}
         again = any(self._offsets[place] < self._sent[place] for place in offsets)
         sent = self._was_sent if again else None
         outcome = self._batches.handle(records, self._parked, self._stop.wait, sent)
