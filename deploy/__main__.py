@@ -39,6 +39,7 @@ def down(folder: Folder = Path(".stack")) -> None:
 @app.command()
 def run(folder: Folder = Path(".stack"), shift: Shift = 0, listeners: Listeners = 2) -> None:
     """Run the bank on the stack that is up: a process for HTTP, others that keep the views, until Ctrl-C."""
+    stack.check_shift(folder, shift)
     application.run(stack.place(folder, shift), listeners, _say)
 
 

@@ -1,6 +1,7 @@
 """The parts as files: fetched once into a cache, from Maven and from Debian's archive; nothing is installed."""
 
 import fcntl
+import hashlib
 import os
 import shutil
 import subprocess
@@ -42,14 +43,20 @@ def fetch_all(say: Say) -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache / "lock", say):
         for name, version in _VERSIONS.items():
-            _once(cache / f"{name}-{version}", partial(_maven, name), f"{name} {version}", say)
+            _once(_folder_of(cache, name), partial(_maven, name), f"{name} {version}", say)
         _once(cache / "mysql", _mysql, "MySQL", say)
     return cache
 
 
 def jars(cache: Path, name: str) -> Path:
     """The folder of a part's jars."""
-    return cache / f"{name}-{_VERSIONS[name]}" / "lib"
+    return _folder_of(cache, name) / "lib"
+
+
+def _folder_of(cache: Path, name: str) -> Path:
+    """Another one wherever anything of what is fetched was declared otherwise."""
+    declared = hashlib.sha256((_POMS / f"{name}.xml").read_bytes()).hexdigest()[:8]
+    return cache / f"{name}-{_VERSIONS[name]}-{declared}"
 
 
 @contextmanager

@@ -103,9 +103,7 @@ class Stack:
 
     def _connect(self) -> Part:
         plugins = self._folder / "plugins"
-        plugins.mkdir(parents=True, exist_ok=True)
-        if not (plugins / "debezium").is_symlink():
-            (plugins / "debezium").symlink_to(jars(self._cache, "debezium"))
+        _link(plugins / "debezium", jars(self._cache, "debezium"))
         self._keep_secret()
         path = self._write("connect.properties", configuration.connect_worker(self._place, plugins))
         main = "org.apache.kafka.connect.cli.ConnectDistributed"
@@ -115,10 +113,7 @@ class Stack:
 
     def _druid(self, name: str) -> Part:
         extensions = self._folder / "extensions"
-        extensions.mkdir(parents=True, exist_ok=True)
-        link = extensions / "druid-kafka-indexing-service"
-        if not link.is_symlink():
-            link.symlink_to(jars(self._cache, "druid-kafka"))
+        _link(extensions / "druid-kafka-indexing-service", jars(self._cache, "druid-kafka"))
         self._write("druid/common/common.runtime.properties", configuration.druid_common(self._place, extensions))
         self._write(f"druid/{name}/runtime.properties", configuration.druid_process(self._place, name))
         flags = [
@@ -155,6 +150,16 @@ class Stack:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(configuration.properties(values))
         return path
+
+
+def _link(path: Path, target: Path) -> None:
+    """To what is in the cache now: a stack of before may lead to what was there then."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_symlink():
+        if path.readlink() == target:
+            return
+        path.unlink()
+    path.symlink_to(target)
 
 
 def _java(heap: str, libraries: Sequence[Path], main: str, *values: str) -> list[str]:

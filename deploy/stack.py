@@ -21,6 +21,7 @@ def place(folder: Path, shift: int = 0) -> Place:
 
 def up(folder: Path, shift: int, say: Say) -> Place:
     """Download what is missing, start what does not run, wait until all of it is ready. Raises StackUnavailable."""
+    check_shift(folder, shift)
     where = place(folder, shift)
     waves = Stack(where, fetch_all(say), folder.absolute() / "conf").waves()
     starting = _Starting(processes_of(folder), where.host, say)
@@ -29,6 +30,19 @@ def up(folder: Path, shift: int, say: Say) -> Place:
         with ThreadPoolExecutor(len(wave)) as pool:
             list(pool.map(starting.start, wave))
     return where
+
+
+def check_shift(folder: Path, shift: int) -> None:
+    """Raises StackUnavailable where parts run in the folder on other ports than those: nothing is changed then."""
+    processes = processes_of(folder)
+    if not any(map(processes.pid, processes.names())):
+        return
+    for line in (folder / "conf" / "zookeeper.cfg").read_text().splitlines():
+        name, _, value = line.partition("=")
+        if name == "clientPort" and int(value) != Ports.shifted(shift).zookeeper:
+            stands = int(value) - Ports().zookeeper
+            text = f"what runs in {folder} has the shift {stands}, not {shift}: name that, another folder, or stop it"
+            raise StackUnavailable(f"{text} first (python -m deploy down --folder {folder})")
 
 
 def down(folder: Path, say: Say) -> None:

@@ -1,6 +1,9 @@
 """The stack itself: every part answers as what it is, starting again starts nothing, and a taken port is told."""
 
 import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import httpx
@@ -76,6 +79,32 @@ def test_up_again_starts_nothing(stack: Place) -> None:
     assert up(FOLDER, SHIFT, said.append) == stack
     assert {name: processes.pid(name) for name in processes.names()} == before
     assert len(said) == len(before) == 8
+
+
+def test_up_with_another_shift_changes_nothing(stack: Place) -> None:
+    """What runs would go on with its old ports and be looked for at the new ones."""
+    conf = {path: path.read_bytes() for path in (FOLDER / "conf").rglob("*.properties")}
+    words = [sys.executable, "-m", "deploy", "up", "--folder", str(FOLDER), "--shift", str(SHIFT + 1)]
+    said = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert said.returncode == 2
+    assert said.stderr.startswith("error: what runs in ")
+    assert f"has the shift {SHIFT}, not {SHIFT + 1}: name that, another folder, or stop it first" in said.stderr
+    assert {path: path.read_bytes() for path in (FOLDER / "conf").rglob("*.properties")} == conf
+    assert listens(stack.host, stack.ports.kafka)
+
+
+def test_kafka_logs_what_it_warns_of(stack: Place) -> None:
+    """Of somebody who speaks no Kafka: a request of more bytes than any may have. Connect's class path is the same."""
+    log = processes_of(FOLDER).output("kafka")
+    before = len(log.read_text())
+    with socket.create_connection((stack.host, stack.ports.kafka), timeout=10) as connection:
+        connection.sendall(b"\x7f\xff\xff\xff")
+        assert connection.recv(1) == b""  # it has hung up
+    deadline = time.monotonic() + 10
+    while "InvalidReceiveException" not in (said := log.read_text()[before:]):
+        assert time.monotonic() < deadline, said
+        time.sleep(0.05)
+    assert " WARN " in said
 
 
 def test_a_port_that_is_taken_is_told(tmp_path: Path, stack: Place) -> None:
