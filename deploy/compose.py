@@ -29,6 +29,11 @@ _EXTENSIONS, _PLUGINS = Path("/opt/druid/extensions"), Path("/opt/plugins")
 _CONF = "/etc/mainstem"
 _HEADER = "# Made by `python -m deploy generate`: change deploy/compose.py or deploy/configuration.py, not this file.\n"
 
+_DATA, _DASHBOARDS = "data", "dashboards"
+"""Whoever gets into the dashboards reaches Druid's broker, which answers questions, and nothing else."""
+
+_SUPERSET_SECRETS = ("superset_key", "superset_password")
+
 Service = dict[str, Any]
 
 
@@ -70,11 +75,12 @@ def composition() -> Service:
         "listeners": _listeners(),
         "superset": _superset(),
     }
-    secrets = (configuration.CAPTURE_SECRET, "mysql_password", "mysql_root_password", "api_key", "superset_key")
+    secrets = (configuration.CAPTURE_SECRET, "mysql_password", "mysql_root_password", "api_key", *_SUPERSET_SECRETS)
     return {
         "name": "mainstem",
         "services": services,
         "volumes": {name: {} for name in ("mysql", "zookeeper", "kafka", "druid", "superset")},
+        "networks": {name: {} for name in (_DATA, _DASHBOARDS)},
         "secrets": {name: {"file": f"./secrets/{name}"} for name in secrets},
     }
 
@@ -93,6 +99,7 @@ def _part(memory: str, probe: str, **more: Any) -> Service:
             "start_period": "20s",
         },
         "stop_grace_period": "30s",
+        "networks": [_DATA],
         **more,
     }
 
@@ -183,7 +190,9 @@ def _connect() -> Service:
 def _druid(name: str) -> Service:
     port = int(configuration.druid_process(PLACE, name)["druid.plaintextPort"])
     common, own = f"{_CONF}/druid/common.properties", f"{_CONF}/druid/{name}.properties"
-    seen = {"ports": _published(port)} if name in ("coordinator", "broker") else {}
+    seen: Service = {"ports": _published(port)} if name in ("coordinator", "broker") else {}
+    if name == "broker":
+        seen["networks"] = [_DATA, _DASHBOARDS]
     return _part(
         "1g",
         f"wget -qO- http://druid-{name}:{port}/status/health | grep -q true",
@@ -235,6 +244,7 @@ def _deploy() -> Service:
         restart="on-failure:3",
         mem_limit="256m",
         security_opt=["no-new-privileges:true"],
+        networks=[_DATA],
         depends_on=_after("mysql", "kafka", "connect", *(f"druid-{name}" for name in DRUID)),
     )
     return {**own, "healthcheck": {"disable": True}}
@@ -283,7 +293,7 @@ def _superset() -> Service:
         "export SUPERSET_SECRET_KEY=$$(cat /run/secrets/superset_key)"
         " && superset db upgrade && superset init"
         " && (superset fab create-admin --username admin --firstname A --lastname B --email admin@localhost"
-        " --password admin || true)"
+        ' --password "$$(cat /run/secrets/superset_password)" || true)'
         f" && superset set-database-uri -d Druid -u druid://druid-broker:{PLACE.ports.broker}/druid/v2/sql/"
         " && exec /usr/bin/run-server.sh"
     )
@@ -293,7 +303,8 @@ def _superset() -> Service:
         build={"context": "..", "dockerfile": "deploy/images/superset.Dockerfile"},
         image="mainstem-superset:0.1.0",
         entrypoint=["bash", "-c", start],
-        secrets=["superset_key"],
+        secrets=list(_SUPERSET_SECRETS),
+        networks=[_DASHBOARDS],
         ports=_published(8088),
         volumes=["superset:/app/superset_home"],
         depends_on=_after("druid-broker"),

@@ -210,7 +210,8 @@ def druid_common(place: Place, extensions: Path) -> Properties:
     """What all of Druid's processes share. Its metadata is kept in Derby, enough for one machine.
 
     Derby takes a path for absolute only where it begins with a slash of its own, behind the one that ends the port. A
-    process listens on the address of its host alone: none of them asks for a password.
+    process listens on the address of its host alone, since none of them asks for a password; a container may have one
+    address for each of its networks, and listens on all, as every part does there.
     """
     host, folder = place.at("druid-coordinator"), place.folder("druid")
     derby = f"//{host}:{place.ports.derby}/{folder / 'metadata.db'}"
@@ -231,7 +232,7 @@ def druid_common(place: Place, extensions: Path) -> Properties:
         "druid.indexer.logs.directory": str(folder / "task-logs"),
         "druid.selectors.indexing.serviceName": "druid/overlord",
         "druid.selectors.coordinator.serviceName": "druid/coordinator",
-        "druid.bindOnHost": "true",
+        "druid.bindOnHost": str(place.bind == host).lower(),
         "druid.emitter": "noop",
         "druid.startup.logging.logProperties": "false",
         "druid.lookup.enableLookupSyncOnStartup": "false",

@@ -185,8 +185,29 @@ def _names(place: Place) -> dict[str, dict[str, str]]:
 
 
 def test_both_forms_have_one_configuration() -> None:
-    """They differ in hosts and folders alone."""
-    assert _names(PLACE) == _names(_HERE)
+    """They differ in hosts and folders alone, and in that a container listens on all of its own addresses."""
+    contained, here = _names(PLACE), _names(_HERE)
+    assert (contained["druid"].pop("druid.bindOnHost"), here["druid"].pop("druid.bindOnHost")) == ("false", "true")
+    assert contained == here
+
+
+def test_the_dashboards_reach_druids_broker_and_nothing_else() -> None:
+    """Whoever gets into Superset may ask Druid, but change no card, no topic and no connector."""
+    networks = {name: set(service["networks"]) for name, service in _SERVICES.items()}
+    assert set().union(*networks.values()) == set(composition()["networks"])
+    reached = {name for name, own in networks.items() if own & networks["superset"]}
+    assert reached == {"superset", "druid-broker"}
+    assert {name for name, own in networks.items() if "data" in own} == set(_SERVICES) - {"superset"}
+
+
+def test_no_password_stands_in_the_compose_file() -> None:
+    """Only where each is read from, so that other files make other passwords."""
+    secrets = {path.name: path.read_text().strip() for path in (_DEPLOY / "secrets").iterdir()}
+    (start,) = (text for text in _SERVICES["superset"]["entrypoint"] if "create-admin" in text)
+    assert '--password "$$(cat /run/secrets/superset_password)"' in start
+    assert set(secrets) == set(composition()["secrets"])
+    words = {word for text in _texts(composition()) for word in re.split(r"[\s=\"']+", text)}
+    assert not {secrets[name] for name in ("api_key", "mysql_root_password", "superset_key")} & words
 
 
 def test_the_application_can_read_its_settings(tmp_path: Path) -> None:
