@@ -15,7 +15,7 @@ from bank.main import application
 from bank.statement import MONEY_WITHDRAWAL
 from deploy.configuration import APPLICATION_USER, CAPTURE_SECRET, CAPTURE_USER, DATABASE, DEVELOPMENT_PASSWORD
 from mainstem.assembly import Distributed, distributed
-from mainstem.assembly.deployment import connector_config, declared_connector, deploy, supervisor_specs
+from mainstem.assembly.deployment import declared_connector, deploy, supervisor_specs
 from mainstem.assembly.places import capture_source, druid_reading, mysql_server
 from mainstem.cdc.connect import Connect
 from mainstem.errors import ConfigurationError, StoreUnavailable
@@ -199,12 +199,13 @@ def _arrived(running: Distributed, supervisors: Supervisors) -> bool:
 
 
 @pytest.mark.stack
-def test_debezium_does_not_trust_a_mysql_of_others(bank: _Bank) -> None:
-    """Without the truststore, only what Java trusts by itself."""
-    source = {**connector_config(application, bank.settings), "topic.prefix": "untrusting"}
+def test_debezium_does_not_trust_a_mysql_of_others(bank: _Bank, secured: Secured) -> None:
+    """Without the truststore, only what Java trusts by itself. Connect answers with a fault of its own (500)."""
+    source = {**declared_connector(application, bank.settings), "topic.prefix": "untrusting"}
     for name in ("database.ssl.truststore", "database.ssl.truststore.password"):
         del source[name]
     with closing(Connect(bank.readers.connect)) as connect:
         with pytest.raises((ConfigurationError, StoreUnavailable), match="Connect at"):
             connect.put("untrusting", source)
         assert connect.config("untrusting") is None
+    assert "does not chain with any of the trust anchors" in secured.processes.output("connect").read_text()
