@@ -8,6 +8,7 @@ from typing import Generic, Protocol, TypeVar
 from mainstem.codec import EventCodec
 from mainstem.errors import ConfigurationError
 from mainstem.eventstore.port import StoredEvent
+from mainstem.evolution import EventData
 from mainstem.messages import NOW, AsOf, Event
 from mainstem.upcasting import StreamUpcasting
 
@@ -41,24 +42,24 @@ class EventReader(Generic[E]):
 
     def of_stream(self, stored: Sequence[StoredEvent]) -> list[E]:
         """Consecutive events of one stream. Their number may be another than that of the stored ones."""
-        if self._all_today(stored):
-            return self._codec.payloads.many([each.payload for each in stored])
+        events = self._at_once(stored)
+        if events is not None:
+            return events
         upcasting: StreamUpcasting[StoredEvent] = StreamUpcasting(self._upcasting)
         for each in stored:
-            upcasting.push(each, self._codec.data(each, each.type, each.schema_version, each.payload))
+            upcasting.push(each, self._data(each))
         return [self._codec.event(place, event) for place, event in upcasting.finish()]
 
     def each(self, stored: Sequence[StoredEvent]) -> list[tuple[StoredEvent, E]]:
         """Events of any streams, one at a time: none is merged with another, see `check_alone`."""
-        if self._all_today(stored):
-            events = self._codec.payloads.many([each.payload for each in stored])
+        events = self._at_once(stored)
+        if events is not None:
             return list(zip(stored, events, strict=True))
         return [(place, event) for place in stored for event in self.one(place)]
 
     def one(self, stored: StoredEvent) -> list[E]:
         """What one stored event is today, whatever stands beside it: one event, several or none."""
-        data = self._codec.data(stored, stored.type, stored.schema_version, stored.payload)
-        return [self._codec.event(stored, each) for each in self._upcasting.alone(stored, data)]
+        return [self._codec.event(stored, each) for each in self._upcasting.alone(stored, self._data(stored))]
 
     def check_alone(self) -> None:
         """Raises ConfigurationError where an event is merged only, for whoever is to call `each`."""
@@ -75,20 +76,27 @@ class EventReader(Generic[E]):
         after = 0
         while stored := store.read(stream, after, page):
             wanted = list(takewhile(partial(_reaches, moment), stored))
-            if upcasting.empty and self._all_today(wanted):
-                yield from zip(wanted, self._codec.payloads.many([each.payload for each in wanted]), strict=True)
+            events = self._at_once(wanted) if upcasting.empty else None
+            if events is not None:
+                yield from zip(wanted, events, strict=True)
             else:
                 for each in wanted:
-                    upcasting.push(each, self._codec.data(each, each.type, each.schema_version, each.payload))
+                    upcasting.push(each, self._data(each))
                 yield from ((place, self._codec.event(place, event)) for place, event in upcasting.take())
             after = stored[-1].version
             if len(wanted) < len(stored):
                 break
         yield from ((place, self._codec.event(place, event)) for place, event in upcasting.finish())
 
-    def _all_today(self, stored: Sequence[StoredEvent]) -> bool:
+    def _at_once(self, stored: Sequence[StoredEvent]) -> list[E] | None:
+        """All of them in one pass of the decoder; None where one is not of today."""
         versions = self._upcasting.versions
-        return all(versions.get(each.type) == each.schema_version for each in stored)
+        if any(versions.get(each.type) != each.schema_version for each in stored):
+            return None
+        return self._codec.payloads.many([each.payload for each in stored])
+
+    def _data(self, stored: StoredEvent) -> EventData:
+        return self._codec.data(stored, stored.type, stored.schema_version, stored.payload)
 
 
 def _reaches(moment: AsOf, stored: StoredEvent) -> bool:
