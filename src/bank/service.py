@@ -12,8 +12,8 @@ from msgspec import Struct
 from bank.balance import CARD_BALANCE, CardBalance
 from bank.card import CARD, CardCommand, DebitCard
 from bank.refusal import REFUSAL
-from bank.statement import MONEY_WITHDRAWAL, iso_time
-from mainstem import AsOf, Olap, Origin, Refused, position_token, read_position_token
+from bank.statement import MONEY_WITHDRAWAL
+from mainstem import AsOf, Olap, Origin, Refused, iso_time, position_token, read_position_token
 from mainstem.assembly import Running
 from mainstem.errors import InvalidQuery
 from mainstem.history import Happened, History

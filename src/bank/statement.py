@@ -1,14 +1,13 @@
 """The mini statement: a line for each withdrawal, made of what a change of `debit_card` was before and after."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
 
 import msgspec
 from msgspec import Struct
 
 from bank.card import DebitCard
-from mainstem import Binding, Change, NewRecord, Position, Rows, Table, Topic, changes_of
+from mainstem import Binding, Change, NewRecord, Position, Rows, Table, Topic, changes_of, iso_time
 
 TOPIC = Topic("ministatement")
 GROUP = "mini-statement"
@@ -53,11 +52,6 @@ def lines(change: Change[DebitCard]) -> Sequence[MoneyWithdrawal]:
 def messages(change: Change[DebitCard]) -> Sequence[NewRecord]:
     """The same line as a message for the analytical store."""
     return [_message(line) for line in lines(change)]
-
-
-def iso_time(at_ms: int) -> str:
-    """Milliseconds since the epoch as ISO 8601 in UTC: 2026-01-31T09:30:00.125Z."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _message(line: MoneyWithdrawal) -> NewRecord:

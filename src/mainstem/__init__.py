@@ -9,6 +9,7 @@ from mainstem.cdc.port import Captured, Outbox
 from mainstem.codec import (
     Decoder,
     changes_of,
+    iso_time,
     position_token,
     read_moment,
     read_position_token,
@@ -64,6 +65,7 @@ __all__ = [
     "Topic",
     "Transient",
     "changes_of",
+    "iso_time",
     "position_token",
     "read_moment",
     "read_position_token",

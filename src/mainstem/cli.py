@@ -187,7 +187,7 @@ def _shown(name: str, value: object) -> str:
 @events_app.command()
 def check(*, as_json: Json = False) -> None:
     """Find every stored event that today's classes cannot read; exit 1 where there are any. Changes nothing."""
-    from mainstem.assembly.reading import stored_events
+    from mainstem.assembly.stores import stored_events
     from mainstem.cli_events import checked, print_checked, progress_bar
     from mainstem.eventstore.check import unreadable
 

@@ -1,7 +1,6 @@
 """What `mainstem history` prints."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -10,6 +9,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from mainstem.application import Application
+from mainstem.codec import iso_time
 from mainstem.decider import Decider
 from mainstem.errors import ConfigurationError
 from mainstem.history import Between, Happened, Past
@@ -36,17 +36,17 @@ def print_events(out: Console, events: Sequence[Happened], *, as_json: bool) -> 
     for each in events:
         data = "".join(f"\n  {name} {value}" for name, value in _fields(each.event).items())
         what = f"{type(each.event).__name__}{data}"
-        grid.add_row(str(each.version), what, _iso_time(each.occurred_at_ms), each.actor)
+        grid.add_row(str(each.version), what, iso_time(each.occurred_at_ms), each.actor)
     out.print(grid)
 
 
 def print_past(out: Console, past: Past, *, as_json: bool) -> None:
     """How it stood."""
     if as_json:
-        times = {"occurredAt": _iso_time(past.occurred_at_ms), "recordedAt": _iso_time(past.recorded_at_ms)}
+        times = {"occurredAt": iso_time(past.occurred_at_ms), "recordedAt": iso_time(past.recorded_at_ms)}
         _print_json(out, {"id": past.aggregate_id, "version": past.version, **times, "state": _fields(past.state)})
         return
-    when = f"since {_iso_time(past.occurred_at_ms)}" if past.version else "nothing had happened"
+    when = f"since {iso_time(past.occurred_at_ms)}" if past.version else "nothing had happened"
     out.print(f"{past.aggregate_id}, version {past.version}, {when}", highlight=False, soft_wrap=True, markup=False)
     grid = Grid("field", "value")
     for name, value in _fields(past.state).items():
@@ -74,8 +74,8 @@ def _event_fields(happened: Happened) -> dict[str, Any]:
         "version": happened.version,
         "type": type(happened.event).__name__,
         "data": _fields(happened.event),
-        "occurredAt": _iso_time(happened.occurred_at_ms),
-        "recordedAt": _iso_time(happened.recorded_at_ms),
+        "occurredAt": iso_time(happened.occurred_at_ms),
+        "recordedAt": iso_time(happened.recorded_at_ms),
         "actor": happened.actor,
         "correlationId": happened.correlation_id,
     }
@@ -83,10 +83,6 @@ def _event_fields(happened: Happened) -> dict[str, Any]:
 
 def _fields(struct: Struct) -> dict[str, Any]:
     return {name: getattr(struct, name) for name in struct.__struct_fields__}
-
-
-def _iso_time(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _print_json(out: Console, content: Any) -> None:

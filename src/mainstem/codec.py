@@ -225,3 +225,8 @@ def read_moment(text: str, *, recorded: bool = False) -> AsOf:
         example = "a version, as 7, or a time with its zone, as 2026-01-31T09:30:00Z"
         raise InvalidQuery(f"{text[:40]!r} is no moment: name {example}") from error
     return AsOf(at_ms=(at - _EPOCH) // _MILLISECOND, recorded=recorded)
+
+
+def iso_time(at_ms: int) -> str:
+    """Milliseconds since the epoch as ISO 8601 in UTC: 2026-01-31T09:30:00.125Z."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
