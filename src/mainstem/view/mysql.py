@@ -49,6 +49,7 @@ _MIGRATIONS = (
         name VARCHAR(255) NOT NULL, `offsets` MEDIUMTEXT NOT NULL
     )
     """,
+    "CREATE TABLE IF NOT EXISTS mainstem_group (name VARCHAR(255) NOT NULL PRIMARY KEY)",
 )
 
 

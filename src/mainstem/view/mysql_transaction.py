@@ -15,7 +15,7 @@ from mainstem.view.port import Place
 
 R = TypeVar("R", bound=Struct)
 
-KEPT = ("mainstem_offset", "mainstem_position", "mainstem_parked")
+KEPT = ("mainstem_offset", "mainstem_position", "mainstem_parked", "mainstem_group")
 """The tables that hold what is kept of a group, or of whatever its name is."""
 
 _NEW = "AS mainstem_new ON DUPLICATE KEY UPDATE"
@@ -60,10 +60,16 @@ class MysqlViewTransaction:
             )
 
     def check(self, group: str, offsets: Mapping[Place, int | None]) -> None:
-        """The rows of these places, and no others, are locked until the end."""
+        """The rows of these places are locked until the end; of a place that has none yet, the group itself.
+
+        Else two members that begin it at once would both find that nobody has.
+        """
         places = sorted(offsets)
         if not places:
             return
+        if None in offsets.values():
+            taken = "INSERT INTO mainstem_group (name) VALUES (%s) ON DUPLICATE KEY UPDATE name = mainstem_group.name"
+            execute(self._connection, taken, (group,))
         sql = (
             "SELECT topic, `partition`, `offset` FROM mainstem_offset FORCE INDEX (PRIMARY)"
             f" WHERE name = %s AND (topic, `partition`) IN {markers(len(places), 2)} FOR UPDATE"

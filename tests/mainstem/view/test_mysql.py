@@ -76,6 +76,29 @@ def test_a_member_that_was_overtaken_waits_and_is_fenced(members: tuple[MysqlVie
     assert one.count(LINE) == 0
 
 
+def test_of_two_members_that_begin_a_partition_at_once_one_is_fenced(members: tuple[MysqlViews, MysqlViews]) -> None:
+    """There is no row to lock yet; the second waits for the first, and finds that it has begun."""
+    one, two = members
+    checked = threading.Event()
+
+    def second() -> None:
+        checked.wait(10)
+        with two.transaction() as transaction:
+            transaction.check("g", {("t", 0): None})
+            transaction.save("g", {("t", 0): 0})
+
+    with ThreadPoolExecutor(1) as pool:
+        with one.transaction() as transaction:
+            transaction.check("g", {("t", 0): None})
+            waiting = pool.submit(second)
+            checked.set()
+            threading.Event().wait(0.2)
+            transaction.save("g", {("t", 0): 5})
+        with pytest.raises(Fenced):
+            waiting.result(10)
+    assert one.offsets("g") == {("t", 0): 5}
+
+
 @pytest.mark.parametrize("long", [Line(1, "k" * 256, Decimal(1)), Line(1, "é" * 256, Decimal(1))])
 def test_text_of_an_index_has_a_limit(members: tuple[MysqlViews, MysqlViews], long: Line) -> None:
     """Of characters, not of bytes."""
