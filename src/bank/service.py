@@ -53,7 +53,7 @@ class StatementLine(Struct, frozen=True, rename="camel"):
 
 
 class CardEventView(Struct, frozen=True, rename="camel"):
-    """Something that happened to a card: what, when it occurred and was recorded, and who asked for it."""
+    """Something that happened to a card: what, when it occurred and was recorded, who asked, and because of what."""
 
     version: int
     type: str
@@ -62,6 +62,7 @@ class CardEventView(Struct, frozen=True, rename="camel"):
     recorded_at: str
     actor: str
     correlation_id: str | None
+    causation_id: str | None
 
 
 class CardChange(Struct, frozen=True, rename="camel"):
@@ -215,6 +216,7 @@ def _view_of_event(happened: Happened, grant: Grant) -> CardEventView:
         iso_time(happened.recorded_at_ms),
         _actor(happened.actor, grant),
         happened.correlation_id,
+        happened.causation_id,
     )
 
 

@@ -22,7 +22,16 @@ _EVENT_OUTBOX = Outbox(
     key="stream",
     payload="payload",
     timestamp="occurred_at_ms",
-    columns=("stream", "version", "occurred_at_ms", "recorded_at_ms", "actor", "correlation_id", "schema_version"),
+    columns=(
+        "stream",
+        "version",
+        "occurred_at_ms",
+        "recorded_at_ms",
+        "actor",
+        "correlation_id",
+        "schema_version",
+        "causation_id",
+    ),
 )
 
 Figures = Mapping[str, Decimal | int | str]

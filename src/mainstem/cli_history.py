@@ -36,7 +36,8 @@ def print_events(out: Console, events: Sequence[Happened], *, as_json: bool) -> 
     for each in events:
         data = "".join(f"\n  {name} {value}" for name, value in _fields(each.event).items())
         what = f"{type(each.event).__name__}{data}"
-        grid.add_row(str(each.version), what, iso_time(each.occurred_at_ms), each.actor)
+        because = "" if each.causation_id is None else f"\nbecause of {each.causation_id}"
+        grid.add_row(str(each.version), what, iso_time(each.occurred_at_ms), f"{each.actor}{because}")
     out.print(grid)
 
 
@@ -78,6 +79,7 @@ def _event_fields(happened: Happened) -> dict[str, Any]:
         "recordedAt": iso_time(happened.recorded_at_ms),
         "actor": happened.actor,
         "correlationId": happened.correlation_id,
+        "causationId": happened.causation_id,
     }
 
 

@@ -175,6 +175,7 @@ def _recorded(found: Recorded[Any], payload: E, part: int = 0) -> Recorded[E]:
         recorded_at_ms=found.recorded_at_ms,
         actor=found.actor,
         correlation_id=found.correlation_id,
+        causation_id=found.causation_id,
         schema_version=found.schema_version,
         part=part,
         payload=payload,

@@ -25,6 +25,7 @@ class Happened(Struct, frozen=True):
     recorded_at_ms: int
     actor: str
     correlation_id: str | None
+    causation_id: str | None
 
 
 class Past(Struct, frozen=True):
@@ -74,7 +75,7 @@ class History:
         except CodecError as error:
             raise StoreCorrupt(str(error)) from error
         return [
-            Happened(s.version, event, s.occurred_at_ms, s.recorded_at_ms, s.actor, s.correlation_id)
+            Happened(s.version, event, s.occurred_at_ms, s.recorded_at_ms, s.actor, s.correlation_id, s.causation_id)
             for s, event in found
         ]
 

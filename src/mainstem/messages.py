@@ -24,10 +24,15 @@ class Event(Struct, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class Origin(Struct, frozen=True, kw_only=True):
-    """Who asked, and in which conversation: kept with every event and every refusal."""
+    """Who asked, in which conversation, and because of what: kept with every event and every refusal.
+
+    `causation_id` names the message that the command answers, such as an event as ``stream:version``; None where a
+    command begins something.
+    """
 
     actor: str = "system"
     correlation_id: str | None = None
+    causation_id: str | None = None
 
 
 SYSTEM = Origin()
@@ -62,6 +67,7 @@ class Recorded(Struct, Generic[E], frozen=True, kw_only=True, gc=False):
     recorded_at_ms: int
     actor: str
     correlation_id: str | None = None
+    causation_id: str | None = None
     schema_version: int = 1
     part: int = 0
     payload: E

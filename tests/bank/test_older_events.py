@@ -1,5 +1,6 @@
 """Cards whose events an older release has stored, in a file of its schema."""
 
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
@@ -61,6 +62,21 @@ def test_a_check_finds_what_cannot_be_read(folder: Path, monkeypatch: pytest.Mon
     assert ("All 3 events can be read" if code == 0 else "debit_card-anna 3: event CardSwallowed 1") in found.output
     assert connection.pragma("user_version") == 1
     connection.close()
+
+
+@pytest.mark.parametrize("schema", range(1, len(store._MIGRATIONS) + 1))
+def test_a_file_of_each_schema_is_read_as_it_is(tmp_path: Path, schema: int) -> None:
+    """What is only looked at is not brought forward."""
+    path = tmp_path / "events.db"
+    prepare(path, "events", store._MIGRATIONS[:schema])
+    connection = apsw.Connection(str(path))
+    row = ("debit_card-anna", 1, *_OLDER[0], 5, 5, "teller", "c-1")
+    connection.execute(f"INSERT INTO event ({store._PLACE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+    connection.close()
+    with closing(store.SqliteEventReader(path)) as reader:
+        (found,) = reader.read("debit_card-anna")
+        assert [[found]] == list(reader.read_all())
+    assert (found.correlation_id, found.schema_version, found.causation_id) == ("c-1", 1, None)
 
 
 def test_schemas_are_compared(tmp_path: Path) -> None:

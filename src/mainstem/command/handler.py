@@ -153,4 +153,5 @@ def _refusal(stream: str, request: Request, refused: Refused, now_ms: int) -> Re
         refused_at_ms=now_ms,
         actor=request.origin.actor,
         correlation_id=request.origin.correlation_id,
+        causation_id=request.origin.causation_id,
     )

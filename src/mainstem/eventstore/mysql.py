@@ -14,7 +14,16 @@ from msgspec import Struct
 from pymysql.constants import ER
 
 from mainstem.errors import ConfigurationError, VersionConflict, WriteConflict
-from mainstem.eventstore.mysql_transaction import EVENT, REFUSAL, SNAPSHOT, MysqlTransaction, refusal, stored
+from mainstem.eventstore.mysql_transaction import (
+    EVENT,
+    LATER,
+    PLACE,
+    REFUSAL,
+    SNAPSHOT,
+    MysqlTransaction,
+    refusal,
+    stored,
+)
 from mainstem.eventstore.port import KeptSnapshot, Refusal, Snapshot, StoredEvent
 from mainstem.mysql import MysqlServer, Pool, Writer, ask, code_of, execute, picture
 from mainstem.mysql_rows import in_key_order, insert_many, replacing
@@ -89,6 +98,8 @@ _MIGRATIONS = (
     )
     """,
     "ALTER TABLE event ADD COLUMN schema_version INT NOT NULL DEFAULT 1",
+    "ALTER TABLE event ADD COLUMN causation_id VARCHAR(255)",
+    "ALTER TABLE refused_command ADD COLUMN causation_id VARCHAR(255)",
 )
 
 
@@ -222,7 +233,8 @@ class MysqlEventReader:
         if not columns:
             self._readers.close()
             raise ConfigurationError(f"{server}, database {server.database}, has no events")
-        self._columns = EVENT if "schema_version" in columns else EVENT.replace("schema_version", "1")
+        later = (name if name in columns else missing for name, missing in LATER.items())
+        self._columns = ", ".join((PLACE, *later))
 
     def count(self) -> int:
         """By position, of which a few may be missing: a transaction that was taken back leaves its own unused."""

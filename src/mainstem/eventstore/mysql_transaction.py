@@ -13,8 +13,11 @@ from mainstem.mysql import Row, ask, execute, quoted
 from mainstem.mysql_rows import by_keys, insert_many, markers, replacing
 from mainstem.table import Table
 
-EVENT = "stream, version, type, payload, occurred_at_ms, recorded_at_ms, actor, correlation_id, schema_version"
-REFUSAL = "stream, command, content, reason, text, refused_at_ms, actor, correlation_id"
+PLACE = "stream, version, type, payload, occurred_at_ms, recorded_at_ms, actor, correlation_id"
+LATER = {"schema_version": "1", "causation_id": "NULL"}
+"""Columns that were added later, each with what stands for it where it is missing."""
+EVENT = f"{PLACE}, {', '.join(LATER)}"
+REFUSAL = "stream, command, content, reason, text, refused_at_ms, actor, correlation_id, causation_id"
 SNAPSHOT = "version, occurred_at_ms, fingerprint, taken_at_ms, state, digest"
 _STREAMS_MAX = 200
 
@@ -105,7 +108,8 @@ class MysqlTransaction:
         recorded_at_ms = max(self._now_ms, occurred_at_ms)  # the transaction began before its events occurred
         for version, event in enumerate(events, expected + 1):
             values = (stream, version, event.type, event.payload.decode(), occurred_at_ms, recorded_at_ms)
-            self._rows["event"].append((*values, origin.actor, origin.correlation_id, event.schema_version))
+            who = (origin.actor, origin.correlation_id)
+            self._rows["event"].append((*values, *who, event.schema_version, origin.causation_id))
         self.appended.setdefault(stream, expected)
         self._versions[stream] = expected + len(events)
         self._ahead.pop(stream, None)
@@ -136,7 +140,7 @@ class MysqlTransaction:
     def keep_refusal(self, refusal: Refusal) -> None:
         """Kept in order of the refusals."""
         values = (refusal.stream, refusal.command, refusal.content.decode(), refusal.reason, refusal.text)
-        more = (refusal.refused_at_ms, refusal.actor, refusal.correlation_id)
+        more = (refusal.refused_at_ms, refusal.actor, refusal.correlation_id, refusal.causation_id)
         self._rows["refused_command"].append((*values, *more))
 
     def flush(self) -> None:
@@ -210,7 +214,7 @@ def stored(row: Row) -> StoredEvent:
 
 def refusal(row: Row) -> Refusal:
     """The refusal of a row of its columns."""
-    stream, command, content, reason, text, refused_at_ms, actor, correlation_id = row
+    stream, command, content, reason, text, refused_at_ms, actor, correlation_id, causation_id = row
     return Refusal(
         stream=stream,
         command=command,
@@ -220,4 +224,5 @@ def refusal(row: Row) -> Refusal:
         refused_at_ms=refused_at_ms,
         actor=actor,
         correlation_id=correlation_id,
+        causation_id=causation_id,
     )

@@ -32,6 +32,7 @@ class StoredEvent(Struct, frozen=True):
     actor: str
     correlation_id: str | None
     schema_version: int = 1
+    causation_id: str | None = None
 
 
 class Snapshot(Struct, frozen=True):
@@ -70,6 +71,7 @@ class Refusal(Struct, frozen=True, kw_only=True):
     refused_at_ms: int
     actor: str
     correlation_id: str | None = None
+    causation_id: str | None = None
 
 
 class KeptAnswer(Struct, frozen=True):

@@ -75,10 +75,18 @@ _MIGRATIONS = (
     CREATE INDEX snapshot_fingerprint ON snapshot (fingerprint, taken_at_ms);
     """,
     "ALTER TABLE event ADD COLUMN schema_version INTEGER NOT NULL DEFAULT 1 CHECK (schema_version > 0)",
+    """
+    ALTER TABLE event ADD COLUMN causation_id TEXT;
+    ALTER TABLE refused_command ADD COLUMN causation_id TEXT;
+    """,
 )
 
-_EVENT = "stream, version, type, payload, occurred_at_ms, recorded_at_ms, actor, correlation_id, schema_version"
-_REFUSAL = "stream, command, content, reason, text, refused_at_ms, actor, correlation_id"
+_PLACE = "stream, version, type, payload, occurred_at_ms, recorded_at_ms, actor, correlation_id"
+_EVENT = f"{_PLACE}, schema_version, causation_id"
+_EVENT_BEFORE = {1: f"{_PLACE}, 1, NULL", 2: f"{_PLACE}, 1, NULL", 3: f"{_PLACE}, schema_version, NULL"}
+"""The same columns of a file of an older schema."""
+
+_REFUSAL = "stream, command, content, reason, text, refused_at_ms, actor, correlation_id, causation_id"
 _SNAPSHOT = "version, occurred_at_ms, fingerprint, taken_at_ms, state, digest"
 _REPLACED = ", ".join(f"{n} = excluded.{n}" for n in ("version", "occurred_at_ms", "taken_at_ms", "state", "digest"))
 _VERSION = "SELECT coalesce(max(version), 0) FROM event WHERE stream = ?"
@@ -225,7 +233,7 @@ class SqliteEventReader:
         self._connection = connect(path, read_only=True)
         with mapped_errors(path):
             schema = check_kind(self._connection, path, "events", len(_MIGRATIONS))
-        self._columns = _EVENT if schema > 1 else _EVENT.replace("schema_version", "1")
+        self._columns = _EVENT_BEFORE.get(schema, _EVENT)
 
     def count(self) -> int:
         """Events are never removed, so the last position tells."""
@@ -295,7 +303,9 @@ class _Transaction:
         recorded_at_ms = max(self._now_ms, occurred_at_ms)  # the transaction began before its events occurred
         for version, event in enumerate(events, expected + 1):
             values = (stream, version, event.type, event.payload.decode(), occurred_at_ms, recorded_at_ms)
-            self._events.append((*values, origin.actor, origin.correlation_id, event.schema_version))
+            self._events.append(
+                (*values, origin.actor, origin.correlation_id, event.schema_version, origin.causation_id)
+            )
         self._versions[stream] = expected + len(events)
 
     def put_state(self, table: Table[Any], before: Struct | None, after: Struct | None) -> None:
@@ -337,8 +347,8 @@ class _Transaction:
     def keep_refusal(self, refusal: Refusal) -> None:
         """Kept in order of the refusals."""
         values = (refusal.stream, refusal.command, refusal.content.decode(), refusal.reason, refusal.text)
-        more = (refusal.refused_at_ms, refusal.actor, refusal.correlation_id)
-        self._execute(f"INSERT INTO refused_command ({_REFUSAL}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*values, *more))
+        more = (refusal.refused_at_ms, refusal.actor, refusal.correlation_id, refusal.causation_id)
+        self._execute(f"INSERT INTO refused_command ({_REFUSAL}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (*values, *more))
 
 
 def _stored(row: tuple[Any, ...]) -> StoredEvent:
@@ -347,7 +357,7 @@ def _stored(row: tuple[Any, ...]) -> StoredEvent:
 
 
 def _refusal(row: tuple[Any, ...]) -> Refusal:
-    stream, command, content, reason, text, refused_at_ms, actor, correlation_id = row
+    stream, command, content, reason, text, refused_at_ms, actor, correlation_id, causation_id = row
     return Refusal(
         stream=stream,
         command=command,
@@ -357,4 +367,5 @@ def _refusal(row: tuple[Any, ...]) -> Refusal:
         refused_at_ms=refused_at_ms,
         actor=actor,
         correlation_id=correlation_id,
+        causation_id=causation_id,
     )

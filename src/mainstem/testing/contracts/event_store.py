@@ -14,7 +14,7 @@ from mainstem.eventstore.port import EventStore, KeptAnswer, KeptSnapshot, NewEv
 from mainstem.messages import Origin
 from mainstem.table import Table
 
-ORIGIN = Origin(actor="teller", correlation_id="c-1")
+ORIGIN = Origin(actor="teller", correlation_id="c-1", causation_id="order-7:3")
 
 
 class Account(Struct, frozen=True):
@@ -66,7 +66,7 @@ class EventStoreContract(ABC):
         first, second = store.read("a-1")
         assert (first.stream, first.version, first.type, first.payload) == ("a-1", 1, *self._parts(1))
         assert (first.occurred_at_ms, first.recorded_at_ms) == (500, 1000)
-        assert (first.actor, first.correlation_id) == ("teller", "c-1")
+        assert (first.actor, first.correlation_id, first.causation_id) == ("teller", "c-1", "order-7:3")
         assert (second.version, second.payload) == (2, event(2).payload)
 
     def _parts(self, number: int) -> tuple[str, bytes]:
@@ -285,4 +285,6 @@ def _refusal(text: str) -> Refusal:
         text=text,
         refused_at_ms=7,
         actor="teller",
+        correlation_id="c-1",
+        causation_id="order-7:3",
     )
