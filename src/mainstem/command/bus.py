@@ -8,8 +8,8 @@ alone: where a write of a batch fails, the batch is rolled back and each of its 
 import asyncio
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +25,7 @@ from mainstem.errors import (
     AnswerTimeout,
     CommandError,
     MainstemError,
+    Refused,
     ShuttingDown,
     StoreBusy,
     StoreFull,
@@ -65,11 +66,17 @@ class BusStatus:
     batches: int
     last_error: str | None
     snapshots: SnapshotCounts
+    refusals: Mapping[str, int]
+    """Refused commands by reason, those that were told again by their key left out."""
 
 
 _GATHER_SHARE = 1.0
 _GATHER_MAX_S = 0.005
 _GATHER_LOOKS = 8
+
+_REASONS_MAX = 100
+_OTHER = "other"
+"""Where a domain has more reasons than that, which are meant to be few, those that come later are counted together."""
 
 _OVERDUE = "no answer in time; the command may still be carried out"
 
@@ -106,6 +113,7 @@ class CommandBus:
         self._gate = threading.Lock()
         self._writer: threading.Thread | None = None
         self._counts = {"accepted": 0, "refused": 0, "failed": 0, "batches": 0}
+        self._refusals: Counter[str] = Counter()
         self._last_error: str | None = None
 
     def start(self) -> None:
@@ -128,15 +136,18 @@ class CommandBus:
         writer.join(timeout_s)
         self._snapshots.stop(max(0.0, deadline - time.monotonic()))
 
-    async def send(self, command: Command, *, key: str | None = None, origin: Origin = SYSTEM) -> Answer:
+    async def send(
+        self, command: Command, *, key: str | None = None, origin: Origin = SYSTEM, retry_of: int | None = None
+    ) -> Answer:
         """Carry the command out, from an event loop. With an idempotency `key` it is carried out once.
 
+        With `retry_of`, the number of a refusal, it is kept as a retry of that; `mainstem.refusals` makes such.
         Raises Refused, InvalidCommand, IdempotencyConflict, TryAgain, AnswerTimeout, ShuttingDown or a StoreError. A
         caller that is cancelled leaves its command to its fate; with a key it can ask again.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
-        self._enqueue(_Ticket(Request(command, key, origin), future, loop))
+        self._enqueue(_Ticket(Request(command, key, origin, retry_of), future, loop))
         if self._idle:  # not at once: what else the loop has ready goes with it
             loop.call_soon(self._wake)
         overdue = loop.call_later(self._limits.answer_timeout_s, _give_up, future)
@@ -145,10 +156,12 @@ class CommandBus:
         finally:
             overdue.cancel()
 
-    def execute(self, command: Command, *, key: str | None = None, origin: Origin = SYSTEM) -> Answer:
+    def execute(
+        self, command: Command, *, key: str | None = None, origin: Origin = SYSTEM, retry_of: int | None = None
+    ) -> Answer:
         """The same as `send`, from a thread without an event loop."""
         future: Future[Answer] = Future()
-        self._enqueue(_Ticket(Request(command, key, origin), future, None))
+        self._enqueue(_Ticket(Request(command, key, origin, retry_of), future, None))
         self._wake()
         try:
             return future.result(self._limits.answer_timeout_s)
@@ -164,6 +177,7 @@ class CommandBus:
             waiting=len(self._waiting),
             last_error=self._last_error,
             snapshots=self._snapshots.counts(),
+            refusals=dict(self._refusals),
             **self._counts,
         )
 
@@ -275,6 +289,10 @@ class CommandBus:
     def _count(self, outcomes: Sequence[Outcome | Exception]) -> None:
         accepted = sum(isinstance(outcome, Answer) for outcome in outcomes)
         refused = sum(isinstance(outcome, CommandError) for outcome in outcomes)
+        for outcome in outcomes:
+            if isinstance(outcome, Refused) and not outcome.replayed:
+                known = outcome.reason in self._refusals or len(self._refusals) < _REASONS_MAX
+                self._refusals[outcome.reason if known else _OTHER] += 1
         self._counts["accepted"] += accepted
         self._counts["refused"] += refused
         self._counts["failed"] += len(outcomes) - accepted - refused

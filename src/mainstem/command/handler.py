@@ -12,17 +12,18 @@ from mainstem.command.answer import Answer, digest_of, keep, replay
 from mainstem.command.snapshotting import Due
 from mainstem.decider import Decider
 from mainstem.errors import CommandError, ConfigurationError, IdempotencyConflict, InvalidCommand, Refused
-from mainstem.eventstore.port import Refusal, StoreTransaction, Wanted
+from mainstem.eventstore.port import Refusal, Retried, StoreTransaction, Wanted
 from mainstem.messages import Command, Origin
 from mainstem.snapshots import Snapshots
 
 
 class Request(Struct, frozen=True):
-    """A command on its way, with its idempotency key (if any) and who asked."""
+    """A command on its way, with its idempotency key (if any), who asked, and the refusal that it is a retry of."""
 
     command: Command
     key: str | None
     origin: Origin
+    retry_of: int | None = None
 
 
 Outcome = Answer | CommandError
@@ -108,6 +109,8 @@ class Handler:
                 return IdempotencyConflict("this idempotency key was used for a request with other content")
             row = aggregates.decider.state_row
             return replay(kept, row.table.row if row else None)
+        if request.retry_of is not None and transaction.retried(request.retry_of) is not None:
+            return InvalidCommand("a retry of this refusal was accepted long ago; it is not carried out again")
         outcome = self._decide(transaction, aggregates, request)
         if isinstance(outcome, Answer | Refused):
             transaction.keep_answer(key, keep(digest, outcome), self._clock_ms())
@@ -131,6 +134,8 @@ class Handler:
         if events:
             folded = aggregates.append(transaction, stream, folded, events, now_ms=now_ms, origin=request.origin)
         self._pending[stream] = (aggregates, folded)
+        if request.retry_of is not None:
+            transaction.keep_retried(request.retry_of, Retried(folded.version, now_ms, request.origin.actor))
         return Answer(
             aggregate_id=aggregate_id,
             version=folded.version,
@@ -154,4 +159,5 @@ def _refusal(stream: str, request: Request, refused: Refused, now_ms: int) -> Re
         actor=request.origin.actor,
         correlation_id=request.origin.correlation_id,
         causation_id=request.origin.causation_id,
+        retry_of=request.retry_of,
     )

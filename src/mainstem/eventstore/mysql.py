@@ -14,17 +14,10 @@ from msgspec import Struct
 from pymysql.constants import ER
 
 from mainstem.errors import ConfigurationError, VersionConflict, WriteConflict
-from mainstem.eventstore.mysql_transaction import (
-    EVENT,
-    LATER,
-    PLACE,
-    REFUSAL,
-    SNAPSHOT,
-    MysqlTransaction,
-    refusal,
-    stored,
-)
-from mainstem.eventstore.port import KeptSnapshot, Refusal, Snapshot, StoredEvent
+from mainstem.eventstore.mysql_transaction import EVENT, LATER, PLACE, SNAPSHOT, MysqlTransaction, stored
+from mainstem.eventstore.port import KeptSnapshot, Snapshot, StoredEvent
+from mainstem.eventstore.refused import LATER as REFUSAL_LATER
+from mainstem.eventstore.refused import Ask, RefusedCommands
 from mainstem.mysql import MysqlServer, Pool, Writer, ask, code_of, execute, picture
 from mainstem.mysql_rows import in_key_order, insert_many, replacing
 from mainstem.mysql_schema import create, migrate
@@ -100,6 +93,24 @@ _MIGRATIONS = (
     "ALTER TABLE event ADD COLUMN schema_version INT NOT NULL DEFAULT 1",
     "ALTER TABLE event ADD COLUMN causation_id VARCHAR(255)",
     "ALTER TABLE refused_command ADD COLUMN causation_id VARCHAR(255)",
+    """
+    CREATE TABLE IF NOT EXISTS retried_refusal (
+        id BIGINT NOT NULL PRIMARY KEY,
+        version BIGINT NOT NULL,
+        at_ms BIGINT NOT NULL,
+        actor VARCHAR(255) NOT NULL
+    )
+    """,
+    """
+    ALTER TABLE refused_command ADD COLUMN retry_of BIGINT,
+        DROP INDEX refused_command_stream,
+        ADD INDEX refused_command_stream (stream, refused_at_ms),
+        ADD INDEX refused_command_reason (reason, refused_at_ms),
+        ADD INDEX refused_command_command (command, refused_at_ms),
+        ADD INDEX refused_command_actor (actor, refused_at_ms),
+        ADD INDEX refused_command_time (refused_at_ms),
+        ADD INDEX refused_command_retry (retry_of)
+    """,
 )
 
 
@@ -166,10 +177,10 @@ class MysqlEventStore:
         with picture(self._server) as connection:
             yield from in_key_order(connection, table)
 
-    def refusals(self, stream: str, limit: int = 100) -> Sequence[Refusal]:
-        """The last refusals of one stream, newest first."""
-        sql = f"SELECT {REFUSAL} FROM refused_command WHERE stream = %s ORDER BY id DESC LIMIT %s"
-        return [refusal(row) for row in self._readers.ask(sql, (stream, limit))]
+    @property
+    def refusals(self) -> RefusedCommands:
+        """Asked on the readers' connections."""
+        return RefusedCommands(_asking(self._readers))
 
     def forget_answers(self, before_ms: int, limit: int = 1000) -> int:
         """Drop the oldest kept answers."""
@@ -226,15 +237,17 @@ class MysqlEventReader:
         self._server = server
         self._readers = Pool(server, 1)
         sql = (
-            "SELECT column_name FROM information_schema.columns"
-            " WHERE table_schema = DATABASE() AND table_name = 'event'"
+            "SELECT table_name, column_name FROM information_schema.columns"
+            " WHERE table_schema = DATABASE() AND table_name IN ('event', 'refused_command')"
         )
-        columns = {name for (name,) in self._readers.ask(sql)}
+        columns = set(self._readers.ask(sql))
         if not columns:
             self._readers.close()
             raise ConfigurationError(f"{server}, database {server.database}, has no events")
-        later = (name if name in columns else missing for name, missing in LATER.items())
+        later = (name if ("event", name) in columns else missing for name, missing in LATER.items())
         self._columns = ", ".join((PLACE, *later))
+        lacking = {name for name in REFUSAL_LATER if ("refused_command", name) not in columns}
+        self.refusals = RefusedCommands(_asking(self._readers), lacking)
 
     def count(self) -> int:
         """By position, of which a few may be missing: a transaction that was taken back leaves its own unused."""
@@ -257,6 +270,10 @@ class MysqlEventReader:
     def close(self) -> None:
         """Closing twice is allowed."""
         self._readers.close()
+
+
+def _asking(readers: Pool) -> Ask:
+    return lambda sql, values: readers.ask(sql.replace("%", "%%").replace("?", "%s"), values)
 
 
 def _is_duplicate(error: Exception) -> bool:

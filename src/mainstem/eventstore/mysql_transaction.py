@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 from pymysql.connections import Connection
 
 from mainstem.errors import StateDrift, VersionConflict
-from mainstem.eventstore.port import KeptAnswer, NewEvent, Refusal, Snapshot, StoredEvent, Wanted
+from mainstem.eventstore.port import KeptAnswer, NewEvent, Refusal, Retried, Snapshot, StoredEvent, Wanted
+from mainstem.eventstore.refused import REFUSAL, refusal_row
 from mainstem.messages import Origin
 from mainstem.mysql import Row, ask, execute, quoted
 from mainstem.mysql_rows import by_keys, insert_many, markers, replacing
@@ -17,9 +19,14 @@ PLACE = "stream, version, type, payload, occurred_at_ms, recorded_at_ms, actor, 
 LATER = {"schema_version": "1", "causation_id": "NULL"}
 """Columns that were added later, each with what stands for it where it is missing."""
 EVENT = f"{PLACE}, {', '.join(LATER)}"
-REFUSAL = "stream, command, content, reason, text, refused_at_ms, actor, correlation_id, causation_id"
 SNAPSHOT = "version, occurred_at_ms, fingerprint, taken_at_ms, state, digest"
 _STREAMS_MAX = 200
+_COLUMNS = {
+    "event": EVENT,
+    "refused_command": REFUSAL,
+    "kept_answer": "`key`, digest, answer, at_ms",
+    "retried_refusal": "id, version, at_ms, actor",
+}
 
 
 class MysqlTransaction:
@@ -32,7 +39,8 @@ class MysqlTransaction:
         self._ahead: dict[str, tuple[int, list[StoredEvent] | None]] = {}
         self._snapshots: dict[tuple[str, str], Snapshot | None] = {}
         self._answers: dict[str, KeptAnswer | None] = {}
-        self._rows: dict[str, list[Row]] = {"event": [], "refused_command": [], "kept_answer": []}
+        self._retried: dict[int, Retried] = {}
+        self._rows: dict[str, list[Row]] = {name: [] for name in _COLUMNS}
         self._states: dict[str, tuple[Table[Any], list[tuple[Struct | None, Struct | None]]]] = {}
         self.appended: dict[str, int] = {}
 
@@ -139,16 +147,26 @@ class MysqlTransaction:
 
     def keep_refusal(self, refusal: Refusal) -> None:
         """Kept in order of the refusals."""
-        values = (refusal.stream, refusal.command, refusal.content.decode(), refusal.reason, refusal.text)
-        more = (refusal.refused_at_ms, refusal.actor, refusal.correlation_id, refusal.causation_id)
-        self._rows["refused_command"].append((*values, *more))
+        self._rows["refused_command"].append(refusal_row(refusal))
+
+    def retried(self, number: int) -> Retried | None:
+        """Of this transaction too."""
+        if number in self._retried:
+            return self._retried[number]
+        sql = "SELECT version, at_ms, actor FROM retried_refusal WHERE id = %s"
+        rows = ask(self._connection, sql, (number,))
+        return Retried(*rows[0]) if rows else None
+
+    def keep_retried(self, number: int, retried: Retried) -> None:
+        """Gathered until the end; one that another process has retried meanwhile is a WriteConflict."""
+        self._rows["retried_refusal"].append((number, *msgspec.structs.astuple(retried)))
+        self._retried[number] = retried
 
     def flush(self) -> None:
         """Write what was gathered. Raises StateDrift where a state row does not stand as it was left."""
-        columns = {"event": EVENT, "refused_command": REFUSAL, "kept_answer": "`key`, digest, answer, at_ms"}
-        gathered, self._rows = self._rows, {name: [] for name in columns}
+        gathered, self._rows = self._rows, {name: [] for name in _COLUMNS}
         for name, rows in gathered.items():
-            insert_many(self._connection, f"{name} ({columns[name]})", rows)
+            insert_many(self._connection, f"{name} ({_COLUMNS[name]})", rows)
         states, self._states = self._states, {}
         for table, changes in states.values():
             _put(self._connection, table, changes)
@@ -210,19 +228,3 @@ def stored(row: Row) -> StoredEvent:
     """The event of a row of its columns."""
     stream, version, type_, payload, *rest = row
     return StoredEvent(stream, version, type_, payload.encode(), *rest)
-
-
-def refusal(row: Row) -> Refusal:
-    """The refusal of a row of its columns."""
-    stream, command, content, reason, text, refused_at_ms, actor, correlation_id, causation_id = row
-    return Refusal(
-        stream=stream,
-        command=command,
-        content=content.encode(),
-        reason=reason,
-        text=text,
-        refused_at_ms=refused_at_ms,
-        actor=actor,
-        correlation_id=correlation_id,
-        causation_id=causation_id,
-    )

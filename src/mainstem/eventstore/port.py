@@ -61,7 +61,10 @@ class KeptSnapshot(Struct, frozen=True):
 
 
 class Refusal(Struct, frozen=True, kw_only=True):
-    """A refused command with its reason, time and who: it is kept like an event, in a table that is captured too."""
+    """A refused command with its reason, time and who: it is kept like an event, in a table that is captured too.
+
+    `retry_of` is the number of the refusal that this was a retry of, if it was one.
+    """
 
     stream: str
     command: str
@@ -72,6 +75,47 @@ class Refusal(Struct, frozen=True, kw_only=True):
     actor: str
     correlation_id: str | None = None
     causation_id: str | None = None
+    retry_of: int | None = None
+
+
+class Retried(Struct, frozen=True):
+    """A retry that was accepted: the version that its aggregate has come to, when, and who asked for it."""
+
+    version: int
+    at_ms: int
+    actor: str
+
+
+class KeptRefusal(Struct, frozen=True):
+    """A refusal with the number that the store gave it, and the retry of it that was accepted, if one was."""
+
+    number: int
+    refusal: Refusal
+    retried: Retried | None = None
+
+
+class RefusalFilter(Struct, frozen=True, kw_only=True):
+    """Which refusals: those that have all that is named. `to_ms` is the first time that is too late."""
+
+    stream: str | None = None
+    category: str | None = None
+    reason: str | None = None
+    command: str | None = None
+    actor: str | None = None
+    from_ms: int | None = None
+    to_ms: int | None = None
+    retry_of: int | None = None
+
+
+EVERY_REFUSAL = RefusalFilter()
+
+
+class RefusalCount(Struct, frozen=True):
+    """How many refusals of one reason, of the period that begins at `from_ms` where they were counted by periods."""
+
+    reason: str
+    refusals: int
+    from_ms: int | None = None
 
 
 class KeptAnswer(Struct, frozen=True):
@@ -124,6 +168,29 @@ class StoreTransaction(Protocol):
     def keep_refusal(self, refusal: Refusal) -> None:
         """Keep a refused command."""
 
+    def retried(self, number: int) -> Retried | None:
+        """The retry of that refusal that was accepted, if one was."""
+
+    def keep_retried(self, number: int, retried: Retried) -> None:
+        """Keep that a retry of that refusal was accepted; of one refusal, one is."""
+
+
+class RefusalReader(Protocol):
+    """Questions about refused commands."""
+
+    def find(self, number: int) -> KeptRefusal | None:
+        """The refusal of that number."""
+
+    def page(
+        self, asked: RefusalFilter = EVERY_REFUSAL, after: tuple[int, int] | None = None, limit: int = 100
+    ) -> Sequence[KeptRefusal]:
+        """At most `limit` of them, newest first, behind the one of that time and number."""
+
+    def counts(
+        self, asked: RefusalFilter = EVERY_REFUSAL, period_ms: int | None = None, limit: int = 1000
+    ) -> Sequence[RefusalCount]:
+        """How many by reason, the most frequent first; by periods of that length, the newest of them first."""
+
 
 class EventStore(Protocol):
     """Events by stream, with state rows, idempotency keys and refusals beside them."""
@@ -143,8 +210,9 @@ class EventStore(Protocol):
     def states(self, table: Table[R]) -> Iterator[R]:
         """All rows of a state table."""
 
-    def refusals(self, stream: str, limit: int = 100) -> Sequence[Refusal]:
-        """The last refusals of one stream, newest first."""
+    @property
+    def refusals(self) -> RefusalReader:
+        """The refused commands."""
 
     def forget_answers(self, before_ms: int, limit: int = 1000) -> int:
         """Drop at most `limit` kept answers from before that time; how many went."""

@@ -11,8 +11,9 @@ import msgspec
 from msgspec import Struct
 
 from mainstem.errors import StateDrift, VersionConflict
-from mainstem.eventstore.port import KeptAnswer, KeptSnapshot, NewEvent, Refusal, Snapshot, StoredEvent, Wanted
+from mainstem.eventstore.port import KeptAnswer, KeptSnapshot, NewEvent, Refusal, Retried, Snapshot, StoredEvent, Wanted
 from mainstem.eventstore.putting import put_view
+from mainstem.eventstore.refused import REFUSAL, RefusedCommands, refusal_row
 from mainstem.messages import Origin
 from mainstem.sqlite import check_kind, connect, insert_many, mapped_errors, prepare, table_definition, transaction
 from mainstem.table import Table, quoted
@@ -79,6 +80,22 @@ _MIGRATIONS = (
     ALTER TABLE event ADD COLUMN causation_id TEXT;
     ALTER TABLE refused_command ADD COLUMN causation_id TEXT;
     """,
+    """
+    ALTER TABLE refused_command ADD COLUMN retry_of INTEGER;
+    CREATE TABLE retried_refusal (
+        id INTEGER PRIMARY KEY,
+        version INTEGER NOT NULL,
+        at_ms INTEGER NOT NULL,
+        actor TEXT NOT NULL
+    ) STRICT;
+    DROP INDEX refused_command_stream;
+    CREATE INDEX refused_command_stream ON refused_command (stream, refused_at_ms);
+    CREATE INDEX refused_command_reason ON refused_command (reason, refused_at_ms);
+    CREATE INDEX refused_command_command ON refused_command (command, refused_at_ms);
+    CREATE INDEX refused_command_actor ON refused_command (actor, refused_at_ms);
+    CREATE INDEX refused_command_time ON refused_command (refused_at_ms);
+    CREATE INDEX refused_command_retry ON refused_command (retry_of) WHERE retry_of IS NOT NULL;
+    """,
 )
 
 _PLACE = "stream, version, type, payload, occurred_at_ms, recorded_at_ms, actor, correlation_id"
@@ -86,9 +103,11 @@ _EVENT = f"{_PLACE}, schema_version, causation_id"
 _EVENT_BEFORE = {1: f"{_PLACE}, 1, NULL", 2: f"{_PLACE}, 1, NULL", 3: f"{_PLACE}, schema_version, NULL"}
 """The same columns of a file of an older schema."""
 
-_REFUSAL = "stream, command, content, reason, text, refused_at_ms, actor, correlation_id, causation_id"
 _SNAPSHOT = "version, occurred_at_ms, fingerprint, taken_at_ms, state, digest"
 _REPLACED = ", ".join(f"{n} = excluded.{n}" for n in ("version", "occurred_at_ms", "taken_at_ms", "state", "digest"))
+_SINCE = {"causation_id": 4, "retry_of": 5}
+"""The schema from which on a refusal has that column."""
+
 _VERSION = "SELECT coalesce(max(version), 0) FROM event WHERE stream = ?"
 
 
@@ -156,11 +175,14 @@ class SqliteEventStore:
         finally:
             connection.close()
 
-    def refusals(self, stream: str, limit: int = 100) -> Sequence[Refusal]:
-        """The last refusals of one stream, newest first."""
-        sql = f"SELECT {_REFUSAL} FROM refused_command WHERE stream = ? ORDER BY id DESC LIMIT ?"
+    @property
+    def refusals(self) -> RefusedCommands:
+        """Asked on the connection of readers."""
+        return RefusedCommands(self._ask)
+
+    def _ask(self, sql: str, values: Sequence[Any]) -> list[Any]:
         with self._reading, mapped_errors(self._path):
-            return [_refusal(row) for row in self._reader.execute(sql, (stream, limit))]
+            return self._reader.execute(sql, values).fetchall()
 
     def forget_answers(self, before_ms: int, limit: int = 1000) -> int:
         """Drop the oldest kept answers."""
@@ -234,6 +256,11 @@ class SqliteEventReader:
         with mapped_errors(path):
             schema = check_kind(self._connection, path, "events", len(_MIGRATIONS))
         self._columns = _EVENT_BEFORE.get(schema, _EVENT)
+        self.refusals = RefusedCommands(self._ask, {name for name, since in _SINCE.items() if schema < since})
+
+    def _ask(self, sql: str, values: Sequence[Any]) -> list[Any]:
+        with mapped_errors(self._path):
+            return self._connection.execute(sql, values).fetchall()
 
     def count(self) -> int:
         """Events are never removed, so the last position tells."""
@@ -346,26 +373,22 @@ class _Transaction:
 
     def keep_refusal(self, refusal: Refusal) -> None:
         """Kept in order of the refusals."""
-        values = (refusal.stream, refusal.command, refusal.content.decode(), refusal.reason, refusal.text)
-        more = (refusal.refused_at_ms, refusal.actor, refusal.correlation_id, refusal.causation_id)
-        self._execute(f"INSERT INTO refused_command ({_REFUSAL}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (*values, *more))
+        self._execute(
+            f"INSERT INTO refused_command ({REFUSAL}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", refusal_row(refusal)
+        )
+
+    def retried(self, number: int) -> Retried | None:
+        """By primary key."""
+        sql = "SELECT version, at_ms, actor FROM retried_refusal WHERE id = ?"
+        rows: list[Any] = self._execute(sql, (number,)).fetchall()
+        return Retried(*rows[0]) if rows else None
+
+    def keep_retried(self, number: int, retried: Retried) -> None:
+        """A refusal that has one already is an error of the caller's."""
+        values = (number, *msgspec.structs.astuple(retried))
+        self._execute("INSERT INTO retried_refusal (id, version, at_ms, actor) VALUES (?, ?, ?, ?)", values)
 
 
 def _stored(row: tuple[Any, ...]) -> StoredEvent:
     stream, version, type_, payload, *rest = row
     return StoredEvent(stream, version, type_, payload.encode(), *rest)
-
-
-def _refusal(row: tuple[Any, ...]) -> Refusal:
-    stream, command, content, reason, text, refused_at_ms, actor, correlation_id, causation_id = row
-    return Refusal(
-        stream=stream,
-        command=command,
-        content=content.encode(),
-        reason=reason,
-        text=text,
-        refused_at_ms=refused_at_ms,
-        actor=actor,
-        correlation_id=correlation_id,
-        causation_id=causation_id,
-    )

@@ -80,7 +80,7 @@ def test_a_refused_command_is_kept_with_reason_time_and_who(bus: CommandBus, sto
     with pytest.raises(Refused, match=r"Card 123456789 not able to withdraw 20000. Balance is 10000") as caught:
         bus.execute(withdraw("20000", "123456789"), origin=TELLER)
     assert caught.value.reason == "insufficient-balance"
-    kept = store.refusals("debit_card-123456789")[0]
+    kept = store.refusals.page()[0].refusal
     assert (kept.command, kept.reason, kept.refused_at_ms, kept.actor) == (
         "Withdraw",
         "insufficient-balance",
@@ -107,7 +107,7 @@ def test_the_same_key_gets_the_same_refusal(bus: CommandBus, store: SqliteEventS
             bus.execute(withdraw("10"), key="k")
         texts.append((caught.value.reason, str(caught.value)))
     assert texts[0] == texts[1]
-    assert len(store.refusals("debit_card-c")) == 1
+    assert len(store.refusals.page()) == 1
 
 
 def test_a_key_with_other_content_is_a_conflict_and_changes_nothing(bus: CommandBus, store: SqliteEventStore) -> None:

@@ -10,7 +10,19 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mainstem.errors import StateDrift, VersionConflict
-from mainstem.eventstore.port import EventStore, KeptAnswer, KeptSnapshot, NewEvent, Refusal, Snapshot, Wanted
+from mainstem.eventstore.port import (
+    EventStore,
+    KeptAnswer,
+    KeptRefusal,
+    KeptSnapshot,
+    NewEvent,
+    Refusal,
+    RefusalCount,
+    RefusalFilter,
+    Retried,
+    Snapshot,
+    Wanted,
+)
 from mainstem.messages import Origin
 from mainstem.table import Table
 
@@ -105,7 +117,7 @@ class EventStoreContract(ABC):
             assert transaction.load("a-1", 0) == []
             assert transaction.kept_answer("k") is None
         assert list(store.states(ACCOUNT)) == []
-        assert list(store.refusals("a-1")) == []
+        assert list(store.refusals.page()) == []
 
     def test_loading_goes_on_from_a_version(self, store: EventStore) -> None:
         """And says so where the stream never reached that version."""
@@ -236,13 +248,88 @@ class EventStoreContract(ABC):
         assert list(store.kept_snapshots()) == []
 
     def test_refusals_are_kept_newest_first(self, store: EventStore) -> None:
-        """By stream, within the limit."""
-        for text in ("one", "two", "three"):
-            with store.transaction() as transaction:
-                transaction.keep_refusal(_refusal(text))
-        assert [refusal.text for refusal in store.refusals("a-1", limit=2)] == ["three", "two"]
-        assert store.refusals("a-1")[0] == _refusal("three")
-        assert list(store.refusals("a-2")) == []
+        """Each has a number of its own, by which it is found again."""
+        kept = self.refuse(store, *(_refusal(text) for text in ("one", "two", "three")))
+        assert [each.refusal for each in kept] == [_refusal(text) for text in ("three", "two", "one")]
+        assert len({each.number for each in kept}) == 3
+        assert [store.refusals.find(each.number) for each in kept] == kept
+        assert store.refusals.find(max(each.number for each in kept) + 1) is None
+
+    def test_refusals_are_read_in_pages(self, store: EventStore) -> None:
+        """Every one of them once, also where many were refused in one millisecond."""
+        kept = self.refuse(store, *(replace(_refusal(str(n)), refused_at_ms=7 + n // 4) for n in range(10)))
+        found, after = list[KeptRefusal](), None
+        while page := store.refusals.page(after=after, limit=3):
+            found += page
+            after = (page[-1].refusal.refused_at_ms, page[-1].number)
+        assert found == kept
+        assert [each.refusal.text for each in found] == [str(n) for n in reversed(range(10))]
+
+    @pytest.mark.parametrize(
+        ("asked", "found"),
+        [
+            (RefusalFilter(), "dcba"),
+            (RefusalFilter(stream="a-1"), "ca"),
+            (RefusalFilter(category="a"), "dca"),
+            (RefusalFilter(category="a-1"), ""),
+            (RefusalFilter(reason="too-much"), "b"),
+            (RefusalFilter(command="Reset"), "c"),
+            (RefusalFilter(actor="robot"), "d"),
+            (RefusalFilter(from_ms=200), "dcb"),
+            (RefusalFilter(to_ms=200), "a"),
+            (RefusalFilter(from_ms=200, to_ms=400), "cb"),
+            (RefusalFilter(retry_of=1_000), "d"),
+            (RefusalFilter(category="a", reason="not-now", from_ms=200), "dc"),
+            (RefusalFilter(stream="nobody"), ""),
+        ],
+        ids=lambda asked: "" if isinstance(asked, str) else str(asked),
+    )
+    def test_refusals_are_found_by_what_they_have(self, store: EventStore, asked: RefusalFilter, found: str) -> None:
+        """All that is named counts, in every combination; and so they are counted."""
+        self.refuse(
+            store,
+            replace(_refusal("a"), refused_at_ms=100),
+            replace(_refusal("b"), refused_at_ms=200, stream="ab-1", reason="too-much"),
+            replace(_refusal("c"), refused_at_ms=300, command="Reset"),
+            replace(_refusal("d"), refused_at_ms=400, stream="a-2", actor="robot", retry_of=1_000),
+        )
+        assert "".join(each.refusal.text for each in store.refusals.page(asked)) == found
+        assert sum(each.refusals for each in store.refusals.counts(asked)) == len(found)
+
+    def test_refusals_are_counted_by_reason_and_period(self, store: EventStore) -> None:
+        """The most frequent reason first; of periods the newest."""
+        times = {"not-now": (0, 99, 100), "too-much": (100, 199)}
+        self.refuse(
+            store, *(replace(_refusal("x"), reason=r, refused_at_ms=at) for r, each in times.items() for at in each)
+        )
+        assert list(store.refusals.counts()) == [RefusalCount("not-now", 3), RefusalCount("too-much", 2)]
+        assert list(store.refusals.counts(limit=1)) == [RefusalCount("not-now", 3)]
+        assert list(store.refusals.counts(period_ms=100)) == [
+            RefusalCount("too-much", 2, 100),
+            RefusalCount("not-now", 1, 100),
+            RefusalCount("not-now", 2, 0),
+        ]
+
+    def test_a_refusal_knows_of_its_accepted_retry(self, store: EventStore) -> None:
+        """In the transaction that accepts it, and afterwards."""
+        second, first = self.refuse(store, _refusal("one"), _refusal("two"))
+        retried = Retried(3, 900, "operator")
+        with store.transaction() as transaction:
+            assert transaction.retried(first.number) is None
+            transaction.keep_retried(first.number, retried)
+            assert transaction.retried(first.number) == retried
+        with store.transaction() as transaction:
+            assert transaction.retried(first.number) == retried
+            assert transaction.retried(second.number) is None
+        assert store.refusals.find(first.number) == replace(first, retried=retried)
+        assert list(store.refusals.page()) == [second, replace(first, retried=retried)]
+
+    def refuse(self, store: EventStore, *refusals: Refusal) -> list[KeptRefusal]:
+        """Keep them in one transaction; all that are kept, newest first."""
+        with store.transaction() as transaction:
+            for refusal in refusals:
+                transaction.keep_refusal(refusal)
+        return list(store.refusals.page())
 
     def test_writers_of_one_stream_take_turns(self, store: EventStore) -> None:
         """Eight threads append to one stream; each version is taken once and none is lost."""
