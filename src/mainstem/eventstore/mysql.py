@@ -111,6 +111,22 @@ _MIGRATIONS = (
         ADD INDEX refused_command_time (refused_at_ms),
         ADD INDEX refused_command_retry (retry_of)
     """,
+    "ALTER TABLE event ADD COLUMN hash BINARY(32)",
+    """
+    CREATE TABLE IF NOT EXISTS event_seal (
+        number BIGINT NOT NULL PRIMARY KEY,
+        first_position BIGINT NOT NULL,
+        last_position BIGINT NOT NULL,
+        sealed_to BIGINT NOT NULL,
+        events INT NOT NULL,
+        root BINARY(32) NOT NULL,
+        previous BINARY(32) NOT NULL,
+        head BINARY(32) NOT NULL,
+        sealed_at_ms BIGINT NOT NULL,
+        content MEDIUMBLOB NOT NULL,
+        INDEX event_seal_last (last_position)
+    )
+    """,
 )
 
 

@@ -8,6 +8,7 @@ from msgspec import Struct
 from pymysql.connections import Connection
 
 from mainstem.errors import StateDrift, VersionConflict
+from mainstem.eventstore.chain import NOTHING, link, who_of
 from mainstem.eventstore.port import KeptAnswer, NewEvent, Refusal, Retried, Snapshot, StoredEvent, Wanted
 from mainstem.eventstore.refused import REFUSAL, refusal_row
 from mainstem.messages import Origin
@@ -16,7 +17,7 @@ from mainstem.mysql_rows import by_keys, insert_many, markers, replacing
 from mainstem.table import Table
 
 PLACE = "stream, version, type, payload, occurred_at_ms, recorded_at_ms, actor, correlation_id"
-LATER = {"schema_version": "1", "causation_id": "NULL"}
+LATER = {"schema_version": "1", "causation_id": "NULL", "hash": "NULL"}
 """Columns that were added later, each with what stands for it where it is missing."""
 EVENT = f"{PLACE}, {', '.join(LATER)}"
 SNAPSHOT = "version, occurred_at_ms, fingerprint, taken_at_ms, state, digest"
@@ -35,8 +36,8 @@ class MysqlTransaction:
     def __init__(self, connection: "Connection[Any]", now_ms: int) -> None:
         self._connection = connection
         self._now_ms = now_ms
-        self._versions: dict[str, int] = {}
-        self._ahead: dict[str, tuple[int, list[StoredEvent] | None]] = {}
+        self._heads: dict[str, tuple[int, bytes]] = {}
+        self._ahead: dict[str, tuple[int, list[StoredEvent] | None, bytes]] = {}
         self._snapshots: dict[tuple[str, str], Snapshot | None] = {}
         self._answers: dict[str, KeptAnswer | None] = {}
         self._retried: dict[int, Retried] = {}
@@ -64,7 +65,8 @@ class MysqlTransaction:
         for stream, after in afters.items():
             events = found[stream]
             known = not after or bool(events and events[0].version == after)
-            self._ahead[stream] = (after, (events[1:] if after else events) if known else None)
+            last = (events[-1].hash if events else None) or NOTHING
+            self._ahead[stream] = (after, (events[1:] if after else events) if known else None, last)
 
     def _read_snapshots(self, places: Sequence[tuple[str, str]]) -> None:
         if not places:
@@ -99,27 +101,29 @@ class MysqlTransaction:
         events = ahead[1]
         if events is None:
             return None
-        self._versions[stream] = events[-1].version if events else after
+        self._heads[stream] = (events[-1].version if events else after, ahead[2])
         return events
 
     def append(
         self, stream: str, expected: int, events: Sequence[NewEvent], *, occurred_at_ms: int, origin: Origin
     ) -> None:
         """The version is that of the locked stream; of a stream without events the unique key decides."""
-        if stream not in self._versions:
-            sql = "SELECT version FROM event WHERE stream = %s ORDER BY version DESC LIMIT 1 FOR UPDATE"
+        if stream not in self._heads:
+            sql = "SELECT version, hash FROM event WHERE stream = %s ORDER BY version DESC LIMIT 1 FOR UPDATE"
             rows = ask(self._connection, sql, (stream,))
-            self._versions[stream] = int(rows[0][0]) if rows else 0
-        stands = self._versions[stream]
+            self._heads[stream] = (int(rows[0][0]), rows[0][1] or NOTHING) if rows else (0, NOTHING)
+        stands, last = self._heads[stream]
         if stands != expected:
             raise VersionConflict(stream, expected, stands)
         recorded_at_ms = max(self._now_ms, occurred_at_ms)  # the transaction began before its events occurred
+        times, who = (occurred_at_ms, recorded_at_ms), who_of(origin)
         for version, event in enumerate(events, expected + 1):
-            values = (stream, version, event.type, event.payload.decode(), occurred_at_ms, recorded_at_ms)
-            who = (origin.actor, origin.correlation_id)
-            self._rows["event"].append((*values, *who, event.schema_version, origin.causation_id))
+            fields = (stream, version, event.type, event.schema_version, event.payload, *times, *who)
+            last = link(last, fields)
+            values = (stream, version, event.type, event.payload.decode(), *times, *who[:2])
+            self._rows["event"].append((*values, event.schema_version, origin.causation_id, last))
         self.appended.setdefault(stream, expected)
-        self._versions[stream] = expected + len(events)
+        self._heads[stream] = (expected + len(events), last)
         self._ahead.pop(stream, None)
 
     def snapshot(self, stream: str, fingerprint: str) -> Snapshot | None:

@@ -21,7 +21,7 @@ class NewEvent(Struct, frozen=True):
 
 
 class StoredEvent(Struct, frozen=True):
-    """An event as it stands in the store."""
+    """An event as it stands in the store. `hash`: its link in the stream's chain, see `mainstem.eventstore.chain`."""
 
     stream: str
     version: int
@@ -33,6 +33,7 @@ class StoredEvent(Struct, frozen=True):
     correlation_id: str | None
     schema_version: int = 1
     causation_id: str | None = None
+    hash: bytes | None = None
 
 
 class Snapshot(Struct, frozen=True):

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from mainstem.errors import StateDrift, VersionConflict
+from mainstem.eventstore.chain import NOTHING, link, who_of
 from mainstem.eventstore.port import KeptAnswer, KeptSnapshot, NewEvent, Refusal, Retried, Snapshot, StoredEvent, Wanted
 from mainstem.eventstore.putting import put_view
 from mainstem.eventstore.refused import REFUSAL, RefusedCommands, refusal_row
@@ -20,7 +21,7 @@ from mainstem.table import Table, quoted
 
 R = TypeVar("R", bound=Struct)
 
-_MIGRATIONS = (
+MIGRATIONS = (
     """
     CREATE TABLE event (
         position INTEGER PRIMARY KEY,
@@ -96,19 +97,35 @@ _MIGRATIONS = (
     CREATE INDEX refused_command_time ON refused_command (refused_at_ms);
     CREATE INDEX refused_command_retry ON refused_command (retry_of) WHERE retry_of IS NOT NULL;
     """,
+    """
+    ALTER TABLE event ADD COLUMN hash BLOB CHECK (length(hash) = 32);
+    CREATE TABLE event_seal (
+        number INTEGER PRIMARY KEY,
+        first_position INTEGER NOT NULL,
+        last_position INTEGER NOT NULL,
+        sealed_to INTEGER NOT NULL,
+        events INTEGER NOT NULL,
+        root BLOB NOT NULL,
+        previous BLOB NOT NULL,
+        head BLOB NOT NULL,
+        sealed_at_ms INTEGER NOT NULL,
+        content BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX event_seal_last ON event_seal (last_position);
+    """,
 )
 
 _PLACE = "stream, version, type, payload, occurred_at_ms, recorded_at_ms, actor, correlation_id"
-_EVENT = f"{_PLACE}, schema_version, causation_id"
-_EVENT_BEFORE = {1: f"{_PLACE}, 1, NULL", 2: f"{_PLACE}, 1, NULL", 3: f"{_PLACE}, schema_version, NULL"}
-"""The same columns of a file of an older schema."""
+EVENT = f"{_PLACE}, schema_version, causation_id, hash"
+_LATER = {"schema_version": (3, "1"), "causation_id": (4, "NULL"), "hash": (6, "NULL")}
+"""Columns that were added later: from which schema on, and what stands for it before."""
 
 _SNAPSHOT = "version, occurred_at_ms, fingerprint, taken_at_ms, state, digest"
 _REPLACED = ", ".join(f"{n} = excluded.{n}" for n in ("version", "occurred_at_ms", "taken_at_ms", "state", "digest"))
 _SINCE = {"causation_id": 4, "retry_of": 5}
 """The schema from which on a refusal has that column."""
 
-_VERSION = "SELECT coalesce(max(version), 0) FROM event WHERE stream = ?"
+_LAST = "SELECT version, hash FROM event WHERE stream = ? ORDER BY version DESC LIMIT 1"
 
 
 _NEVER_MS = 2**62
@@ -120,7 +137,7 @@ class SqliteEventStore:
     def __init__(
         self, path: Path, states: Sequence[Table[Any]] = (), *, clock_ms: Callable[[], int], mark: str = ""
     ) -> None:
-        prepare(path, "events", _MIGRATIONS)
+        prepare(path, "events", MIGRATIONS)
         self._path = path
         self._clock_ms = clock_ms
         self._mark = mark
@@ -148,17 +165,17 @@ class SqliteEventStore:
 
     def read(self, stream: str, after: int = 0, limit: int = 1000) -> Sequence[StoredEvent]:
         """A page of one stream."""
-        sql = f"SELECT {_EVENT} FROM event WHERE stream = ? AND version > ? ORDER BY version LIMIT ?"
+        sql = f"SELECT {EVENT} FROM event WHERE stream = ? AND version > ? ORDER BY version LIMIT ?"
         with self._reading, mapped_errors(self._path):
-            return [_stored(row) for row in self._reader.execute(sql, (stream, after, limit))]
+            return [stored(row) for row in self._reader.execute(sql, (stream, after, limit))]
 
     def read_all(self, batch: int = 1000) -> Iterator[Sequence[StoredEvent]]:
         """All events in commit order, on a connection of their own, so that nobody waits for a slow reader."""
         connection = connect(self._path, read_only=True)
         try:
             with mapped_errors(self._path):
-                cursor = connection.execute(f"SELECT {_EVENT} FROM event ORDER BY position")
-                while rows := [_stored(row) for _, row in zip(range(batch), cursor, strict=False)]:
+                cursor = connection.execute(f"SELECT {EVENT} FROM event ORDER BY position")
+                while rows := [stored(row) for _, row in zip(range(batch), cursor, strict=False)]:
                     yield rows
         finally:
             connection.close()
@@ -254,8 +271,9 @@ class SqliteEventReader:
         self._path = path
         self._connection = connect(path, read_only=True)
         with mapped_errors(path):
-            schema = check_kind(self._connection, path, "events", len(_MIGRATIONS))
-        self._columns = _EVENT_BEFORE.get(schema, _EVENT)
+            schema = check_kind(self._connection, path, "events", len(MIGRATIONS))
+        later = (name if schema >= since else missing for name, (since, missing) in _LATER.items())
+        self._columns = ", ".join((_PLACE, *later))
         self.refusals = RefusedCommands(self._ask, {name for name, since in _SINCE.items() if schema < since})
 
     def _ask(self, sql: str, values: Sequence[Any]) -> list[Any]:
@@ -272,7 +290,7 @@ class SqliteEventReader:
         """A page of one stream."""
         sql = f"SELECT {self._columns} FROM event WHERE stream = ? AND version > ? ORDER BY version LIMIT ?"
         with mapped_errors(self._path):
-            return [_stored(row) for row in self._connection.execute(sql, (stream, after, limit))]
+            return [stored(row) for row in self._connection.execute(sql, (stream, after, limit))]
 
     def read_all(self, batch: int = 1000) -> Iterator[Sequence[StoredEvent]]:
         """By position, page by page: what is appended meanwhile is read too."""
@@ -281,7 +299,7 @@ class SqliteEventReader:
         with mapped_errors(self._path):
             while rows := self._connection.execute(sql, (last, batch)).fetchall():
                 last = rows[-1][-1]
-                yield [_stored(row[:-1]) for row in rows]
+                yield [stored(row[:-1]) for row in rows]
 
     def close(self) -> None:
         """Closing twice is allowed."""
@@ -299,7 +317,7 @@ class _Transaction:
         self._connection = connection
         self._execute = connection.execute
         self._now_ms = now_ms
-        self._versions: dict[str, int] = {}
+        self._heads: dict[str, tuple[int, bytes]] = {}
         self._events: list[tuple[Any, ...]] = []
         self._states: dict[str, tuple[Table[Any], list[tuple[Any, ...]]]] = {}
 
@@ -310,30 +328,32 @@ class _Transaction:
         """Reads from `after` itself on, so that a stream which never got there is not taken for one without news."""
         if self._events:
             self.flush()
-        sql = f"SELECT {_EVENT} FROM event WHERE stream = ? AND version >= ? ORDER BY version"
+        sql = f"SELECT {EVENT} FROM event WHERE stream = ? AND version >= ? ORDER BY version"
         rows = self._execute(sql, (stream, after)).fetchall()
         if after and (not rows or rows[0][1] != after):
             return None
-        self._versions[stream] = int(rows[-1][1]) if rows else 0  # type: ignore[arg-type]
-        return [_stored(row) for row in (rows[1:] if after else rows)]
+        self._heads[stream] = _head(rows[-1][1], rows[-1][-1]) if rows else (0, NOTHING)
+        return [stored(row) for row in (rows[1:] if after else rows)]
 
     def append(
         self, stream: str, expected: int, events: Sequence[NewEvent], *, occurred_at_ms: int, origin: Origin
     ) -> None:
         """The version is that of this transaction, in which nobody else writes; the unique key holds it once more."""
-        stands = self._versions.get(stream)
-        if stands is None:
-            rows: list[Any] = self._execute(_VERSION, (stream,)).fetchall()
-            stands = int(rows[0][0])
+        head = self._heads.get(stream)
+        if head is None:
+            rows: list[Any] = self._execute(_LAST, (stream,)).fetchall()
+            head = _head(*rows[0]) if rows else (0, NOTHING)
+        stands, last = head
         if stands != expected:
             raise VersionConflict(stream, expected, stands)
         recorded_at_ms = max(self._now_ms, occurred_at_ms)  # the transaction began before its events occurred
+        times, who = (occurred_at_ms, recorded_at_ms), who_of(origin)
         for version, event in enumerate(events, expected + 1):
-            values = (stream, version, event.type, event.payload.decode(), occurred_at_ms, recorded_at_ms)
-            self._events.append(
-                (*values, origin.actor, origin.correlation_id, event.schema_version, origin.causation_id)
-            )
-        self._versions[stream] = expected + len(events)
+            fields = (stream, version, event.type, event.schema_version, event.payload, *times, *who)
+            last = link(last, fields)
+            values = (stream, version, event.type, event.payload.decode(), *times, *who[:2])
+            self._events.append((*values, event.schema_version, origin.causation_id, last))
+        self._heads[stream] = (expected + len(events), last)
 
     def put_state(self, table: Table[Any], before: Struct | None, after: Struct | None) -> None:
         """Insert, update or delete; an update or delete holds only where the row stands exactly as in `before`."""
@@ -347,7 +367,7 @@ class _Transaction:
     def flush(self) -> None:
         """Write what was gathered. Raises StateDrift where a state row does not stand as it was left."""
         events, self._events = self._events, []
-        insert_many(self._connection, f"event ({_EVENT})", events)
+        insert_many(self._connection, f"event ({EVENT})", events)
         states, self._states = self._states, {}
         for table, rows in states.values():
             try:
@@ -389,6 +409,11 @@ class _Transaction:
         self._execute("INSERT INTO retried_refusal (id, version, at_ms, actor) VALUES (?, ?, ?, ?)", values)
 
 
-def _stored(row: tuple[Any, ...]) -> StoredEvent:
+def _head(version: Any, link: Any) -> tuple[int, bytes]:
+    return int(version), NOTHING if link is None else bytes(link)
+
+
+def stored(row: tuple[Any, ...]) -> StoredEvent:
+    """The event of a row of its columns."""
     stream, version, type_, payload, *rest = row
     return StoredEvent(stream, version, type_, payload.encode(), *rest)

@@ -1,0 +1,56 @@
+"""The chain of each stream: every event's hash is over its content and the hash of the event before it.
+
+    hash = SHA-256(hash before, or 32 zero bytes | MessagePack array of the event)
+
+The array holds stream, version, type, schema version, payload (bytes), occurred at, recorded at, actor and correlation
+id, in MessagePack's shortest forms: every value carries its length, so no two events have the same bytes. The causation
+id, and what events may be given after it, follows behind these and is left out where an event has none.
+
+An event that was stored before there was a chain has no hash. It counts as zero bytes for the one behind it, and
+wherever a hash of it is needed, that is over zero bytes and its content.
+"""
+
+from hashlib import sha256
+
+import msgspec
+
+from mainstem.eventstore.port import StoredEvent
+from mainstem.messages import Origin
+
+NOTHING = bytes(32)
+"""What comes before the first event."""
+
+Fields = tuple[str | int | bytes | None, ...]
+
+_bytes_of = msgspec.msgpack.Encoder().encode
+
+
+def link(previous: bytes, fields: Fields) -> bytes:
+    """The hash of an event behind that one: stream, version, type, schema version, payload, times, `who_of`."""
+    return sha256(previous + _bytes_of(fields)).digest()
+
+
+def link_of(previous: bytes, stored: StoredEvent, version: int | None = None) -> bytes:
+    """The hash that a stored event should have, at its version or at another."""
+    return link(
+        previous,
+        (
+            stored.stream,
+            stored.version if version is None else version,
+            stored.type,
+            stored.schema_version,
+            stored.payload,
+            stored.occurred_at_ms,
+            stored.recorded_at_ms,
+            *_who(stored.actor, stored.correlation_id, stored.causation_id),
+        ),
+    )
+
+
+def who_of(origin: Origin) -> tuple[str | None, ...]:
+    """Who asked for an event, in which conversation, and because of what, if of anything."""
+    return _who(origin.actor, origin.correlation_id, origin.causation_id)
+
+
+def _who(actor: str, correlation_id: str | None, causation_id: str | None) -> tuple[str | None, ...]:
+    return (actor, correlation_id) if causation_id is None else (actor, correlation_id, causation_id)

@@ -1,0 +1,86 @@
+"""What verifying and sealing ask of an event store."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from mainstem.eventstore.chain import NOTHING, link_of
+from mainstem.eventstore.port import StoredEvent
+from mainstem.eventstore.seal import EVENTS_MAX, Entry, Hole, Seal, Unsealed, next_seal, opened
+
+
+class Placed(Struct, frozen=True):
+    """An event with its position, and the hash of the event before it in its stream.
+
+    `follows`: whether there is one before it; it may be without a hash.
+    """
+
+    position: int
+    event: StoredEvent
+    previous: bytes | None
+    follows: bool
+
+
+class Integrity(Protocol):
+    """A store whose events are chained and sealed. One thread uses it at a time.
+
+    All methods raise StoreError as the store does.
+    """
+
+    def seal(self, limit: int = EVENTS_MAX) -> int:
+        """Seal at most so many events that no seal holds yet, in their order; how many. 0 also where another does."""
+
+    def last_seal(self) -> Seal | None:
+        """The newest."""
+
+    def seals(self, after: int = 0, limit: int = 100) -> Sequence[Seal]:
+        """At most so many with a higher number, in order."""
+
+    def number_of(self, head: bytes) -> int | None:
+        """The number of the seal that has this head."""
+
+    def seals_over(self, after: int, upto: int) -> Sequence[Seal]:
+        """Those that hold a position above `after` and at most `upto`, or might."""
+
+    def placed(self, after: int, upto: int) -> Sequence[Placed]:
+        """The events at these positions, in order."""
+
+    def placed_of(self, stream: str) -> Iterator[Placed]:
+        """The events of one stream, by version."""
+
+    def last_position(self) -> int:
+        """The highest; 0 where there is none."""
+
+    def chained_from(self) -> int | None:
+        """The position of the first event that has a hash."""
+
+    def close(self) -> None:
+        """Give everything back. Closing twice is allowed."""
+
+
+Row = tuple[int, str, int, bytes | None, int]
+"""Position, stream, version, hash and recorded at."""
+
+
+def seal_rows(
+    last: Seal | None,
+    rows: Sequence[Row],
+    whole: Callable[[int, int], Sequence[Placed]],
+    now_ms: int,
+    *,
+    late: bool,
+) -> Seal:
+    """The next seal of these rows; `whole` reads the events of a range, for those that have no hash."""
+    bare = [position for position, _, _, hash_, _ in rows if hash_ is None]
+    own = {each.position: link_of(NOTHING, each.event) for each in whole(min(bare) - 1, max(bare))} if bare else {}
+    found = [
+        Unsealed(Entry(position, stream, version, hash_ or own[position], hash_ is not None), at_ms)
+        for position, stream, version, hash_, at_ms in rows
+    ]
+    return next_seal(last, found, now_ms, late=late)
+
+
+def holes_of(last: Seal | None) -> Sequence[Hole]:
+    """The gaps that the last seal has left open."""
+    return () if last is None else opened(last).holes

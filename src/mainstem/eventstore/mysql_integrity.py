@@ -1,0 +1,106 @@
+"""Chain and seals of a MySQL database: what verifying reads, and the seals' own table.
+
+Positions are given before they commit, so one may appear below others that are sealed: see `mainstem.eventstore.seal`.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from mainstem.errors import ConfigurationError
+from mainstem.eventstore.integrity import Placed, holes_of, seal_rows
+from mainstem.eventstore.mysql_transaction import EVENT, stored
+from mainstem.eventstore.seal import EVENTS_MAX, Seal
+from mainstem.mysql import MysqlServer, Pool, ask, picture
+
+_SEAL = ", ".join(Seal.__struct_fields__)
+_READERS = 2
+_PLACED = (
+    f"SELECT e.position, p.hash, p.version, {', '.join(f'e.{name}' for name in EVENT.split(', '))} FROM event AS e"
+    " LEFT JOIN event AS p ON p.stream = e.stream AND p.version = e.version - 1"
+)
+_PAGE = 1_000
+
+
+class MysqlIntegrity:
+    """On connections of its own. Raises ConfigurationError where there are no events, or those of an older release."""
+
+    def __init__(self, server: MysqlServer, *, clock_ms: Callable[[], int]) -> None:
+        self._server = server
+        self._clock_ms = clock_ms
+        self._pool = Pool(server, _READERS)
+        sql = "SELECT count(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = %s"
+        if not self._pool.ask(sql, ("event_seal",))[0][0]:
+            self._pool.close()
+            raise ConfigurationError(f"{server}, database {server.database}, has no chained events: deploy first")
+
+    def seal(self, limit: int = EVENTS_MAX) -> int:
+        """Of several processes that seal at once one does, and the others' come to nothing."""
+        last = self.last_seal()
+        where, values = "position > %s", [last.sealed_to if last else 0]
+        for hole in holes_of(last):
+            where, values = f"{where} OR position BETWEEN %s AND %s", [*values, *hole]
+        sql = f"SELECT position, stream, version, hash, recorded_at_ms FROM event WHERE {where} ORDER BY position"
+        rows: Any = self._pool.ask(f"{sql} LIMIT %s", (*values, limit))
+        if not rows:
+            return 0
+        seal = seal_rows(last, rows, self.placed, self._clock_ms(), late=True)
+        markers = ", ".join(["%s"] * len(Seal.__struct_fields__))
+        sql = f"INSERT INTO event_seal ({_SEAL}) VALUES ({markers}) ON DUPLICATE KEY UPDATE number = event_seal.number"
+        with self._pool.use() as connection, connection.cursor() as cursor:
+            return seal.events if cursor.execute(sql, msgspec.structs.astuple(seal)) else 0
+
+    def last_seal(self) -> Seal | None:
+        """By primary key."""
+        rows = self._pool.ask(f"SELECT {_SEAL} FROM event_seal ORDER BY number DESC LIMIT 1")
+        return Seal(*rows[0]) if rows else None
+
+    def seals(self, after: int = 0, limit: int = 100) -> Sequence[Seal]:
+        """By primary key."""
+        sql = f"SELECT {_SEAL} FROM event_seal WHERE number > %s ORDER BY number LIMIT %s"
+        return [Seal(*row) for row in self._pool.ask(sql, (after, limit))]
+
+    def number_of(self, head: bytes) -> int | None:
+        """All seals are looked at."""
+        rows = self._pool.ask("SELECT number FROM event_seal WHERE head = %s", (head,))
+        return int(rows[0][0]) if rows else None
+
+    def seals_over(self, after: int, upto: int) -> Sequence[Seal]:
+        """By position."""
+        sql = f"SELECT {_SEAL} FROM event_seal WHERE last_position > %s AND first_position <= %s ORDER BY number"
+        return [Seal(*row) for row in self._pool.ask(sql, (after, upto))]
+
+    def placed(self, after: int, upto: int) -> Sequence[Placed]:
+        """By position."""
+        sql = f"{_PLACED} WHERE e.position > %s AND e.position <= %s ORDER BY e.position"
+        return [_placed(row) for row in self._pool.ask(sql, (after, upto))]
+
+    def placed_of(self, stream: str) -> Iterator[Placed]:
+        """In pages, on a connection of its own."""
+        sql = f"{_PLACED} WHERE e.stream = %s AND e.version > %s ORDER BY e.version LIMIT {_PAGE}"
+        last, found = -1, _PAGE
+        with picture(self._server) as connection:
+            while found == _PAGE:
+                rows = [_placed(row) for row in ask(connection, sql, (stream, last))]
+                yield from rows
+                found = len(rows)
+                last = rows[-1].event.version if rows else last
+
+    def last_position(self) -> int:
+        """By primary key."""
+        return int(self._pool.ask("SELECT coalesce(max(position), 0) FROM event")[0][0])
+
+    def chained_from(self) -> int | None:
+        """Found at once where all are chained."""
+        rows = self._pool.ask("SELECT position FROM event WHERE hash IS NOT NULL ORDER BY position LIMIT 1")
+        return int(rows[0][0]) if rows else None
+
+    def close(self) -> None:
+        """Closing twice is allowed."""
+        self._pool.close()
+
+
+def _placed(row: tuple[Any, ...]) -> Placed:
+    position, previous, follows, *event = row
+    return Placed(position, stored(tuple(event)), previous, follows is not None)

@@ -1,0 +1,118 @@
+"""Chain and seals of a SQLite file: what verifying reads, and the seals' own table."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mainstem.errors import ConfigurationError
+from mainstem.eventstore.integrity import Placed, seal_rows
+from mainstem.eventstore.seal import EVENTS_MAX, Seal
+from mainstem.eventstore.sqlite import EVENT, MIGRATIONS, stored
+from mainstem.sqlite import check_kind, connect, mapped_errors, transaction
+
+_SEAL = ", ".join(Seal.__struct_fields__)
+_LAST = f"SELECT {_SEAL} FROM event_seal ORDER BY number DESC LIMIT 1"
+_PLACED = (
+    f"SELECT e.position, p.hash, p.version, {', '.join(f'e.{name}' for name in EVENT.split(', '))} FROM event AS e"
+    " LEFT JOIN event AS p ON p.stream = e.stream AND p.version = e.version - 1"
+)
+
+
+class SqliteIntegrity:
+    """On a file that a store has open, or none has. Sealing waits for `turn`, that of the writers of this process.
+
+    Raises StoreUnavailable where there is no file, StoreCorrupt for another kind, ConfigurationError for one of another
+    release.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock_ms: Callable[[], int],
+        turn: AbstractContextManager[Any] | None = None,
+        read_only: bool = False,
+    ) -> None:
+        self._path = path
+        self._clock_ms = clock_ms
+        self._turn = turn or nullcontext()
+        self._connection = connect(path, durable=False, read_only=read_only)
+        try:
+            with mapped_errors(path):
+                schema = check_kind(self._connection, path, "events", len(MIGRATIONS))
+            if schema < len(MIGRATIONS):
+                raise ConfigurationError(f"{path.name} is of an older release: start the application once, then again")
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def seal(self, limit: int = EVENTS_MAX) -> int:
+        """Nobody else writes meanwhile, so no gap is filled later."""
+        sql = "SELECT position, stream, version, hash, recorded_at_ms FROM event WHERE position > ? ORDER BY position"
+        last = self.last_seal()
+        rows = self._ask(f"{sql} LIMIT ?", (last.sealed_to if last else 0, limit))
+        if not rows:
+            return 0
+        seal = seal_rows(last, rows, self.placed, self._clock_ms(), late=False)
+        values = msgspec.structs.astuple(seal)
+        sql = f"INSERT INTO event_seal ({_SEAL}) VALUES ({', '.join('?' * len(values))}) ON CONFLICT DO NOTHING"
+        with self._turn, transaction(self._connection, self._path):
+            self._connection.execute(sql, values)
+            return seal.events if self._connection.changes() else 0
+
+    def last_seal(self) -> Seal | None:
+        """By primary key."""
+        rows = self._ask(_LAST)
+        return Seal(*rows[0]) if rows else None
+
+    def seals(self, after: int = 0, limit: int = 100) -> Sequence[Seal]:
+        """By primary key."""
+        sql = f"SELECT {_SEAL} FROM event_seal WHERE number > ? ORDER BY number LIMIT ?"
+        return [Seal(*row) for row in self._ask(sql, (after, limit))]
+
+    def number_of(self, head: bytes) -> int | None:
+        """All seals are looked at."""
+        rows = self._ask("SELECT number FROM event_seal WHERE head = ?", (head,))
+        return int(rows[0][0]) if rows else None
+
+    def seals_over(self, after: int, upto: int) -> Sequence[Seal]:
+        """By position."""
+        sql = f"SELECT {_SEAL} FROM event_seal WHERE last_position > ? AND first_position <= ? ORDER BY number"
+        return [Seal(*row) for row in self._ask(sql, (after, upto))]
+
+    def placed(self, after: int, upto: int) -> Sequence[Placed]:
+        """By position."""
+        sql = f"{_PLACED} WHERE e.position > ? AND e.position <= ? ORDER BY e.position"
+        return [_placed(row) for row in self._ask(sql, (after, upto))]
+
+    def placed_of(self, stream: str) -> Iterator[Placed]:
+        """By stream and version."""
+        sql = f"{_PLACED} WHERE e.stream = ? ORDER BY e.version"
+        with mapped_errors(self._path):
+            for row in self._connection.execute(sql, (stream,)):
+                yield _placed(row)
+
+    def last_position(self) -> int:
+        """By primary key."""
+        return int(self._ask("SELECT coalesce(max(position), 0) FROM event")[0][0])
+
+    def chained_from(self) -> int | None:
+        """Found at once where all are chained."""
+        rows = self._ask("SELECT position FROM event WHERE hash IS NOT NULL ORDER BY position LIMIT 1")
+        return int(rows[0][0]) if rows else None
+
+    def close(self) -> None:
+        """Closing twice is allowed."""
+        self._connection.close()
+
+    def _ask(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
+        with mapped_errors(self._path):
+            return self._connection.execute(sql, values).fetchall()
+
+
+def _placed(row: tuple[Any, ...]) -> Placed:
+    position, previous, follows, *event = row
+    return Placed(position, stored(tuple(event)), previous, follows is not None)

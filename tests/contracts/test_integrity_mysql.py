@@ -1,0 +1,31 @@
+"""Chain and seals of the MySQL event store keep to their contract."""
+
+from pathlib import Path
+
+import pytest
+
+from mainstem.eventstore.mysql import MysqlEventStore
+from mainstem.eventstore.mysql_integrity import MysqlIntegrity
+from mainstem.mysql import Session, execute
+from mainstem.testing.contracts.integrity import IntegrityContract
+from tests.stack import Databases
+
+
+@pytest.mark.stack
+class TestMysqlIntegrity(IntegrityContract):
+    @pytest.fixture(autouse=True)
+    def _databases(self, databases: Databases) -> None:
+        self.databases = databases
+
+    def open(self, folder: Path) -> MysqlEventStore:
+        return MysqlEventStore(self.databases(folder), clock_ms=lambda: 1000)
+
+    def integrity(self, folder: Path) -> MysqlIntegrity:
+        return MysqlIntegrity(self.databases(folder), clock_ms=lambda: 1000)
+
+    def run_sql(self, folder: Path, *statements: str) -> None:
+        session = Session(self.databases(folder))
+        with session.use() as connection:
+            for statement in statements:
+                execute(connection, statement)
+        session.close()
