@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from mainstem.query.access import Own, Rule, may
+from mainstem.query.web import OPERATOR
 
 CARDS_CLAIM = "cards"
 """The claim of a customer's token that lists their cards."""
@@ -25,6 +26,10 @@ WHO_MAY: Mapping[str, Rule] = {
     "POST /cards/{card_id}/unblock": may(TELLER),
     "POST /cards/{card_id}/close": may(TELLER),
     "GET /cards/{card_id}/refusals": may(TELLER, own=_ON_CARD),
+    "GET /refusals": may(TELLER, OPERATOR),
+    "GET /refusals/counts": may(TELLER, OPERATOR),
+    "GET /refusals/{refusal_id}": may(TELLER, OPERATOR),
+    "POST /refusals/{refusal_id}/retry": may(TELLER, OPERATOR),
     "GET /analytics/cards": may(ANALYST, own=_ASKED_FOR),
     "GET /analytics/top-cards": may(ANALYST),
     "GET /analytics/spending": may(ANALYST, own=_ASKED_FOR),

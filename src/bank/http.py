@@ -22,6 +22,7 @@ from bank.card import (
     UnblockCard,
     Withdraw,
 )
+from bank.http_refusals import refusal_routes
 from bank.refusal import GROUP as REFUSAL_GROUP
 from bank.service import Bank, CardDifference, CardEventView, CardView, RefusalView, StatementLine
 from bank.statement import GROUP as STATEMENT_GROUP
@@ -35,7 +36,7 @@ from mainstem.query.web import POSITION_HEADER, json_response, problem_responses
 
 _Request = Request[Any, Any, Any]
 
-REFUSALS = {"card-unknown": 404, "invalid-amount": 422, "invalid-card": 422}
+REFUSALS = {"card-unknown": 404, "refusal-unknown": 404, "invalid-amount": 422, "invalid-card": 422}
 """The HTTP status of refusals by their reason; any other is 409."""
 
 _TEXT_MAX = 200
@@ -98,6 +99,7 @@ def routes(bank: Bank) -> list[BaseRouteHandler]:
         *_state_routes(bank),
         *_history_routes(bank),
         *_analytics_routes(bank),
+        *refusal_routes(bank),
     ]
 
 

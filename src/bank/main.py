@@ -92,6 +92,8 @@ def _samples(running: Running) -> Iterator[Sample]:
     for outcome in ("accepted", "refused", "failed"):
         count = getattr(commands, outcome)
         yield Sample("mainstem_commands_total", "Commands by outcome", count, (("outcome", outcome),))
+    for reason, count in commands.refusals.items():
+        yield Sample("mainstem_refusals_total", "Refused commands by reason", count, (("reason", reason),))
     yield Sample("mainstem_command_batches_total", "Transactions of the command writer", commands.batches)
     yield Sample("mainstem_commands_waiting", "Commands that wait for the writer", commands.waiting)
     for outcome in ("kept", "dropped", "failed"):

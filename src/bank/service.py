@@ -22,6 +22,7 @@ from mainstem.query.cursor import read_cursor
 from mainstem.query.freshness import Freshness
 from mainstem.query.input import idempotency_key
 from mainstem.query.web import POSITION_HEADER, json_response
+from mainstem.refusals import KeptRefusal, RefusalReader, retry_of
 
 R = TypeVar("R")
 _Request = Request[Any, Any, Any]
@@ -108,6 +109,11 @@ class Bank:
         """The analytical store."""
         return self._running.olap
 
+    @property
+    def refused(self) -> RefusalReader:
+        """The refused commands, as the command side keeps them."""
+        return self._running.events.refusals
+
     async def begin(self) -> None:
         """Called by the server, in its event loop, before the first request."""
         self._freshness = Freshness(self._running.views, asyncio.get_running_loop())
@@ -125,10 +131,15 @@ class Bank:
         answer = await self._running.commands.send(
             command, key=grant.key(idempotency_key(request)), origin=Origin(actor=grant.subject)
         )
-        headers = {POSITION_HEADER: position_token(answer.position), "Location": location}
-        if answer.replayed:
-            headers["Idempotency-Replayed"] = "true"
-        return json_response(_view_of_state(answer.row), status, headers)
+        return _answered(answer, status, location)
+
+    async def retry(self, request: _Request, kept: KeptRefusal) -> Response[Any]:
+        """Send a refused command again, once, as the caller. Raises InvalidCommand where it cannot be read today."""
+        made = retry_of(kept, self._running.application.deciders, grant_of(request).subject)
+        answer = await self._running.commands.send(
+            made.command, key=made.key, origin=made.origin, retry_of=made.retry_of
+        )
+        return _answered(answer, 200, f"/cards/{answer.aggregate_id}")
 
     async def read(self, question: Callable[[], R], group: str = "", *tokens: str | None) -> R:
         """Ask a store, off the event loop, once the group's view has the position that was named (if any)."""
@@ -192,6 +203,13 @@ class Bank:
             RefusalView(r.id, r.card, r.command, r.reason, r.text, iso_time(r.refused_at_ms), _actor(r.actor, grant))
             for r in rows
         ]
+
+
+def _answered(answer: Any, status: int, location: str) -> Response[Any]:
+    headers = {POSITION_HEADER: position_token(answer.position), "Location": location}
+    if answer.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return json_response(_view_of_state(answer.row), status, headers)
 
 
 def _view_of_state(row: Any) -> CardView:

@@ -13,6 +13,7 @@ from mainstem.codec import (
     position_token,
     read_moment,
     read_position_token,
+    read_time,
     recorded_events,
 )
 from mainstem.decider import Decider, Stamp, StateRow
@@ -69,6 +70,7 @@ __all__ = [
     "position_token",
     "read_moment",
     "read_position_token",
+    "read_time",
     "recorded_events",
     "scan",
 ]

@@ -3,8 +3,7 @@
 import importlib
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,8 +13,8 @@ import typer
 from rich.console import Console
 from rich.table import Table as Grid
 
-from mainstem import log_lines
-from mainstem.application import Application
+from mainstem.cli_begin import Json, begin, errors_of_start
+from mainstem.cli_refusals import refusals
 from mainstem.codec import read_moment
 from mainstem.errors import ConfigurationError, MainstemError
 from mainstem.settings import Settings, read_settings
@@ -30,9 +29,9 @@ _err = Console(stderr=True)
 
 events_app = typer.Typer(help="Look at stored events and at what is declared of them.", no_args_is_help=True)
 app.add_typer(events_app, name="events")
+app.add_typer(refusals, name="refusals")
 
 _MOMENT = "A version, as 7, or a time with its zone, as 2026-01-31T09:30:00Z."
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 def main() -> None:
@@ -47,13 +46,13 @@ def main() -> None:
 @app.command()
 def run() -> None:
     """Run the application: HTTP and the flow behind it, or of the distributed form the roles in MAINSTEM_ROLES."""
-    settings, declared = _begin()
+    settings, declared = begin()
     if settings.form == "distributed" and "api" not in settings.roles:
         from mainstem.operations import keep_views
 
         keep_views(declared, settings)
         return
-    with _errors_of_start():
+    with errors_of_start():
         module = importlib.import_module(settings.app.partition(":")[0])
         serve = getattr(module, "serve", None)
     if serve is None:
@@ -66,7 +65,7 @@ def deploy() -> None:
     """Make what the distributed form needs, tables, topics, connector, supervisors, and wait until it runs."""
     from mainstem.assembly.deployment import deploy as deploy_all
 
-    settings, declared = _begin()
+    settings, declared = begin()
     deploy_all(declared, settings, lambda text: _out.print(text, highlight=False, soft_wrap=True, markup=False))
 
 
@@ -75,7 +74,7 @@ def reconcile(*, as_json: Json = False) -> None:
     """Hold events, state, views and analytics against each other; exit 1 where they differ."""
     from mainstem.operations import reconciliation
 
-    settings, declared = _begin()
+    settings, declared = begin()
     found = reconciliation(declared, settings)
     if as_json:
         _out.print_json(msgspec.json.encode(found).decode())
@@ -89,7 +88,7 @@ def status(*, as_json: Json = False) -> None:
     """Show every stage of the running application and by how many messages it is behind."""
     from mainstem.operations import status as status_of
 
-    settings, declared = _begin()
+    settings, declared = begin()
     found = status_of(declared, settings)
     if as_json:
         _out.print_json(msgspec.json.encode(found).decode())
@@ -123,7 +122,7 @@ def history(
     from mainstem.assembly.stores import open_events
     from mainstem.history import History
 
-    settings, declared = _begin()
+    settings, declared = begin()
     decider = shown.decider_of(declared, category)
     moments = [read_moment(text, recorded=recorded) for text in (moment, later) if text is not None]
     with closing(open_events(settings)) as store:
@@ -155,7 +154,7 @@ def list_snapshots(
     """Show how many are kept of which aggregates, and whether today's code has made them."""
     from mainstem.operations import snapshots_by_code, snapshots_of
 
-    settings, declared = _begin()
+    settings, declared = begin()
     found = snapshots_by_code(declared, settings) if stream is None else snapshots_of(settings, stream)
     if as_json:
         _out.print_json(msgspec.json.encode(found).decode())
@@ -174,7 +173,7 @@ def drop_snapshots(
     """Drop the kept states. Commands go on, and the next one of each aggregate takes longer."""
     from mainstem.operations import drop_snapshots as drop
 
-    settings, declared = _begin()
+    settings, declared = begin()
     _out.print(f"{drop(declared, settings, old=old)} snapshots were dropped.", highlight=False)
 
 
@@ -191,7 +190,7 @@ def check(*, as_json: Json = False) -> None:
     from mainstem.cli_events import checked, print_checked, progress_bar
     from mainstem.eventstore.check import unreadable
 
-    settings, declared = _begin()
+    settings, declared = begin()
     looked_at = 0
     with closing(stored_events(settings)) as store, progress_bar(_err, "events", store.count()) as bar:
 
@@ -220,7 +219,7 @@ def schema(
     from mainstem.cli_events import print_changes
     from mainstem.event_schema import compare, event_schemas, read_schemas
 
-    _, declared = _begin()
+    _, declared = begin()
     schemas = event_schemas(declared.name, declared.deciders)
     if against is None:
         _out.print_json(msgspec.json.encode(schemas).decode())
@@ -234,29 +233,6 @@ def schema(
     else:
         print_changes(_out, changes)
     raise typer.Exit(1 if any(change.breaking for change in changes) else 0)
-
-
-def _begin() -> tuple[Settings, Application]:
-    settings = read_settings(os.environ)
-    log_lines.configure(settings.log_level, json=settings.log_json)
-    return settings, _application(settings.app)
-
-
-def _application(name: str) -> Application:
-    module, _, attribute = name.partition(":")
-    with _errors_of_start():
-        found = getattr(importlib.import_module(module), attribute or "application", None)
-    if not isinstance(found, Application):
-        raise ConfigurationError(f"{name} is no application; name one as module:name in MAINSTEM_APP")
-    return found
-
-
-@contextmanager
-def _errors_of_start() -> Iterator[None]:
-    try:
-        yield
-    except ImportError as error:
-        raise ConfigurationError(f"the application cannot be imported: {error}") from error
 
 
 def _print_reconciliation(found: Any) -> None:

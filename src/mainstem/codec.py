@@ -25,6 +25,7 @@ _ENCODER = msgspec.json.Encoder()
 _PLAIN: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 _EXACT = msgspec.json.Encoder(decimal_format="number")
 _POSITION_LIMIT = 1024
+_TIME = "a time with its zone, as 2026-01-31T09:30:00Z"
 _TEXT = b'"payload":"{'
 _EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 
@@ -218,14 +219,26 @@ def read_moment(text: str, *, recorded: bool = False) -> AsOf:
     """A version (7), or a time of ISO 8601 with its zone (2026-01-31T09:30:00Z). Raises InvalidQuery for others."""
     if re.fullmatch(r"\d{1,9}", text, re.ASCII):
         return AsOf(version=int(text))
+    at_ms = _time_ms(text)
+    if at_ms is None:
+        raise InvalidQuery(f"{text[:40]!r} is no moment: name a version, as 7, or {_TIME}")
+    return AsOf(at_ms=at_ms, recorded=recorded)
+
+
+def read_time(text: str) -> int:
+    """A time of ISO 8601 with its zone, in milliseconds since the epoch. Raises InvalidQuery for others."""
+    at_ms = _time_ms(text)
+    if at_ms is None:
+        raise InvalidQuery(f"{text[:40]!r} is no time: name {_TIME}")
+    return at_ms
+
+
+def _time_ms(text: str) -> int | None:
     try:
         at = datetime.fromisoformat(text)
-        if at.tzinfo is None:
-            raise ValueError("a time without its zone")
-    except ValueError as error:
-        example = "a version, as 7, or a time with its zone, as 2026-01-31T09:30:00Z"
-        raise InvalidQuery(f"{text[:40]!r} is no moment: name {example}") from error
-    return AsOf(at_ms=(at - _EPOCH) // _MILLISECOND, recorded=recorded)
+    except ValueError:
+        return None
+    return None if at.tzinfo is None else (at - _EPOCH) // _MILLISECOND
 
 
 def iso_time(at_ms: int) -> str:

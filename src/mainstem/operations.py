@@ -16,12 +16,13 @@ from msgspec import Struct
 from mainstem.application import Application
 from mainstem.assembly import Distributed, Status, bring_up, distributed
 from mainstem.assembly.stages import Stages
-from mainstem.assembly.stores import open_events
-from mainstem.errors import Forbidden, StoreUnavailable
+from mainstem.assembly.stores import commands_of, open_events, stored_events
+from mainstem.errors import Forbidden, InvalidQuery, MainstemError, StoreUnavailable
 from mainstem.eventstore.port import KeptSnapshot
 from mainstem.folder import owner_of
 from mainstem.health import WORKS
 from mainstem.reconciliation import Reconciliation
+from mainstem.refusals import KeptRefusal, RefusalFilter, refusal_id, retry_of
 from mainstem.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -29,6 +30,10 @@ _log = structlog.get_logger(__name__)
 _ASK_S = 600.0
 _LIVE_S = 5.0
 _ALIVE_S = 5.0
+_DETAIL_MAX = 65_536
+_OPERATOR = "operator"
+"""Who asks for what the command line itself carries out."""
+
 _WELL = (WORKS, "paused")
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """What is on this machine is not asked through a proxy, which would see the token."""
@@ -124,17 +129,67 @@ def drop_snapshots(application: Application, settings: Settings, *, old: bool) -
     return gone
 
 
+class Retrial(Struct, frozen=True, rename="camel"):
+    """What became of a retry: the version that its stream has come to, or the refusal that it led to."""
+
+    refusal: str
+    stream: str
+    accepted: bool
+    version: int | None = None
+    refused_again: str | None = None
+    reason: str | None = None
+    text: str | None = None
+
+
+def retry_refusal(application: Application, settings: Settings, number: int) -> Retrial:
+    """Have a refused command tried again, by the process that has the files open, or by this one.
+
+    What became of it is read from the store. Raises what the retry raises where it was neither accepted nor refused.
+    """
+    with closing(stored_events(settings)) as store:
+        kept = store.refusals.find(number)
+        if kept is None:
+            raise InvalidQuery(f"there is no refusal {refusal_id(number)}")
+        trouble = _retry(application, settings, kept)
+        found = store.refusals.find(number)
+        retried = None if found is None else found.retried
+        again = store.refusals.page(RefusalFilter(retry_of=number), None, 1)
+    told = (refusal_id(number), kept.refusal.stream)
+    if retried is not None:
+        return Retrial(*told, accepted=True, version=retried.version)
+    if not again:
+        raise trouble or StoreUnavailable("the command was neither accepted nor refused")
+    second = again[0].refusal
+    return Retrial(
+        *told, accepted=False, refused_again=refusal_id(again[0].number), reason=second.reason, text=second.text
+    )
+
+
+def _retry(application: Application, settings: Settings, kept: KeptRefusal) -> MainstemError | None:
+    try:
+        if settings.form == "embedded" and _running_at(settings) is not None:
+            _ask(settings, f"/refusals/{refusal_id(kept.number)}/retry", b"{}")
+        else:
+            made = retry_of(kept, application.deciders, _OPERATOR)
+            with commands_of(application, settings) as commands:
+                commands.execute(made.command, key=made.key, origin=made.origin, retry_of=made.retry_of)
+    except MainstemError as error:
+        return error
+    return None
+
+
 def _running_at(settings: Settings) -> str | None:
     owner = owner_of(settings.data_dir)
     return owner.url if owner is not None and owner.url else None
 
 
-def _ask(settings: Settings, path: str) -> bytes:
+def _ask(settings: Settings, path: str, body: bytes | None = None) -> bytes:
     url = _running_at(settings)
     if url is None:
         raise StoreUnavailable(f"no application runs on the folder {settings.data_dir}")
     headers = {} if settings.auth_token is None else {"Authorization": f"Bearer {settings.auth_token.value}"}
-    request = urllib.request.Request(url + path, headers=headers)  # noqa: S310 - the owner's own address
+    headers |= {} if body is None else {"Content-Type": "application/json"}
+    request = urllib.request.Request(url + path, body, headers)  # noqa: S310 - the owner's own address
     try:
         _DIRECT.open(f"{url}/health/live", timeout=_LIVE_S).close()  # the answer may take long, but not this one
         with _DIRECT.open(request, timeout=_ASK_S) as response:
@@ -143,6 +198,20 @@ def _ask(settings: Settings, path: str) -> bytes:
         if error.code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             text = "wants a token with the scope operator: set MAINSTEM_AUTH_TOKEN"
             raise Forbidden(f"the application at {url} {text}") from error
-        raise StoreUnavailable(f"the application at {url} answers with status {error.code}") from error
+        text = f"the application at {url} answers {path} with status {error.code}"
+        raise StoreUnavailable(f"{text}{_detail(error)}") from error
     except (urllib.error.URLError, OSError) as error:
         raise StoreUnavailable(f"the application at {url} does not answer: {error}") from error
+
+
+class _Told(Struct):
+    detail: str = ""
+
+
+def _detail(error: urllib.error.HTTPError) -> str:
+    """What its problem says, if it is one."""
+    try:
+        told = msgspec.json.decode(error.read(_DETAIL_MAX), type=_Told).detail
+    except (msgspec.DecodeError, UnicodeDecodeError, OSError):
+        return ""
+    return f": {told[:500]}" if told else ""

@@ -172,20 +172,21 @@ def test_every_route_says_who_may_call_it() -> None:
 @pytest.mark.parametrize("route", [route for route in _routes() if not route.startswith("GET ")])
 def test_a_body_has_the_fields_that_are_named(client: httpx.Client, route: str) -> None:
     """All of them fit, with none missing and no other."""
-    method, path = route.replace("{card_id}", "nobody").split()
+    method, path = route.replace("{card_id}", "nobody").replace("{refusal_id}", "0" * 16).split()
     fields = _routes()[route]
     body = {field: -1 if field in ("amount", "limit") else "nobody" for field in fields}
 
     def kind(content: Mapping[str, object]) -> str:
         return str(client.request(method, path, json=content).json()["type"]).rpartition(":")[2]
 
-    assert kind(body) in ("card-unknown", "invalid-amount")
+    assert kind(body) in ("card-unknown", "invalid-amount", "refusal-unknown")
     for wrong in ({**body, "more": 1}, *({k: v for k, v in body.items() if k != field} for field in fields)):
         assert kind(wrong) == "invalid-input", wrong
 
 
 def test_every_metric(client: httpx.Client) -> None:
     client.get("/health/live").raise_for_status()
+    assert client.post("/cards/nobody/close", json={}).status_code == 404  # a refusal has been counted then
     told = re.findall(r"^# TYPE (\S+) (\S+)$", client.get("/metrics").text, re.MULTILINE)
     known = {name: kind for name, kind in told if not name.endswith("_created")}
     assert {_only(row[0]): row[1] for row in rows_under(REFERENCE / "metrics.md", "Metrics")} == known

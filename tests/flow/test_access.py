@@ -38,6 +38,10 @@ WHO_IS_LET_IN: dict[str, set[str]] = {
     "POST /cards/{card_id}/unblock": {"teller"},
     "POST /cards/{card_id}/close": {"teller"},
     "GET /cards/{card_id}/refusals": {"teller", "customer"},
+    "GET /refusals": {"teller", "operator"},
+    "GET /refusals/counts": {"teller", "operator"},
+    "GET /refusals/{refusal_id}": {"teller", "operator"},
+    "POST /refusals/{refusal_id}/retry": {"teller", "operator"},
     "GET /analytics/cards": {"analyst", "customer"},
     "GET /analytics/top-cards": {"analyst"},
     "GET /analytics/spending": {"analyst", "customer"},
@@ -63,6 +67,7 @@ _BODIES: dict[str, dict[str, Any]] = {
     "POST /cards/{card_id}/block": {"reason": "lost"},
     "POST /cards/{card_id}/unblock": {},
     "POST /cards/{card_id}/close": {},
+    "POST /refusals/{refusal_id}/retry": {},
 }
 _ABOUT_A_CARD = [name for name, rule in _RULES.items() if rule.own is not None]
 
@@ -92,7 +97,9 @@ def bank(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def ask(bank: tuple[BankProcess, Any], name: str, caller: str, card: str) -> httpx.Response:
     process, signing = bank
-    method, path = name.replace("{card_id}", card).replace("{path}", "nowhere").split(" ")
+    method, path = (
+        name.replace("{card_id}", card).replace("{path}", "nowhere").replace("{refusal_id}", "0" * 16).split(" ")
+    )
     given = CALLERS[caller]
     headers = {} if given is None else bearer(token(*signing, **given))
     body = _BODIES.get(name)

@@ -1,7 +1,13 @@
 """The events of an application, for operations that need nothing else of it, while it runs or not."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+
+from mainstem.application import Application
+from mainstem.assembly.embedded import embedded
 from mainstem.assembly.places import mysql_server
-from mainstem.assembly.running import wall_clock_ms
+from mainstem.assembly.running import command_bus, wall_clock_ms
+from mainstem.command.bus import CommandBus
 from mainstem.errors import StoreUnavailable
 from mainstem.eventstore.check import StoredEvents
 from mainstem.eventstore.mysql import MysqlEventReader, MysqlEventStore
@@ -18,6 +24,27 @@ def open_events(settings: Settings) -> EventStore:
     if not path.is_file():
         raise StoreUnavailable(f"there is no events.db in the folder {settings.data_dir}")
     return SqliteEventStore(path, clock_ms=wall_clock_ms)
+
+
+@contextmanager
+def commands_of(application: Application, settings: Settings) -> Iterator[CommandBus]:
+    """A writer for commands alone, without the flow behind it; of the embedded form where no process runs.
+
+    Raises StoreBusy where one does, StoreUnavailable where there is no event store.
+    """
+    with ExitStack() as stack:
+        if settings.form == "distributed":
+            server, tables = mysql_server(settings), application.state_tables()
+            events = stack.enter_context(closing(MysqlEventStore(server, tables, clock_ms=wall_clock_ms)))
+            commands = command_bus(application, settings, events)
+        else:
+            open_events(settings).close()  # else a folder would be made
+            whole = embedded(application, settings)
+            stack.callback(whole.stop)
+            commands = whole.commands
+        commands.start()
+        stack.callback(commands.stop)
+        yield commands
 
 
 def stored_events(settings: Settings) -> StoredEvents:

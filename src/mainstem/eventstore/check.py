@@ -10,7 +10,7 @@ from msgspec import Struct
 from mainstem.codec import EventCodec
 from mainstem.decider import Decider
 from mainstem.errors import CodecError
-from mainstem.eventstore.port import StoredEvent
+from mainstem.eventstore.port import RefusalReader, StoredEvent
 from mainstem.eventstore.reader import EventReader, Streams
 from mainstem.upcasting import StreamUpcasting
 
@@ -29,7 +29,11 @@ class Unreadable(Struct, frozen=True, rename="camel"):
 
 
 class StoredEvents(Streams, Protocol):
-    """All events of a store, to be read only."""
+    """All events of a store, and the refused commands beside them, to be read only."""
+
+    @property
+    def refusals(self) -> RefusalReader:
+        """The refused commands."""
 
     def count(self) -> int:
         """About how many there are."""

@@ -1,6 +1,6 @@
 """The OpenAPI description of bodies and headers that handlers read themselves."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -52,10 +52,15 @@ class DecimalSchemaPlugin(OpenAPISchemaPlugin):
 
 def command_operation(**fields: Schema) -> type[Operation]:
     """An operation that takes an Idempotency-Key and a JSON object of exactly these fields."""
-    return _operation(fields)
+    return _operation(fields, [_KEY])
 
 
-def _operation(fields: Mapping[str, Schema]) -> type[Operation]:
+def body_operation(**fields: Schema) -> type[Operation]:
+    """An operation that takes a JSON object of exactly these fields, and no key: it has one of its own."""
+    return _operation(fields, [])
+
+
+def _operation(fields: Mapping[str, Schema], more: Sequence[Parameter]) -> type[Operation]:
     schema = Schema(
         type=OpenAPIType.OBJECT,
         properties=dict(fields),
@@ -67,7 +72,7 @@ def _operation(fields: Mapping[str, Schema]) -> type[Operation]:
     class CommandOperation(Operation):
         def __post_init__(self) -> None:
             self.request_body = RequestBody({"application/json": OpenAPIMediaType(schema=schema)}, required=True)
-            self.parameters = [*(self.parameters or []), _KEY]
+            self.parameters = [*(self.parameters or []), *more]
 
     return CommandOperation
 

@@ -1,0 +1,41 @@
+"""What every command of the command line begins with: the settings, and the application that they name."""
+
+import importlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+from mainstem import log_lines
+from mainstem.application import Application
+from mainstem.errors import ConfigurationError
+from mainstem.settings import Settings, read_settings
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def begin() -> tuple[Settings, Application]:
+    """The settings and the application. Raises ConfigurationError where they cannot be used."""
+    settings = read_settings(os.environ)
+    log_lines.configure(settings.log_level, json=settings.log_json)
+    return settings, _application(settings.app)
+
+
+def _application(name: str) -> Application:
+    module, _, attribute = name.partition(":")
+    with errors_of_start():
+        found = getattr(importlib.import_module(module), attribute or "application", None)
+    if not isinstance(found, Application):
+        raise ConfigurationError(f"{name} is no application; name one as module:name in MAINSTEM_APP")
+    return found
+
+
+@contextmanager
+def errors_of_start() -> Iterator[None]:
+    """An import that fails, as a ConfigurationError."""
+    try:
+        yield
+    except ImportError as error:
+        raise ConfigurationError(f"the application cannot be imported: {error}") from error
