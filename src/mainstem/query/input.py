@@ -63,13 +63,3 @@ def idempotency_key(request: Request[Any, Any, Any]) -> str | None:
         text = "there must be one Idempotency-Key, of 1 to 255 visible ASCII characters"
         raise InvalidInput("idempotency-key", text, reason="malformed-request", status=400)
     return key
-
-
-def whole_number(text: str | None, field: str, *, default: int, lowest: int, highest: int) -> int:
-    """A whole number from the query string. Raises InvalidInput (400) outside of its bounds."""
-    if text is None:
-        return default
-    if not re.fullmatch(r"\d{1,9}", text, re.ASCII) or not lowest <= int(text) <= highest:
-        error = f"{field} must be a whole number from {lowest} to {highest}"
-        raise InvalidInput(field, error, reason="invalid-query", status=400)
-    return int(text)
