@@ -17,6 +17,7 @@ from mainstem.cli_begin import Json, begin, errors_of_start
 from mainstem.cli_refusals import refusals
 from mainstem.codec import read_moment
 from mainstem.errors import ConfigurationError, MainstemError
+from mainstem.masks import shown_url
 from mainstem.settings import Settings, read_settings
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
@@ -141,7 +142,9 @@ def show_settings() -> None:
     settings = read_settings(os.environ)
     grid = Grid("variable", "value")
     for name in Settings.__struct_fields__:
-        grid.add_row(f"MAINSTEM_{name.upper()}", str(getattr(settings, name)))
+        value = getattr(settings, name)
+        text = shown_url(value) if name.endswith("_url") and value is not None else str(value)
+        grid.add_row(f"MAINSTEM_{name.upper()}", text)
     _out.print(grid)
 
 

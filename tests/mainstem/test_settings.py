@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from mainstem import cli
 from mainstem.errors import ConfigurationError
 from mainstem.settings import Secret, Settings, read_settings
 
@@ -53,3 +55,16 @@ def test_a_secret_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_an_unknown_setting_is_named() -> None:
     with pytest.raises(ConfigurationError, match="MAINSTEM_HTTP_PROT"):
         read_settings({"MAINSTEM_HTTP_PROT": "80"})
+
+
+def test_what_lets_somebody_in_is_not_printed() -> None:
+    environment = {
+        "MAINSTEM_AUTH_JWKS_URL": "https://keys:open@k.test/set?token=sesame",
+        "MAINSTEM_CONNECT_URL": "http://me:open@c.test:1",
+        "MAINSTEM_AUTH_TOKEN": "sesame",
+    }
+    text = CliRunner().invoke(cli.app, ["settings"], env=environment).stdout
+    assert "https://k.test/set" in text
+    assert "http://c.test:1" in text
+    assert "sesame" not in text
+    assert "open" not in text

@@ -13,13 +13,14 @@ from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 import structlog
 from msgspec import Struct
 
 from mainstem.errors import ConfigurationError, KeysUnavailable
+from mainstem.masks import shown_url
 from mainstem.query.access.keys import Key, key_of_set
 
 _log = structlog.get_logger(__name__)
@@ -92,7 +93,9 @@ class KeySet:
         except KeysUnavailable as error:
             if self._url.startswith("file:"):
                 raise ConfigurationError(f"MAINSTEM_AUTH_JWKS_URL: {error}") from error
-            _log.warning("no token can be checked until its keys can be had", url=_shown(self._url), reason=str(error))
+            _log.warning(
+                "no token can be checked until its keys can be had", url=shown_url(self._url), reason=str(error)
+            )
 
     def _named(self, name: str | None) -> Key | None:
         if self._fetched_s is None or self._clock_s() - self._fetched_s > self._age_s * _STALE_TIMES:
@@ -128,7 +131,7 @@ class KeySet:
         except KeysUnavailable as error:
             self._failed = True
             _log.warning(
-                "the keys that tokens are checked with were not fetched", url=_shown(self._url), reason=str(error)
+                "the keys that tokens are checked with were not fetched", url=shown_url(self._url), reason=str(error)
             )
         finally:
             self._fetching = None
@@ -152,7 +155,7 @@ def download(url: str) -> bytes:
             return _exchange(url, deadline)
     except (OSError, ValueError, HTTPException) as error:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
-        raise KeysUnavailable(f"{_shown(url)} cannot be read: {reason}") from error
+        raise KeysUnavailable(f"{shown_url(url)} cannot be read: {reason}") from error
 
 
 def _exchange(url: str, deadline: "_Deadline") -> bytes:
@@ -298,12 +301,6 @@ def _checked(url: str) -> str:
         text = "MAINSTEM_AUTH_JWKS_URL must begin with https://, with http:// and a loopback address, or with file:/"
         raise ConfigurationError(text)
     return url
-
-
-def _shown(url: str) -> str:
-    """The address without what may let somebody in: a name and password before the host, and all behind the path."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def is_loopback(host: str) -> bool:
