@@ -72,7 +72,7 @@ class _Nothing(Struct, frozen=True, forbid_unknown_fields=True):
 _CARD_SCHEMA = text_schema(rf"^{CARD_ID.pattern}$", "The card's id", "123456789")
 _AMOUNT_SCHEMA = money_schema(0.01, "An amount of money")
 _LIMIT_SCHEMA = money_schema(0, "How much may be used in all")
-_REASON_SCHEMA = text_schema(rf"^[^\x00-\x1f]{{1,{_TEXT_MAX}}}$", "Why", "lost")
+_REASON_SCHEMA = text_schema(rf"^(?=.*\S)[^\x00-\x1f]{{1,{_TEXT_MAX}}}$", "Why", "lost")
 
 CardId = Annotated[str, PathParameter(description="The card's id", pattern=rf"^{CARD_ID.pattern}$")]
 PositionQuery = Annotated[
@@ -223,8 +223,8 @@ def _state_routes(bank: Bank) -> list[BaseRouteHandler]:
     async def block(request: _Request, card_id: CardId) -> Response[CardView]:
         """Block the card: no withdrawals until it is unblocked."""
         content = await reason.read(request)
-        if not (0 < len(content.reason) <= _TEXT_MAX and content.reason.isprintable()):
-            raise InvalidInput("reason", f"reason must be 1 to {_TEXT_MAX} printable characters")
+        if not (len(content.reason) <= _TEXT_MAX and content.reason.isprintable() and content.reason.strip()):
+            raise InvalidInput("reason", f"reason must be 1 to {_TEXT_MAX} printable characters, not blanks alone")
         return await bank.command(request, BlockCard(card=card_id, reason=content.reason), 200, f"/cards/{card_id}")
 
     @post(

@@ -142,6 +142,8 @@ def test_another_content_type(client: httpx.Client, content_type: str | None) ->
         ("POST", "/cards/unheard-of/repayments", {"amount": 1}, 404, "card-unknown"),
         ("PUT", f"/cards/{CARD}/limit", {"limit": "5"}, 422, "invalid-input"),
         ("POST", f"/cards/{CARD}/block", {"reason": ""}, 422, "invalid-input"),
+        ("POST", f"/cards/{CARD}/block", {"reason": "   "}, 422, "invalid-input"),
+        ("POST", f"/cards/{CARD}/block", {"reason": "\u00a0\u3000"}, 422, "invalid-input"),
         ("POST", f"/cards/{CARD}/block", {"reason": "a\u0000b"}, 422, "invalid-input"),
         ("POST", f"/cards/{CARD}/block", {"reason": "x" * 201}, 422, "invalid-input"),
         ("POST", "/cards/closed/unblock", {}, 409, "card-closed"),
