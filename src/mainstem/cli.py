@@ -120,13 +120,13 @@ def history(
 ) -> None:
     """Show an aggregate's events, the oldest first; how it stood at a moment; or what changed between two."""
     from mainstem import cli_history as shown
-    from mainstem.assembly.stores import open_events
+    from mainstem.assembly.stores import stored_events
     from mainstem.history import History
 
     settings, declared = begin()
     decider = shown.decider_of(declared, category)
     moments = [read_moment(text, recorded=recorded) for text in (moment, later) if text is not None]
-    with closing(open_events(settings)) as store:
+    with closing(stored_events(settings)) as store:
         asked = History(store, decider)
         if not moments:
             shown.print_events(_out, asked.events(aggregate, after, limit), as_json=as_json)

@@ -11,8 +11,7 @@ from msgspec import Struct
 
 from mainstem.decider import Decider, Stamp
 from mainstem.errors import CodecError, InvalidQuery, StoreCorrupt
-from mainstem.eventstore.port import EventStore
-from mainstem.eventstore.reader import EventReader
+from mainstem.eventstore.reader import EventReader, Streams
 from mainstem.messages import NOW, AsOf, Event
 
 
@@ -62,7 +61,7 @@ class History:
     from its first event on: their cost grows with the version that they ask for.
     """
 
-    def __init__(self, store: EventStore, decider: Decider[Any, Any, Any]) -> None:
+    def __init__(self, store: Streams, decider: Decider[Any, Any, Any]) -> None:
         self._store = store
         self._decider = decider
         self._reader: EventReader[Event] = EventReader(decider.events)

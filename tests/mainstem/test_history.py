@@ -9,15 +9,18 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from bank.card import CARD, Card, CardBlocked, CardOpened, LimitChanged, MoneyWithdrawn
-from mainstem import NOW, AsOf, Event, Origin, read_moment
+from mainstem import NOW, AsOf, Event, Origin, cli, read_moment
 from mainstem.codec import encode
 from mainstem.errors import InvalidQuery, StoreCorrupt
+from mainstem.eventstore import sqlite
 from mainstem.eventstore.mysql import MysqlEventStore
 from mainstem.eventstore.port import EventStore, NewEvent
 from mainstem.eventstore.sqlite import SqliteEventStore
 from mainstem.history import Change, History
+from mainstem.sqlite import connect, prepare
 from tests.stack import Databases
 
 _STREAM = CARD.stream("1")
@@ -152,3 +155,18 @@ def test_a_moment_is_read_from_text(text: str, moment: AsOf) -> None:
 def test_a_text_that_is_no_moment(text: str) -> None:
     with pytest.raises(InvalidQuery, match="is no moment"):
         read_moment(text)
+
+
+def test_the_command_line_changes_nothing(tmp_path: Path) -> None:
+    """A file of the first release, which another process may have open, stays of that release."""
+    path = tmp_path / "events.db"
+    prepare(path, "events", sqlite._MIGRATIONS[:1])
+    with closing(connect(path)) as connection:
+        connection.execute(
+            "INSERT INTO event (stream, version, type, payload, occurred_at_ms, recorded_at_ms, actor)"
+            """ VALUES ('debit_card-1', 1, 'CardClosed', '{"type":"CardClosed"}', 1, 1, 'teller')"""
+        )
+    found = CliRunner().invoke(cli.app, ["history", "1", "--json"], env={"MAINSTEM_DATA_DIR": str(tmp_path)})
+    assert '"CardClosed"' in found.stdout, found.output
+    with closing(connect(path)) as connection:
+        assert connection.pragma("user_version") == 1
