@@ -350,6 +350,7 @@ def _page(
     if len(rows) == limit:
         last = rows[-1]
         behind = last.version if isinstance(last, CardEventView) else last.id
-        following = urlencode({**query, "limit": limit, "cursor": cursor_token([behind])})
+        asked = f"{path}?{urlencode(query)}" if query else path
+        following = urlencode({**query, "limit": limit, "cursor": cursor_token([behind], asked)})
         headers["Link"] = f'<{path}?{following}>; rel="next"'
     return json_response(rows, headers=headers)

@@ -1,6 +1,6 @@
 """The bank's refused commands over HTTP, for those who work there: all of them, counted, and tried again."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
@@ -13,7 +13,6 @@ from msgspec import Struct
 from bank.card import CARD, CARD_ID
 from bank.service import Bank, CardView
 from mainstem import Refused, iso_time, read_time
-from mainstem.errors import InvalidQuery
 from mainstem.query.cursor import cursor_token, read_cursor
 from mainstem.query.input import Body
 from mainstem.query.openapi import COMMAND_HEADERS, PAGE_HEADERS, body_operation
@@ -113,10 +112,11 @@ def _questions(bank: Bank) -> list[BaseRouteHandler]:
     ) -> Response[list[RefusedView]]:
         """Refused commands, newest first, as the command side keeps them."""
         asked = _filter(card, begin, end, reason=reason, command=command, actor=actor)
-        after = None if cursor is None else _place(cursor)
-        rows = await bank.read(lambda: bank.refused.page(asked, after, limit))
         named = {"debitCardId": card, "reason": reason, "command": command, "actor": actor, "from": begin, "to": end}
-        return json_response(list(map(_view, rows)), headers=_next(named, rows, limit))
+        query = _asked(named)
+        after = None if cursor is None else _place(cursor, query)
+        rows = await bank.read(lambda: bank.refused.page(asked, after, limit))
+        return json_response(list(map(_view, rows)), headers=_next(query, rows, limit))
 
     @get("/refusals/counts", tags=["refusals"], operation_id="countRefusals", responses=problem_responses(400, 503))
     async def counts(
@@ -184,19 +184,20 @@ def _filter(card: str | None, begin: str | None, end: str | None, **named: str |
     )
 
 
-def _place(cursor: str) -> tuple[int, int]:
-    at_ms, number = map(int, read_cursor(cursor, (int, int)))
-    if not (0 <= at_ms < 2**63 and 0 <= number < 2**63):
-        raise InvalidQuery("the cursor is not one that this query returned")
+def _asked(named: Mapping[str, str | None]) -> str:
+    return f"/refusals?{urlencode({name: value for name, value in named.items() if value is not None})}"
+
+
+def _place(cursor: str, asked: str) -> tuple[int, int]:
+    at_ms, number = map(int, read_cursor(cursor, (int, int), asked))
     return at_ms, number
 
 
-def _next(named: Mapping[str, str | None], rows: "list[KeptRefusal] | Any", limit: int) -> dict[str, str]:
+def _next(asked: str, rows: Sequence[KeptRefusal], limit: int) -> dict[str, str]:
     if len(rows) < limit:
         return {}
-    given = {name: value for name, value in named.items() if value is not None}
-    query = urlencode({**given, "limit": limit, "cursor": cursor_token(place_of(rows[-1]))})
-    return {"Link": f'</refusals?{query}>; rel="next"'}
+    query = urlencode({"limit": limit, "cursor": cursor_token(place_of(rows[-1]), asked)})
+    return {"Link": f'<{asked}{"" if asked.endswith("?") else "&"}{query}>; rel="next"'}
 
 
 def _found(bank: Bank, number: int) -> KeptRefusal:

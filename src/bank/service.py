@@ -15,7 +15,6 @@ from bank.refusal import REFUSAL
 from bank.statement import MONEY_WITHDRAWAL
 from mainstem import AsOf, Olap, Origin, Refused, iso_time, position_token, read_position_token
 from mainstem.assembly import Running
-from mainstem.errors import InvalidQuery
 from mainstem.history import Happened, History
 from mainstem.query.access import Grant, grant_of
 from mainstem.query.cursor import read_cursor
@@ -164,9 +163,7 @@ class Bank:
 
     def happened(self, card_id: str, limit: int, cursor: str | None, grant: Grant) -> list[CardEventView]:
         """A page of the card's events, oldest first. Raises Refused for an unknown card."""
-        after = 0 if cursor is None else int(read_cursor(cursor, (int,))[0])
-        if not 0 <= after < 2**63:
-            raise InvalidQuery("the cursor is not one that this query returned")
+        after = 0 if cursor is None else int(read_cursor(cursor, (int,), f"/cards/{card_id}/history")[0])
         found = self._history.events(card_id, after, limit)
         if not found and not self._history.events(card_id, limit=1):
             raise Refused("card-unknown", f"Card {card_id} does not exist")
@@ -182,7 +179,7 @@ class Bank:
 
     def lines(self, card_id: str, limit: int, cursor: str | None) -> list[StatementLine]:
         """A page of the mini statement, newest first."""
-        after = None if cursor is None else read_cursor(cursor, (str,))
+        after = None if cursor is None else read_cursor(cursor, (str,), f"/moneywithdrawals?debitCardId={card_id}")
         rows = self._running.views.find(
             MONEY_WITHDRAWAL,
             {"debit_card_id": card_id},
@@ -195,7 +192,7 @@ class Bank:
 
     def refusals(self, card_id: str, limit: int, cursor: str | None, grant: Grant) -> list[RefusalView]:
         """A page of refused commands, newest first."""
-        after = None if cursor is None else read_cursor(cursor, (str,))
+        after = None if cursor is None else read_cursor(cursor, (str,), f"/cards/{card_id}/refusals")
         rows = self._running.views.find(
             REFUSAL, {"card": card_id}, order=("id",), descending=True, after=after, limit=limit
         )

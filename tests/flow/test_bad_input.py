@@ -299,3 +299,20 @@ def test_a_number_keeps_every_digit(client: httpx.Client) -> None:
     assert answer.status_code == 201
     assert '"balance":0.01' in answer.text
     assert json.loads(answer.text, parse_float=str)["used"] == "9999999999999999.98"
+
+
+def test_a_cursor_goes_with_its_query(client: httpx.Client) -> None:
+    """Of another card, or of another route, it would lead to a page that nobody asked for."""
+    post(client, "/moneywithdrawals", {"debitCard": CARD, "amount": 99_999})
+    post(client, "/moneywithdrawals", {"debitCard": "blocked", "amount": 1})
+    cursors = []
+    for path in (f"/cards/{CARD}/history", "/cards/blocked/history", "/refusals", "/refusals?reason=card-blocked"):
+        answer = client.get(path, params={**httpx.QueryParams(httpx.URL(path).query), "limit": 1}).raise_for_status()
+        url = httpx.URL(answer.links["next"]["url"])
+        assert client.get(url).status_code == 200
+        cursors.append((path, url.params["cursor"]))
+    for path, _ in cursors:
+        for other, cursor in cursors:
+            query = {**httpx.QueryParams(httpx.URL(path).query), "cursor": cursor}
+            answer = client.get(httpx.URL(path).path, params=query)
+            assert answer.status_code == (200 if path == other else 400), (path, other)

@@ -85,12 +85,12 @@ def test_a_view_of_another_process_is_looked_at_without_holding_up_the_loop() ->
 
 @pytest.mark.parametrize("values", [["a"], ["ä€", 5], [2**60]])
 def test_a_cursor_round_trips(values: list[str | int]) -> None:
-    assert read_cursor(cursor_token(values), [type(value) for value in values]) == values
+    assert read_cursor(cursor_token(values, "/q"), [type(value) for value in values], "/q") == values
 
 
 @pytest.mark.parametrize(
-    "token", ["", "x", "W10", "WzEuNV0", "é", "A" * 2_000, cursor_token(["a", "b"]), cursor_token([1])]
+    "token", ["", "x", "W10", "WzEuNV0", "é", "A" * 2_000, cursor_token(["a", "b"], "/q"), cursor_token([1], "/q")]
 )
 def test_a_cursor_that_nobody_gave_out(token: str) -> None:
     with pytest.raises(InvalidQuery):
-        read_cursor(token, [str])
+        read_cursor(token, [str], "/q")
