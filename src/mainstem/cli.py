@@ -107,6 +107,27 @@ def status(*, as_json: Json = False) -> None:
 
 
 @app.command()
+def verify(
+    *,
+    workers: Annotated[int | None, typer.Option(min=1, max=256, help="Processes; one for each processor.")] = None,
+    root: Annotated[
+        str | None, typer.Option(help="A root that was kept elsewhere: it must be among the seals.")
+    ] = None,
+    seal: Annotated[bool, typer.Option("--seal", help="Where all is well, seal what is not sealed yet.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Find every event that was changed, removed, inserted or reordered; exit 1 where there are any."""
+    from mainstem import cli_verify as shown
+
+    settings, _ = _begin()
+    found = shown.verified(settings, _err, workers=workers, root=root)
+    if seal and found.clean and shown.seal_rest(settings):
+        found = shown.verified(settings, _err, workers=workers, root=root)
+    shown.print_verified(_out, found, as_json=as_json)
+    raise typer.Exit(0 if found.clean else 1)
+
+
+@app.command()
 def history(
     aggregate: Annotated[str, typer.Argument(help="The aggregate's id.")],
     moment: Annotated[str | None, typer.Argument(help=f"Show how it stood then. {_MOMENT}")] = None,

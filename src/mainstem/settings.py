@@ -107,6 +107,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     snapshot_every: Annotated[int, Meta(ge=0, le=1_000_000)] = 1_000
     """After how many events an aggregate's state is kept as a snapshot, where its decider says nothing; 0 for never."""
 
+    seal_every_ms: Annotated[int, Meta(ge=0, le=86_400_000)] = 10_000
+    """How often the events that came are sealed; 0 for never."""
+
     answers_kept_ms: _Milliseconds = 7 * 24 * 3_600_000
     """How long an idempotency key is known."""
 

@@ -16,10 +16,12 @@ import structlog
 from mainstem.application import Application, Sides
 from mainstem.assembly.places import connector_name, kafka_servers, mysql_server
 from mainstem.assembly.running import Life, Status, command_bus, drop_old_snapshots, wall_clock_ms
+from mainstem.assembly.sealing import keep_sealing
 from mainstem.assembly.stages import Stages
 from mainstem.cdc.connect import Connect
 from mainstem.errors import MainstemError, StoreUnavailable
 from mainstem.eventstore.mysql import MysqlEventStore
+from mainstem.eventstore.mysql_integrity import MysqlIntegrity
 from mainstem.health import Hop, Memory, Part, Trouble, trouble_of
 from mainstem.listener.runner import Runner
 from mainstem.log.kafka import KafkaLog
@@ -59,6 +61,8 @@ class Distributed:
         server = mysql_server(settings)
         self.events = MysqlEventStore(server, application.state_tables(), clock_ms=wall_clock_ms)
         self._life.closing.callback(self.events.close)
+        self.integrity = MysqlIntegrity(server, clock_ms=wall_clock_ms)
+        self._life.closing.callback(self.integrity.close)
         self.views = MysqlViews(server)
         self._life.closing.callback(self.views.close)
         for binding in application.listeners:
@@ -87,6 +91,8 @@ class Distributed:
         self._life.run("housekeeping", self._keep_house)
         if "api" in self.settings.roles:
             self._life.run("capture", self._keep_capturing)
+            if self.settings.seal_every_ms:
+                self._life.run("sealing", partial(keep_sealing, self.integrity, self.settings.seal_every_ms))
             self.commands.start()
 
     def stop(self) -> None:

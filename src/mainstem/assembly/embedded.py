@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -15,10 +16,12 @@ import structlog
 
 from mainstem.application import Application, Sides
 from mainstem.assembly.running import Life, Status, command_bus, drop_old_snapshots, seen_listener, wall_clock_ms
+from mainstem.assembly.sealing import keep_sealing
 from mainstem.cdc.relay import Relay, producer_of
 from mainstem.cdc.sqlite import MARK_TRANSACTION, SqliteCapture
 from mainstem.errors import MainstemError, StoreCorrupt
 from mainstem.eventstore.sqlite import SqliteEventStore
+from mainstem.eventstore.sqlite_integrity import SqliteIntegrity
 from mainstem.folder import Folder
 from mainstem.health import Hop, Memory, Seen, Trouble, hop_of, trouble_of, waited_s
 from mainstem.listener.binding import Binding
@@ -99,6 +102,8 @@ class Embedded:
         tables = application.state_tables()
         self.events = SqliteEventStore(folder / "events.db", tables, clock_ms=self._clock_ms, mark=MARK_TRANSACTION)
         self._life.closing.callback(self.events.close)
+        self.integrity = SqliteIntegrity(folder / "events.db", clock_ms=self._clock_ms, turn=self.events.turn)
+        self._life.closing.callback(self.integrity.close)
         self.capture = SqliteCapture(folder / "events.db", application.name, application.all_captured())
         self._life.closing.callback(self.capture.close)
         self.capture.install()
@@ -137,6 +142,8 @@ class Embedded:
             self._life.run(f"listener-{group}", runner.run)
         for name, ingestion in self.ingestions.items():
             self._life.run(f"olap-{name}", ingestion.run)
+        if self.settings.seal_every_ms:
+            self._life.run("sealing", partial(keep_sealing, self.integrity, self.settings.seal_every_ms))
         self._life.run("watch", self._watch)
         self._life.run("housekeeping", self._keep_house)
         self.commands.start()

@@ -10,9 +10,12 @@ from mainstem.assembly.running import command_bus, wall_clock_ms
 from mainstem.command.bus import CommandBus
 from mainstem.errors import StoreUnavailable
 from mainstem.eventstore.check import StoredEvents
+from mainstem.eventstore.integrity import Integrity
 from mainstem.eventstore.mysql import MysqlEventReader, MysqlEventStore
+from mainstem.eventstore.mysql_integrity import MysqlIntegrity
 from mainstem.eventstore.port import EventStore
 from mainstem.eventstore.sqlite import SqliteEventReader, SqliteEventStore
+from mainstem.eventstore.sqlite_integrity import SqliteIntegrity
 from mainstem.settings import Settings
 
 
@@ -55,3 +58,16 @@ def stored_events(settings: Settings) -> StoredEvents:
     if settings.form == "distributed":
         return MysqlEventReader(mysql_server(settings))
     return SqliteEventReader(settings.data_dir / "events.db")
+
+
+def open_integrity(settings: Settings, *, read_only: bool = True) -> Integrity:
+    """The chain and the seals of the events, to be verified; or to be sealed too.
+
+    Raises StoreUnavailable or ConfigurationError where there are none.
+    """
+    if settings.form == "distributed":
+        return MysqlIntegrity(mysql_server(settings), clock_ms=wall_clock_ms)
+    path = settings.data_dir / "events.db"
+    if not path.is_file():
+        raise StoreUnavailable(f"there is no events.db in the folder {settings.data_dir}")
+    return SqliteIntegrity(path, clock_ms=wall_clock_ms, read_only=read_only)

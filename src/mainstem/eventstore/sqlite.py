@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -150,6 +150,11 @@ class SqliteEventStore:
             for table in states:
                 self._writer.execute(table_definition(table))
                 self._writer.execute(put_view(table))
+
+    @property
+    def turn(self) -> AbstractContextManager[Any]:
+        """To be held while another connection of this process writes to the file."""
+        return self._writing
 
     @contextmanager
     def transaction(self) -> Iterator["_Transaction"]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from mainstem.errors import ConfigurationError
+from mainstem.errors import ConfigurationError, StoreCorrupt
 from mainstem.eventstore.integrity import Placed, seal_rows
 from mainstem.eventstore.seal import EVENTS_MAX, Seal
 from mainstem.eventstore.sqlite import EVENT, MIGRATIONS, stored
@@ -91,9 +91,7 @@ class SqliteIntegrity:
     def placed_of(self, stream: str) -> Iterator[Placed]:
         """By stream and version."""
         sql = f"{_PLACED} WHERE e.stream = ? ORDER BY e.version"
-        with mapped_errors(self._path):
-            for row in self._connection.execute(sql, (stream,)):
-                yield _placed(row)
+        yield from (_placed(row) for row in self._ask(sql, (stream,)))
 
     def last_position(self) -> int:
         """By primary key."""
@@ -109,8 +107,11 @@ class SqliteIntegrity:
         self._connection.close()
 
     def _ask(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
-        with mapped_errors(self._path):
-            return self._connection.execute(sql, values).fetchall()
+        try:
+            with mapped_errors(self._path):
+                return self._connection.execute(sql, values).fetchall()
+        except UnicodeDecodeError as error:
+            raise StoreCorrupt(f"{self._path.name} has a text that is none, and is damaged: {error}") from error
 
 
 def _placed(row: tuple[Any, ...]) -> Placed:

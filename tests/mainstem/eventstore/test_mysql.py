@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,10 @@ from mainstem.command.handler import Handler
 from mainstem.errors import StateDrift, VersionConflict, WriteConflict
 from mainstem.eventstore import mysql
 from mainstem.eventstore.mysql import MysqlEventStore
+from mainstem.eventstore.mysql_integrity import MysqlIntegrity
 from mainstem.eventstore.port import KeptAnswer, NewEvent, Wanted
+from mainstem.eventstore.seal import LATE_MS
+from mainstem.eventstore.verifying import verify
 from mainstem.messages import Origin
 from mainstem.mysql import MysqlServer, Session, execute
 from mainstem.mysql_rows import insert_many
@@ -183,3 +187,62 @@ def test_events_of_an_older_release_stay_as_they_are(server: MysqlServer) -> Non
             assert (found.payload, found.schema_version) == (EVENT.payload, 1)
         with Session(server).use() as connection:
             execute(connection, "UPDATE mainstem_schema SET version = 4 WHERE kind = 'events'")
+
+
+def test_an_event_that_commits_late_comes_into_a_later_seal(
+    stores: tuple[MysqlEventStore, MysqlEventStore], server: MysqlServer
+) -> None:
+    """Its position was given before those that are sealed already; one in a gap that was given up has been inserted."""
+    one, two = stores
+    with closing(MysqlIntegrity(server, clock_ms=lambda: 1)) as integrity:
+        with one.transaction() as transaction:
+            transaction.append("late-1", 0, [EVENT], occurred_at_ms=1, origin=Origin())
+            transaction.flush()
+            append(two, "b-1", 0)
+            assert integrity.seal() == 1
+            assert _verified(server) == []
+        assert _verified(server) == []
+        assert [integrity.seal(), integrity.seal()] == [1, 0]
+        assert [(seal.first_position, seal.sealed_to) for seal in integrity.seals()] == [(2, 2), (1, 2)]
+        append(one, "b-1", 1)
+        assert _verified(server) == []
+        with Session(server).use() as connection:
+            execute(connection, "DELETE FROM event WHERE stream = 'late-1'")
+        assert _verified(server) == [("removed", "late-1", 1)]
+
+
+def test_a_gap_is_given_up_when_nobody_can_fill_it(
+    stores: tuple[MysqlEventStore, MysqlEventStore], server: MysqlServer
+) -> None:
+    """Ten minutes after what stands behind it was recorded: an event that comes there then was inserted."""
+    one, two = stores
+    with closing(MysqlIntegrity(server, clock_ms=lambda: 1 + LATE_MS)) as integrity, one.transaction() as transaction:
+        transaction.append("late-1", 0, [EVENT], occurred_at_ms=1, origin=Origin())
+        transaction.flush()
+        append(two, "b-1", 0)
+        assert integrity.seal() == 1
+    assert _verified(server) == [("inserted", "late-1", 1)]
+
+
+def test_processes_that_seal_at_once_make_each_seal_once(
+    stores: tuple[MysqlEventStore, MysqlEventStore], server: MysqlServer
+) -> None:
+    """One does, and the others leave it."""
+    for version in range(60):
+        append(stores[0], "a-1", version)
+
+    def work(_: int) -> int:
+        sealed = 0
+        with closing(MysqlIntegrity(server, clock_ms=lambda: 1)) as integrity:
+            while (last := integrity.last_seal()) is None or last.sealed_to < 60:
+                sealed += integrity.seal(5)
+        return sealed
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(work, range(4))) == 60
+    assert _verified(server) == []
+
+
+def _verified(server: MysqlServer) -> list[tuple[str, str, int]]:
+    found = verify(partial(MysqlIntegrity, server, clock_ms=lambda: 1))
+    return [(each.kind, each.stream, each.version) for each in found.findings]
