@@ -128,6 +128,28 @@ def verify(
 
 
 @app.command()
+def backup(target: Annotated[Path, typer.Argument(help="A folder that is not there yet.")]) -> None:
+    """Copy the embedded form's files, verified, beside a running application or without one."""
+    from mainstem.cli_backup import back_up_to
+
+    settings, declared = _begin()
+    back_up_to(declared, settings, target, _out, _err)
+
+
+@app.command()
+def restore(
+    source: Annotated[Path, typer.Argument(help="What `mainstem backup` has made.")],
+    *,
+    replace: Annotated[bool, typer.Option("--replace", help="Move aside what the folder holds.")] = False,
+) -> None:
+    """Put a backup in the place of the data folder, once all of it is checked."""
+    from mainstem.cli_backup import restore_from
+
+    settings, declared = _begin()
+    restore_from(declared, settings, source, _out, replacing=replace)
+
+
+@app.command()
 def history(
     aggregate: Annotated[str, typer.Argument(help="The aggregate's id.")],
     moment: Annotated[str | None, typer.Argument(help=f"Show how it stood then. {_MOMENT}")] = None,

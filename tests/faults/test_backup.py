@@ -1,0 +1,185 @@
+"""A backup taken while the bank is written to: killed in the middle, made again, restored, verified, reconciled."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+
+import apsw
+import httpx
+import pytest
+
+from bank.card import OpenCard, Withdraw
+from bank.main import application
+from mainstem.assembly import embedded
+from mainstem.assembly.backup import back_up, restore
+from mainstem.assembly.stores import open_integrity
+from mainstem.errors import ConfigurationError, StoreBusy, StoreCorrupt, StoreUnavailable
+from mainstem.eventstore.verifying import verify
+from mainstem.settings import Settings
+from tests.process import BankProcess, bank_process
+
+_CARDS = ["card-1", "card-2"]
+
+
+class Load:
+    """Two clients that withdraw 1 from a card of their own until they are stopped."""
+
+    def __init__(self, bank: BankProcess) -> None:
+        self._bank = bank
+        self._over = threading.Event()
+        self._more = threading.Condition()
+        self.answered = dict.fromkeys(_CARDS, 0)
+        self._threads = [threading.Thread(target=self._work, args=(card,)) for card in _CARDS]
+
+    def __enter__(self) -> "Load":
+        with self._bank.client() as client:
+            for card in _CARDS:
+                client.post("/cards", json={"id": card, "limit": 1_000_000}).raise_for_status()
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join(30)
+
+    def await_more(self, count: int) -> dict[str, int]:
+        """Until so many more are answered; how many of each card are."""
+        with self._more:
+            wanted = sum(self.answered.values()) + count
+            assert self._more.wait_for(lambda: sum(self.answered.values()) >= wanted, 60)
+            return dict(self.answered)
+
+    def _work(self, card: str) -> None:
+        with httpx.Client(base_url=self._bank.url, timeout=30) as client:
+            while not self._over.is_set():
+                client.post("/moneywithdrawals", json={"debitCard": card, "amount": 1}).raise_for_status()
+                with self._more:
+                    self.answered[card] += 1
+                    self._more.notify_all()
+
+
+def begin(folder: Path, *words: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "mainstem", *words],
+        env={**os.environ, "MAINSTEM_DATA_DIR": str(folder)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def call(folder: Path, *words: str) -> str:
+    process = begin(folder, *words)
+    out, error = process.communicate(timeout=120)
+    assert process.returncode == 0, out + error
+    return out
+
+
+def test_taken_under_load_killed_in_the_middle_and_restored(tmp_path: Path) -> None:
+    target, restored = tmp_path / "backup", tmp_path / "restored"
+    with bank_process(tmp_path / "data", seal_every_ms="50") as bank, Load(bank) as load:
+        load.await_more(20)
+        killed = begin(bank.folder, "backup", str(target))
+        part = tmp_path / "backup.part"
+        while killed.poll() is None and not (part / "views.db").exists():
+            threading.Event().wait(0.001)
+        killed.send_signal(signal.SIGKILL)
+        killed.communicate()
+        assert not target.exists()
+        before = load.await_more(20)
+        assert "all as they were appended" in call(bank.folder, "backup", str(target))
+        load.await_more(20)
+    assert not part.exists()
+    assert sorted(path.name for path in target.iterdir()) == ["backup.json", "events.db", "log.db", "views.db"]
+    assert "all as they were appended" in call(restored, "restore", str(target))
+    with bank_process(restored) as again:
+        found = again.reconcile()
+        assert found.clean, found.differences[:5]
+        with again.client() as client:
+            for card in _CARDS:
+                assert Decimal(str(client.get(f"/cards/{card}").json()["used"])) >= before[card]
+        assert "All " in call(restored, "verify")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Iterator[Settings]:
+    """A folder with three events."""
+    settings = Settings(data_dir=tmp_path / "data")
+    with embedded(application, settings) as running:
+        running.commands.execute(OpenCard(card="a", limit=Decimal(100)))
+        for _ in range(2):
+            running.commands.execute(Withdraw(card="a", amount=Decimal(1)))
+        assert running.settle()
+    yield settings
+    assert not (tmp_path / "data.restoring").exists()
+
+
+def test_a_restored_folder_is_what_it_was(settings: Settings, tmp_path: Path) -> None:
+    """What stands there is not touched without a word, and is moved aside with one."""
+    made = back_up(application, settings, tmp_path / "backup")
+    with embedded(application, settings) as running:
+        running.commands.execute(Withdraw(card="a", amount=Decimal(5)))
+    with pytest.raises(ConfigurationError, match="--replace"):
+        restore(application, settings, tmp_path / "backup")
+    found, aside = restore(application, settings, tmp_path / "backup", replacing=True)
+    assert (found, found.events, found.root is not None) == (made, 3, True)
+    assert aside is not None
+    for folder, events in ((settings.data_dir, 3), (aside, 4)):
+        assert verify(partial(open_integrity, Settings(data_dir=folder))).events == events
+    with embedded(application, settings) as running:
+        assert running.reconcile().clean
+        assert running.commands.execute(Withdraw(card="a", amount=Decimal(98))).version == 4
+
+
+def test_a_folder_that_is_used_is_not_replaced(settings: Settings, tmp_path: Path) -> None:
+    back_up(application, settings, tmp_path / "backup")
+    with embedded(application, settings), pytest.raises(StoreBusy):
+        restore(application, settings, tmp_path / "backup", replacing=True)
+    assert verify(partial(open_integrity, settings)).events == 3
+
+
+@pytest.mark.parametrize("name", ["events.db", "log.db", "views.db"])
+def test_a_damaged_backup_is_not_restored(settings: Settings, tmp_path: Path, name: str) -> None:
+    """One byte is enough; nothing is put in place."""
+    back_up(application, settings, tmp_path / "backup")
+    with (tmp_path / "backup" / name).open("r+b") as file:
+        file.seek(5_000)
+        byte = file.read(1)
+        file.seek(5_000)
+        file.write(bytes([byte[0] ^ 1]))
+    other = Settings(data_dir=tmp_path / "other")
+    with pytest.raises(StoreCorrupt, match=f"{name} is not what was backed up"):
+        restore(application, other, tmp_path / "backup")
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("other")] == []
+
+
+def test_what_is_no_backup_is_refused(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for folder in ("empty", "nowhere"):
+        with pytest.raises(ConfigurationError, match="no whole backup"):
+            restore(application, Settings(data_dir=tmp_path / "other"), tmp_path / folder)
+    with pytest.raises(ConfigurationError, match="is there already"):
+        back_up(application, settings, tmp_path / "empty")
+    with pytest.raises(StoreUnavailable, match=r"there is no views\.db"):
+        back_up(application, Settings(data_dir=tmp_path / "nowhere"), tmp_path / "backup")
+    with pytest.raises(ConfigurationError, match="own tools"):
+        back_up(application, Settings(form="distributed"), tmp_path / "backup")
+
+
+def test_events_that_do_not_verify_are_not_backed_up(settings: Settings, tmp_path: Path) -> None:
+    """A copy of them would only hide it."""
+    with closing(apsw.Connection(str(settings.data_dir / "events.db"))) as connection:
+        connection.execute("DROP TRIGGER mainstem_event_update")
+        connection.execute("UPDATE event SET actor = 'nobody' WHERE version = 2")
+    with pytest.raises(StoreCorrupt, match="do not verify: changed debit_card-a 2"):
+        back_up(application, settings, tmp_path / "backup")
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("backup")] == []
