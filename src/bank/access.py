@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from mainstem.query.access import Own, Rule, may
+from mainstem.query.processes import PROCESS_RULES
 from mainstem.query.web import OPERATOR
 
 CARDS_CLAIM = "cards"
@@ -25,13 +26,16 @@ WHO_MAY: Mapping[str, Rule] = {
     "POST /cards/{card_id}/block": may(TELLER),
     "POST /cards/{card_id}/unblock": may(TELLER),
     "POST /cards/{card_id}/close": may(TELLER),
+    "POST /transfers": may(TELLER, own=Own(CUSTOMER)),  # from a card of their own: `Bank.transfer` checks it
+    "GET /transfers/{transfer_id}": may(TELLER, own=Own(CUSTOMER)),  # the same
     "GET /cards/{card_id}/refusals": may(TELLER, own=_ON_CARD),
     "GET /refusals": may(TELLER, OPERATOR),
     "GET /refusals/counts": may(TELLER, OPERATOR),
     "GET /refusals/{refusal_id}": may(TELLER, OPERATOR),
     "POST /refusals/{refusal_id}/retry": may(TELLER, OPERATOR),
+    **PROCESS_RULES,
     "GET /analytics/cards": may(ANALYST, own=_ASKED_FOR),
     "GET /analytics/top-cards": may(ANALYST),
     "GET /analytics/spending": may(ANALYST, own=_ASKED_FOR),
 }
-"""Every route of the bank's own, with the scopes that may call it."""
+"""Every route of the bank's own, and of its processes, with the scopes that may call it."""

@@ -15,6 +15,7 @@ from bank.card import (
     LimitChanged,
     MoneyRepaid,
     MoneyWithdrawn,
+    TransferSettled,
 )
 from mainstem import EVENT_TOPIC, Binding, Fold, Position, Recorded, Table, recorded_events
 
@@ -49,6 +50,8 @@ def fold(row: CardBalance | None, message: Recorded[Any]) -> CardBalance:
             return CardBalance(row.id, row.card_limit, used, row.status, withdrawn, count, version, at_ms)
         case MoneyRepaid():
             return replace(row, used=row.used - event.amount, version=version, occurred_at_ms=at_ms)
+        case TransferSettled():
+            return replace(row, version=version, occurred_at_ms=at_ms)
         case CardOpened() | LimitChanged():
             return replace(row, card_limit=event.limit, version=version, occurred_at_ms=at_ms)
         case CardBlocked():
@@ -68,7 +71,7 @@ def done(row: CardBalance, message: Recorded[Any]) -> bool:
 BALANCE = Binding(
     group=GROUP,
     topic=EVENT_TOPIC,
-    decoder=recorded_events(CARD.events),
+    decoder=recorded_events(CARD.events, categories=(CARD.category,)),
     projection=Fold(CARD_BALANCE, lambda message: (message.aggregate_id,), fold, done),
     position=lambda message: Position(message.aggregate_id, message.version),
 )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from mainstem import Command, Decider, Event, Refused, Stamp, StateRow, Table
@@ -19,6 +19,9 @@ MAX_AMOUNT = Money("9999999999999999.99")
 
 ZERO = Money("0.00")
 
+TRANSFERS_MAX = 100
+"""How many transfers of one card may be under way."""
+
 CARD_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,35}")
 """What a card may be called."""
 
@@ -27,12 +30,24 @@ class CardOpened(Event, frozen=True):
     limit: Money
 
 
-class MoneyWithdrawn(Event, frozen=True):
+class MoneyWithdrawn(Event, frozen=True, omit_defaults=True):
+    """Where it is for a transfer, the money is held until that is settled or gives it back."""
+
     amount: Money
+    transfer: str | None = None
 
 
-class MoneyRepaid(Event, frozen=True):
+class MoneyRepaid(Event, frozen=True, omit_defaults=True):
+    """From outside, by a transfer from another card, or, where that transfer's money was held, given back."""
+
     amount: Money
+    transfer: str | None = None
+
+
+class TransferSettled(Event, frozen=True):
+    """The money has reached the other card: it is held no longer."""
+
+    transfer: str
 
 
 class LimitChanged(Event, frozen=True):
@@ -54,16 +69,29 @@ class CardClosed(Event, frozen=True):
     pass
 
 
-CardEvent = CardOpened | MoneyWithdrawn | MoneyRepaid | LimitChanged | CardBlocked | CardUnblocked | CardClosed
+CardEvent = (
+    CardOpened
+    | MoneyWithdrawn
+    | MoneyRepaid
+    | TransferSettled
+    | LimitChanged
+    | CardBlocked
+    | CardUnblocked
+    | CardClosed
+)
 Status = Literal["unopened", "active", "blocked", "closed"]
 
 
 class Card(Struct, frozen=True):
-    """The state. `limit - used` is the balance: what can still be withdrawn."""
+    """The state. `limit - used` is the balance: what can still be withdrawn.
+
+    `held` has, of what is used, the amounts of transfers under way: nobody but the transfer can repay them.
+    """
 
     status: Status = "unopened"
     limit: Money = ZERO
     used: Money = ZERO
+    held: dict[str, Money] = field(default_factory=dict)
 
     @property
     def balance(self) -> Money:
@@ -74,9 +102,12 @@ def evolve(card: Card, event: Event) -> Card:
     """The card after the event."""
     match event:
         case MoneyWithdrawn():
-            return replace(card, used=card.used + event.amount)
+            held = card.held if event.transfer is None else {**card.held, event.transfer: event.amount}
+            return replace(card, used=card.used + event.amount, held=held)
         case MoneyRepaid():
-            return replace(card, used=card.used - event.amount)
+            return replace(card, used=card.used - event.amount, held=_without(card.held, event.transfer))
+        case TransferSettled():
+            return replace(card, held=_without(card.held, event.transfer))
         case CardOpened():
             return Card("active", event.limit)
         case LimitChanged():
@@ -90,6 +121,10 @@ def evolve(card: Card, event: Event) -> Card:
     raise TypeError(f"{type(event).__name__} is no event of a card")
 
 
+def _without(held: dict[str, Money], transfer: str | None) -> dict[str, Money]:
+    return {name: amount for name, amount in held.items() if name != transfer} if transfer in held else held
+
+
 class CardCommand(Command, frozen=True, tag=True):
     card: str
 
@@ -98,12 +133,26 @@ class OpenCard(CardCommand, frozen=True):
     limit: Money
 
 
-class Withdraw(CardCommand, frozen=True):
+class Withdraw(CardCommand, frozen=True, omit_defaults=True):
     amount: Money
+    transfer: str | None = None
 
 
-class Repay(CardCommand, frozen=True):
+class Repay(CardCommand, frozen=True, omit_defaults=True):
     amount: Money
+    transfer: str | None = None
+
+
+class GiveBack(CardCommand, frozen=True):
+    """What is held for a transfer comes back."""
+
+    transfer: str
+
+
+class SettleTransfer(CardCommand, frozen=True):
+    """What is held for a transfer has reached the other card."""
+
+    transfer: str
 
 
 class ChangeLimit(CardCommand, frozen=True):
@@ -135,14 +184,12 @@ def decide(card: Card, command: CardCommand) -> Sequence[CardEvent]:
             return _withdraw(card, command)
         case Repay():
             return _repay(card, command)
+        case GiveBack() | SettleTransfer():
+            return _release(card, command)
         case ChangeLimit():
             return _change_limit(card, command)
-        case BlockCard():
-            return [] if card.status == "blocked" else [CardBlocked(note=command.reason)]
-        case UnblockCard():
-            return [] if card.status == "active" else [CardUnblocked()]
-        case CloseCard():
-            return _close(card, command)
+        case BlockCard() | UnblockCard() | CloseCard():
+            return _change_status(card, command)
     raise TypeError(f"{type(command).__name__} is no command for a card")
 
 
@@ -153,42 +200,63 @@ def _open(card: Card, command: OpenCard) -> Sequence[CardEvent]:
         raise Refused(
             "invalid-card", "A card's id is 1 to 36 letters, digits, '.', '_' or '-', a letter or digit first"
         )
-    return [CardOpened(limit=_amount(command.limit, "limit", zero_allowed=True))]
+    return [CardOpened(limit=amount_of(command.limit, "limit", zero_allowed=True))]
 
 
 def _withdraw(card: Card, command: Withdraw) -> Sequence[CardEvent]:
-    amount = _amount(command.amount)
+    amount = amount_of(command.amount)
+    if command.transfer is not None:
+        if command.transfer in card.held:
+            return []
+        if len(card.held) >= TRANSFERS_MAX:
+            raise Refused("too-many-transfers", f"Card {command.card} has {TRANSFERS_MAX} transfers under way")
     if card.status == "blocked":
         raise Refused("card-blocked", f"Card {command.card} is blocked")
     if amount > card.balance:
         text = f"Card {command.card} not able to withdraw {_plain(amount)}. Balance is {_plain(card.balance)}"
         raise Refused("insufficient-balance", text)
-    return [MoneyWithdrawn(amount=amount)]
+    return [MoneyWithdrawn(amount=amount, transfer=command.transfer)]
 
 
 def _repay(card: Card, command: Repay) -> Sequence[CardEvent]:
-    amount = _amount(command.amount)
-    if amount > card.used:
+    amount, held = amount_of(command.amount), sum(card.held.values(), ZERO)
+    if amount > card.used - held:
         text = f"Card {command.card} cannot be repaid {_plain(amount)}. Used is {_plain(card.used)}"
+        if held:
+            text += f", of which {_plain(held)} is held for transfers"
         raise Refused("repayment-too-large", text)
-    return [MoneyRepaid(amount=amount)]
+    return [MoneyRepaid(amount=amount, transfer=command.transfer)]
 
 
 def _change_limit(card: Card, command: ChangeLimit) -> Sequence[CardEvent]:
-    limit = _amount(command.limit, "limit", zero_allowed=True)
+    limit = amount_of(command.limit, "limit", zero_allowed=True)
     if limit < card.used:
         text = f"Card {command.card} cannot have the limit {_plain(limit)}. Used is {_plain(card.used)}"
         raise Refused("limit-below-used", text)
     return [] if limit == card.limit else [LimitChanged(limit=limit)]
 
 
-def _close(card: Card, command: CloseCard) -> Sequence[CardEvent]:
+def _release(card: Card, command: GiveBack | SettleTransfer) -> Sequence[CardEvent]:
+    """Once: what is held no longer was given back or settled before."""
+    amount = card.held.get(command.transfer)
+    if amount is None:
+        return []
+    if isinstance(command, GiveBack):
+        return [MoneyRepaid(amount=amount, transfer=command.transfer)]
+    return [TransferSettled(transfer=command.transfer)]
+
+
+def _change_status(card: Card, command: BlockCard | UnblockCard | CloseCard) -> Sequence[CardEvent]:
+    if isinstance(command, BlockCard):
+        return [] if card.status == "blocked" else [CardBlocked(note=command.reason)]
+    if isinstance(command, UnblockCard):
+        return [] if card.status == "active" else [CardUnblocked()]
     if card.used:
         raise Refused("card-in-use", f"Card {command.card} cannot be closed. Used is {_plain(card.used)}")
     return [CardClosed()]
 
 
-def _amount(value: Money, name: str = "amount", *, zero_allowed: bool = False) -> Money:
+def amount_of(value: Money, name: str = "amount", *, zero_allowed: bool = False) -> Money:
     """The amount with exactly two places. Raises Refused for what is no amount of money."""
     lowest = ZERO if zero_allowed else Money("0.01")
     if not (value.is_finite() and lowest <= value <= MAX_AMOUNT):
@@ -228,7 +296,16 @@ CARD: Decider[CardCommand, Event, Card] = Decider(
     decide=decide,
     evolve=evolve,
     target=lambda command: command.card,
-    commands=(OpenCard, Withdraw, Repay, ChangeLimit, BlockCard, UnblockCard, CloseCard),
-    events=(CardOpened, MoneyWithdrawn, MoneyRepaid, LimitChanged, CardBlocked, CardUnblocked, CardClosed),
+    commands=(OpenCard, Withdraw, Repay, GiveBack, SettleTransfer, ChangeLimit, BlockCard, UnblockCard, CloseCard),
+    events=(
+        CardOpened,
+        MoneyWithdrawn,
+        MoneyRepaid,
+        TransferSettled,
+        LimitChanged,
+        CardBlocked,
+        CardUnblocked,
+        CardClosed,
+    ),
     state_row=StateRow(DEBIT_CARD, _row),
 )

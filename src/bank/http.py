@@ -24,19 +24,35 @@ from bank.card import (
 )
 from bank.http_refusals import refusal_routes
 from bank.refusal import GROUP as REFUSAL_GROUP
-from bank.service import Bank, CardDifference, CardEventView, CardView, RefusalView, StatementLine
+from bank.service import Bank, CardDifference, CardEventView, CardView, RefusalView, StatementLine, TransferView
 from bank.statement import GROUP as STATEMENT_GROUP
+from bank.transfer import TRANSFER_ID, TransferRequested
 from mainstem import NOW, read_moment
 from mainstem.query.access import grant_of
 from mainstem.query.cursor import cursor_token
 from mainstem.query.input import Body, decimal_of
-from mainstem.query.openapi import COMMAND_HEADERS, PAGE_HEADERS, command_operation, money_schema, text_schema
+from mainstem.query.openapi import (
+    COMMAND_HEADERS,
+    PAGE_HEADERS,
+    body_operation,
+    command_operation,
+    money_schema,
+    text_schema,
+)
 from mainstem.query.problems import InvalidInput
 from mainstem.query.web import POSITION_HEADER, json_response, problem_responses
 
 _Request = Request[Any, Any, Any]
 
-REFUSALS = {"card-unknown": 404, "refusal-unknown": 404, "invalid-amount": 422, "invalid-card": 422}
+REFUSALS = {
+    "card-unknown": 404,
+    "invalid-amount": 422,
+    "invalid-card": 422,
+    "process-unknown": 404,
+    "refusal-unknown": 404,
+    "same-card": 422,
+    "transfer-unknown": 404,
+}
 """The HTTP status of refusals by their reason; any other is 409."""
 
 _TEXT_MAX = 200
@@ -45,6 +61,13 @@ _PAGE_MAX = 1_000
 
 class _Withdrawal(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     debit_card: str
+    amount: msgspec.Raw
+
+
+class _Transfer(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    transfer_id: str
+    from_card: str
+    to_card: str
     amount: msgspec.Raw
 
 
@@ -70,6 +93,7 @@ class _Nothing(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _CARD_SCHEMA = text_schema(rf"^{CARD_ID.pattern}$", "The card's id", "123456789")
+_TRANSFER_SCHEMA = text_schema(rf"^{TRANSFER_ID.pattern}$", "The transfer's id, of the caller's choice", "t-1")
 _AMOUNT_SCHEMA = money_schema(0.01, "An amount of money")
 _LIMIT_SCHEMA = money_schema(0, "How much may be used in all")
 _REASON_SCHEMA = text_schema(rf"^(?=.*\S)[^\x00-\x1f]{{1,{_TEXT_MAX}}}$", "Why", "lost")
@@ -98,6 +122,7 @@ def routes(bank: Bank) -> list[BaseRouteHandler]:
         *_card_routes(bank),
         *_state_routes(bank),
         *_history_routes(bank),
+        *_transfer_routes(bank),
         *_analytics_routes(bank),
         *refusal_routes(bank),
     ]
@@ -310,6 +335,52 @@ def _history_routes(bank: Bank) -> list[BaseRouteHandler]:
         return json_response(await bank.read(lambda: bank.difference(card_id, begin, end)))
 
     return [history, difference]
+
+
+def _transfer_routes(bank: Bank) -> list[BaseRouteHandler]:
+    body = Body(_Transfer)
+
+    @post(
+        "/transfers",
+        tags=["transfers"],
+        operation_id="transfer",
+        status_code=202,
+        operation_class=body_operation(
+            transferId=_TRANSFER_SCHEMA, fromCard=_CARD_SCHEMA, toCard=_CARD_SCHEMA, amount=_AMOUNT_SCHEMA
+        ),
+        responses=_REFUSING,
+    )
+    async def transfer(request: _Request) -> Response[TransferView]:
+        """Move money from one card to another: both happen, or neither. `Location` shows how far it is.
+
+        The same transfer again changes nothing; another of the same name is refused.
+        """
+        content = await body.read(request)
+        name = content.transfer_id
+        if not TRANSFER_ID.fullmatch(name):
+            text = "transferId must be 1 to 64 letters, digits, '.', '_' or '-', a letter or digit first"
+            raise InvalidInput("transferId", text)
+        cards = _card_id(content.from_card, "fromCard"), _card_id(content.to_card, "toCard")
+        asked = TransferRequested(name, *cards, decimal_of(content.amount, "amount"))
+        return await bank.transfer(request, asked)
+
+    @get(
+        "/transfers/{transfer_id:str}",
+        tags=["transfers"],
+        operation_id="getTransfer",
+        responses=problem_responses(400, 404, 503),
+    )
+    async def get_transfer(
+        request: _Request,
+        transfer_id: Annotated[
+            str, PathParameter(description="The transfer's id", pattern=rf"^{TRANSFER_ID.pattern}$")
+        ],
+    ) -> Response[TransferView]:
+        """How far a transfer is, as of now."""
+        grant = grant_of(request)
+        return json_response(await bank.read(lambda: bank.transferred(transfer_id, grant)))
+
+    return [transfer, get_transfer]
 
 
 def _analytics_routes(bank: Bank) -> list[BaseRouteHandler]:

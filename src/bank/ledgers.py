@@ -17,7 +17,8 @@ def _events(sides: Sides) -> _Account:
     reader = EventReader(CARD.events)
     cards: dict[str, tuple[Card, Decimal, int]] = {}
     for batch in sides.events.read_all():
-        for stored, event in reader.each(batch):
+        of_cards = [stored for stored in batch if stored.stream.startswith(f"{CARD.category}-")]
+        for stored, event in reader.each(of_cards):
             card_id = stored.stream.partition("-")[2]
             cards[card_id] = _after(*cards.get(card_id, (Card(), Decimal("0.00"), 0)), event)
     for card_id, (card, withdrawn, count) in cards.items():

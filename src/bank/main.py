@@ -1,6 +1,7 @@
 """The bank, declared and served."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from importlib.metadata import version
 
@@ -10,19 +11,28 @@ from bank.access import CARDS_CLAIM, WHO_MAY
 from bank.analytics import BANKAPP
 from bank.balance import BALANCE
 from bank.card import CARD, OpenCard
+from bank.guard import card_guard
 from bank.http import REFUSALS as REFUSAL_STATUS
 from bank.http import routes
 from bank.ledgers import LEDGERS
 from bank.refusal import REFUSALS
 from bank.service import Bank
 from bank.statement import STATEMENT, TOPIC
+from bank.transfer import TRANSFER
 from mainstem import Application
 from mainstem.assembly import Running, bring_up
 from mainstem.query.access import Access, access_of
 from mainstem.query.metrics import Metrics, Sample, observed
+from mainstem.query.processes import process_routes
 from mainstem.query.server import check_address, serve_http
 from mainstem.query.web import About, Operations, web_application
 from mainstem.settings import Settings
+
+
+def _configured(declared: Application, settings: Settings) -> Application:
+    guard = card_guard(settings.block_after_refusals, settings.block_within_ms)
+    return replace(declared, processes=(TRANSFER, guard))
+
 
 application = Application(
     name="bank",
@@ -31,6 +41,8 @@ application = Application(
     datasources=(BANKAPP,),
     topics=(TOPIC,),
     ledgers=LEDGERS,
+    processes=(TRANSFER, card_guard(0, 1)),
+    configure=_configured,
 )
 
 FIRST_CARD = OpenCard(card="123456789", limit=Decimal(10_000))
@@ -76,7 +88,7 @@ def web(running: Running, access: Access) -> "object":
             version("mainstem"),
             "Withdrawals as commands, statements as views, analytics within a second of the fact.",
         ),
-        routes=routes(bank),
+        routes=[*routes(bank), *process_routes(running.processes)],
         access=access,
         operations=Operations(running.troubles, running.status, running.reconcile, metrics),
         refusals=REFUSAL_STATUS,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from bank.card import CARD
 from mainstem import REFUSAL_TOPIC, Binding, Change, Rows, Table, changes_of
 
 GROUP = "refusal"
@@ -41,7 +42,9 @@ def rows(change: Change[_Kept]) -> Sequence[Refusal]:
     kept = change.after
     if kept is None or change.before is not None:
         return ()
-    card = kept.stream.partition("-")[2]
+    category, _, card = kept.stream.partition("-")
+    if category != CARD.category:
+        return ()
     return (Refusal(f"{kept.id:016d}", card, kept.command, kept.reason, kept.text, kept.refused_at_ms, kept.actor),)
 
 

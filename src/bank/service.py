@@ -13,9 +13,11 @@ from bank.balance import CARD_BALANCE, CardBalance
 from bank.card import CARD, CardCommand, DebitCard
 from bank.refusal import REFUSAL
 from bank.statement import MONEY_WITHDRAWAL
+from bank.transfer import TRANSFER, Transfer, TransferRequested
 from mainstem import AsOf, Olap, Origin, Refused, iso_time, position_token, read_position_token
 from mainstem.assembly import Running
 from mainstem.history import Happened, History
+from mainstem.process.step import Stepped
 from mainstem.query.access import Grant, grant_of
 from mainstem.query.cursor import read_cursor
 from mainstem.query.freshness import Freshness
@@ -93,6 +95,21 @@ class RefusalView(Struct, frozen=True, rename="camel"):
     actor: str
 
 
+class TransferView(Struct, frozen=True, rename="camel"):
+    """A transfer and how far it is; `reason` is why the money stays where it was. It has `ended`, or goes on."""
+
+    transfer_id: str
+    from_card: str
+    to_card: str
+    amount: Decimal
+    status: str
+    ended: bool
+    reason: str | None
+    detail: str | None
+    requested_at: str
+    changed_at: str
+
+
 class Bank:
     """The bank's questions and commands, asked of the running application."""
 
@@ -134,11 +151,28 @@ class Bank:
 
     async def retry(self, request: _Request, kept: KeptRefusal) -> Response[Any]:
         """Send a refused command again, once, as the caller. Raises InvalidCommand where it cannot be read today."""
-        made = retry_of(kept, self._running.application.deciders, grant_of(request).subject)
+        made = retry_of(kept, self._running.application.all_deciders(), grant_of(request).subject)
         answer = await self._running.commands.send(
             made.command, key=made.key, origin=made.origin, retry_of=made.retry_of
         )
         return _answered(answer, 200, f"/cards/{answer.aggregate_id}")
+
+    async def transfer(self, request: _Request, asked: TransferRequested) -> Response[Any]:
+        """Begin a transfer, or show how far the same one is. Raises Refused for another of its name."""
+        grant = grant_of(request)
+        grant.check(asked.from_card)
+        command = self._running.processes.beginning(TRANSFER, asked.transfer, asked)
+        await self._running.commands.send(command, origin=Origin(actor=grant.subject))
+        view = await self.read(lambda: self.transferred(asked.transfer, grant))
+        return json_response(view, 202, {"Location": f"/transfers/{asked.transfer}"})
+
+    def transferred(self, transfer: str, grant: Grant) -> TransferView:
+        """How far a transfer is. Raises Refused for an unknown one, Forbidden where its card is not the caller's."""
+        found = self._running.processes.find(TRANSFER.name, transfer)
+        grant.check("" if found is None else found.state.from_card)
+        if found is None:
+            raise Refused("transfer-unknown", f"Transfer {transfer} does not exist")
+        return _view_of_transfer(found)
 
     async def read(self, question: Callable[[], R], group: str = "", *tokens: str | None) -> R:
         """Ask a store, off the event loop, once the group's view has the position that was named (if any)."""
@@ -232,6 +266,22 @@ def _view_of_event(happened: Happened, grant: Grant) -> CardEventView:
         _actor(happened.actor, grant),
         happened.correlation_id,
         happened.causation_id,
+    )
+
+
+def _view_of_transfer(step: Stepped) -> TransferView:
+    transfer: Transfer = step.state
+    return TransferView(
+        transfer.id,
+        transfer.from_card,
+        transfer.to_card,
+        transfer.amount,
+        transfer.phase,
+        step.status == "ended",
+        transfer.reason or None,
+        transfer.text or None,
+        iso_time(step.begun_at_ms),
+        iso_time(step.changed_at_ms),
     )
 
 

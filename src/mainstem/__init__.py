@@ -24,6 +24,8 @@ from mainstem.log.port import Topic
 from mainstem.log.scan import scan
 from mainstem.messages import NOW, AsOf, Change, Command, Event, NewRecord, Origin, Position, Record, Recorded
 from mainstem.olap.port import Datasource, Dimension, Olap
+from mainstem.process.manager import Accepted, Declined, Heard, Hearing, ProcessManager, Reaction, heard_event
+from mainstem.process.step import Cancelled, Resumed, TimedOut
 from mainstem.snapshots import Snapshots
 from mainstem.table import Table
 from mainstem.view.projection import Fold, Rows
@@ -32,20 +34,25 @@ __all__ = [
     "EVENT_TOPIC",
     "NOW",
     "REFUSAL_TOPIC",
+    "Accepted",
     "Application",
     "AsOf",
     "Binding",
+    "Cancelled",
     "Captured",
     "Change",
     "Command",
     "Datasource",
     "Decider",
+    "Declined",
     "Decoder",
     "Dimension",
     "Event",
     "EventReader",
     "Figures",
     "Fold",
+    "Heard",
+    "Hearing",
     "Ledger",
     "MainstemError",
     "NewRecord",
@@ -53,9 +60,12 @@ __all__ = [
     "Origin",
     "Outbox",
     "Position",
+    "ProcessManager",
+    "Reaction",
     "Record",
     "Recorded",
     "Refused",
+    "Resumed",
     "RetryPolicy",
     "Rows",
     "Sides",
@@ -63,9 +73,11 @@ __all__ = [
     "Stamp",
     "StateRow",
     "Table",
+    "TimedOut",
     "Topic",
     "Transient",
     "changes_of",
+    "heard_event",
     "iso_time",
     "position_token",
     "read_moment",

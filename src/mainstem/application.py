@@ -12,6 +12,10 @@ from mainstem.eventstore.port import EventStore
 from mainstem.listener.binding import Binding
 from mainstem.log.port import Log, Topic
 from mainstem.olap.port import Datasource, Olap
+from mainstem.process.deciding import decider_of
+from mainstem.process.manager import ProcessManager
+from mainstem.process.rows import bindings_of
+from mainstem.settings import Settings
 from mainstem.table import Table
 from mainstem.view.port import ViewStore
 
@@ -68,16 +72,31 @@ class Application:
     topics: tuple[Topic, ...] = ()
     ledgers: tuple[Ledger, ...] = ()
     captured: tuple[Captured, ...] = field(default=())
+    processes: tuple[ProcessManager[Any], ...] = ()
+    configure: "Callable[[Application, Settings], Application] | None" = None
+    """What of it depends on the settings: the application as it is to run. Names and types stay the same."""
 
     def __post_init__(self) -> None:
-        _unique("listener", [binding.group for binding in self.listeners])
+        _unique("listener", [binding.group for binding in self.all_listeners()])
         _unique("datasource", [datasource.name for datasource in self.datasources])
-        _unique("category", [decider.category for decider in self.deciders])
-        _unique("view", [b.projection.table.name for b in self.listeners if b.projection is not None])
+        _unique("category", [decider.category for decider in self.all_deciders()])
+        _unique("view", [b.projection.table.name for b in self.all_listeners() if b.projection is not None])
         known = {topic.name for topic in self.topics} | {captured.topic for captured in self.all_captured()}
-        for topic in (*(b.topic for b in self.listeners), *(d.topic for d in self.datasources)):
+        for topic in (*(b.topic for b in self.all_listeners()), *(d.topic for d in self.datasources)):
             if topic not in known:
                 raise ConfigurationError(f"nobody makes the topic {topic!r}; known are {sorted(known)}")
+
+    def configured(self, settings: Settings) -> "Application":
+        """The application as it runs with those settings."""
+        return self if self.configure is None else self.configure(self, settings)
+
+    def all_deciders(self) -> tuple[Decider[Any, Any, Any], ...]:
+        """The declared deciders, and those of the process managers."""
+        return (*self.deciders, *map(decider_of, self.processes))
+
+    def all_listeners(self) -> tuple[Binding[Any], ...]:
+        """The declared listeners, and those of the process managers."""
+        return (*self.listeners, *bindings_of(self.processes, EVENT_TOPIC))
 
     def state_tables(self) -> tuple[Table[Any], ...]:
         """The deciders' state tables."""

@@ -25,6 +25,8 @@ snapshots = typer.Typer(
     help="Look at kept states, and drop them: they are speed, and nothing else.", no_args_is_help=True
 )
 app.add_typer(snapshots, name="snapshots")
+processes_app = typer.Typer(help="Look at processes, and help those that are stuck.", no_args_is_help=True)
+app.add_typer(processes_app, name="processes")
 _out = Console()
 _err = Console(stderr=True)
 
@@ -119,7 +121,7 @@ def verify(
     """Find every event that was changed, removed, inserted or reordered; exit 1 where there are any."""
     from mainstem import cli_verify as shown
 
-    settings, _ = _begin()
+    settings, _ = begin()
     found = shown.verified(settings, _err, workers=workers, root=root)
     if seal and found.clean and shown.seal_rest(settings):
         found = shown.verified(settings, _err, workers=workers, root=root)
@@ -132,7 +134,7 @@ def backup(target: Annotated[Path, typer.Argument(help="A folder that is not the
     """Copy the embedded form's files, verified, beside a running application or without one."""
     from mainstem.cli_backup import back_up_to
 
-    settings, declared = _begin()
+    settings, declared = begin()
     back_up_to(declared, settings, target, _out, _err)
 
 
@@ -145,7 +147,7 @@ def restore(
     """Put a backup in the place of the data folder, once all of it is checked."""
     from mainstem.cli_backup import restore_from
 
-    settings, declared = _begin()
+    settings, declared = begin()
     restore_from(declared, settings, source, _out, replacing=replace)
 
 
@@ -155,7 +157,7 @@ def history(
     moment: Annotated[str | None, typer.Argument(help=f"Show how it stood then. {_MOMENT}")] = None,
     later: Annotated[str | None, typer.Argument(help="Show what has changed from the moment to this one.")] = None,
     *,
-    category: Annotated[str | None, typer.Option(help="Of the aggregate; needed where there are several.")] = None,
+    category: Annotated[str | None, typer.Option(help="Of the aggregate, where several have one of that id.")] = None,
     recorded: Annotated[bool, typer.Option("--recorded", help="Times are those of recording the events.")] = False,
     after: Annotated[int, typer.Option(min=0, help="Show events above this version.")] = 0,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Show so many events.")] = 100,
@@ -167,10 +169,9 @@ def history(
     from mainstem.history import History
 
     settings, declared = begin()
-    decider = shown.decider_of(declared, category)
     moments = [read_moment(text, recorded=recorded) for text in (moment, later) if text is not None]
     with closing(stored_events(settings)) as store:
-        asked = History(store, decider)
+        asked = History(store, shown.decider_of(declared, category, store, aggregate))
         if not moments:
             shown.print_events(_out, asked.events(aggregate, after, limit), as_json=as_json)
         elif len(moments) == 1:
@@ -223,6 +224,54 @@ def drop_snapshots(
     _out.print(f"{drop(declared, settings, old=old)} snapshots were dropped.", highlight=False)
 
 
+@processes_app.command(name="list")
+def list_processes(
+    *,
+    stuck: Annotated[bool, typer.Option("--stuck", help="Those alone that wait for an operator.")] = False,
+    manager: Annotated[str | None, typer.Option(help="Those of this process manager alone.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Show so many.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """Show processes, by manager and id: how each stands, and why it is stuck."""
+    from mainstem.operations import list_processes as listed
+
+    settings, declared = begin()
+    found = listed(declared, settings, stuck=stuck, manager=manager, limit=limit)
+    if as_json:
+        _out.print_json(msgspec.json.encode(found).decode())
+        return
+    grid = Grid("manager", "id", "status", "steps", "since", "why")
+    for each in found:
+        grid.add_row(each.manager, each.id, each.status, str(each.steps), each.changed_at, each.why)
+    _out.print(grid if found else "There are none.")
+
+
+@processes_app.command(name="resume")
+def resume_process(
+    manager: Annotated[str, typer.Argument(help="The process manager's name.")],
+    process: Annotated[str, typer.Argument(help="The process's id.")],
+) -> None:
+    """Let a stuck process go on: what has failed is tried again."""
+    from mainstem.operations import help_process
+
+    settings, declared = begin()
+    _out.print(f"{process} is {help_process(declared, settings, manager, process)}.", highlight=False)
+
+
+@processes_app.command(name="cancel")
+def cancel_process(
+    manager: Annotated[str, typer.Argument(help="The process manager's name.")],
+    process: Annotated[str, typer.Argument(help="The process's id.")],
+    *,
+    reason: Annotated[str, typer.Option(help="Why, for the record.")],
+) -> None:
+    """Have a process undone, as its manager says how."""
+    from mainstem.operations import help_process
+
+    settings, declared = begin()
+    _out.print(f"{process} is {help_process(declared, settings, manager, process, reason)}.", highlight=False)
+
+
 def _shown(name: str, value: object) -> str:
     if name.endswith("_ms") and isinstance(value, int):
         return datetime.fromtimestamp(value / 1000, UTC).isoformat(timespec="seconds")
@@ -245,7 +294,7 @@ def check(*, as_json: Json = False) -> None:
             looked_at += done
             bar(done)
 
-        found = checked(unreadable(store, declared.deciders, progress))
+        found = checked(unreadable(store, declared.all_deciders(), progress))
     if as_json:
         _out.print_json(msgspec.json.encode(found).decode())
     else:
@@ -266,7 +315,7 @@ def schema(
     from mainstem.event_schema import compare, event_schemas, read_schemas
 
     _, declared = begin()
-    schemas = event_schemas(declared.name, declared.deciders)
+    schemas = event_schemas(declared.name, declared.all_deciders())
     if against is None:
         _out.print_json(msgspec.json.encode(schemas).decode())
         return

@@ -12,14 +12,20 @@ from mainstem.application import Application
 from mainstem.codec import iso_time
 from mainstem.decider import Decider
 from mainstem.errors import ConfigurationError
+from mainstem.eventstore.reader import Streams
 from mainstem.history import Between, Happened, Past
 
 
-def decider_of(declared: Application, category: str | None) -> Decider[Any, Any, Any]:
-    """The decider of that category, or the only one. Raises ConfigurationError where there is no such one."""
-    known = {decider.category: decider for decider in declared.deciders}
-    if category is None and len(known) == 1:
-        return next(iter(known.values()))
+def decider_of(declared: Application, category: str | None, store: Streams, aggregate: str) -> Decider[Any, Any, Any]:
+    """The decider of that category; where none is named, the only one that has such an aggregate, or the first.
+
+    Raises ConfigurationError where there is no such one, or several.
+    """
+    known = {decider.category: decider for decider in declared.all_deciders()}
+    if category is None:
+        having = [each for each in known.values() if store.read(each.stream(aggregate), limit=1)]
+        if len(having) <= 1:
+            return having[0] if having else next(iter(known.values()))
     if category not in known:
         raise ConfigurationError(f"name a category with --category: {', '.join(sorted(known))}")
     return known[category]

@@ -3,7 +3,7 @@
 import base64
 import binascii
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import reduce
@@ -97,9 +97,11 @@ class EventCodec(Generic[E]):
 class _RecordedEvents(Decoder[Recorded[E]]):
     """The payload is an object, or JSON text of one, as an outbox in MySQL has it: there its every character counts."""
 
-    def __init__(self, events: Sequence[type[E]]) -> None:
+    def __init__(self, events: Sequence[type[E]], categories: Collection[str]) -> None:
         self._codec = EventCodec(events)
         self._codec.upcasting.check_alone()
+        self._categories = frozenset(categories)
+        self._streams: Decoder[_Streamed] = Decoder(_Streamed)
         self._today = {event: version for event, (_, version) in self._codec.upcasting.keys.items()}
         self._objects: Decoder[Recorded[E]] = Decoder(Recorded[reduce(or_, events)])  # type: ignore[misc]
         self._texts: Decoder[Recorded[str]] = Decoder(Recorded[str])
@@ -118,7 +120,17 @@ class _RecordedEvents(Decoder[Recorded[E]]):
         return self.spread(data)[0]
 
     def spread(self, data: Sequence[bytes]) -> tuple[list[Recorded[E]], Sequence[int]]:
-        """At once where all are of today; else each by itself."""
+        """At once where all are of today; else each by itself. Those of other categories are left out."""
+        if not self._categories:
+            return self._spread(data)
+        categories = [each.stream.partition("-")[0] for each in self._streams.many(data)]
+        own = [number for number, category in enumerate(categories) if category in self._categories]
+        if len(own) == len(data):
+            return self._spread(data)
+        messages, numbers = self._spread([data[number] for number in own])
+        return messages, [own[number] for number in numbers]
+
+    def _spread(self, data: Sequence[bytes]) -> tuple[list[Recorded[E]], Sequence[int]]:
         found = self._at_once(data)
         if found is not None:
             today = self._today
@@ -161,6 +173,10 @@ class _Named(msgspec.Struct):
     type: str
 
 
+class _Streamed(msgspec.Struct):
+    stream: str
+
+
 def _text(payload: bytes) -> bytes:
     try:
         return msgspec.json.decode(payload, type=str).encode()
@@ -183,12 +199,14 @@ def _recorded(found: Recorded[Any], payload: E, part: int = 0) -> Recorded[E]:
     )
 
 
-def recorded_events(events: Sequence[type[E]]) -> Decoder[Recorded[E]]:
+def recorded_events(events: Sequence[type[E]], *, categories: Collection[str] = ()) -> Decoder[Recorded[E]]:
     """A decoder of records of the event topic, each brought to today's classes. Events come one at a time.
+
+    The topic has the events of all deciders: records of other categories than those are left out, where any are named.
 
     Raises ConfigurationError where two events share a name, or an upcaster cannot work for such a reader.
     """
-    return _RecordedEvents(events)
+    return _RecordedEvents(events, categories)
 
 
 def changes_of(row: type[R]) -> Decoder[Change[R]]:

@@ -4,23 +4,27 @@ import signal
 import threading
 import urllib.error
 import urllib.request
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import msgspec
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mainstem.application import Application
-from mainstem.assembly import Distributed, Status, bring_up, distributed
+from mainstem.assembly import Distributed, Embedded, Status, bring_up, distributed
 from mainstem.assembly.stages import Stages
 from mainstem.assembly.stores import commands_of, open_events, stored_events
-from mainstem.errors import Forbidden, InvalidQuery, MainstemError, StoreUnavailable
+from mainstem.errors import Forbidden, InvalidQuery, MainstemError, Refused, StoreUnavailable
 from mainstem.eventstore.port import KeptSnapshot
 from mainstem.folder import owner_of
 from mainstem.health import WORKS
+from mainstem.process.desk import Listed, Processes
 from mainstem.reconciliation import Reconciliation
 from mainstem.refusals import KeptRefusal, RefusalFilter, refusal_id, retry_of
 from mainstem.settings import Settings
@@ -61,7 +65,7 @@ def keep_views(application: Application, settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: told.set())
     with running:
-        _log.info("the listeners run", groups=[binding.group for binding in application.listeners])
+        _log.info("the listeners run", groups=[binding.group for binding in application.all_listeners()])
         while not told.wait(_ALIVE_S):
             _touch_while_working(settings.alive_file, running)
 
@@ -78,7 +82,7 @@ def _touch_while_working(file: Path | None, running: Distributed) -> None:
 def status(application: Application, settings: Settings) -> dict[str, Any]:
     """The running application's parts and stages. Raises StoreUnavailable where none runs in this folder."""
     if settings.form == "distributed":
-        with closing(Stages(application, settings, {})) as stages:
+        with closing(Stages(application.configured(settings), settings, {})) as stages:
             stages.look()
             return dict(msgspec.to_builtins(Status(None, stages.parts(), stages.hops())))
     return msgspec.json.decode(_ask(settings, "/status"), type=dict[str, Any])
@@ -97,7 +101,7 @@ class SnapshotsOf(Struct, frozen=True):
 
 def snapshots_by_code(application: Application, settings: Settings) -> list[SnapshotsOf]:
     """What is kept, added up, in the order of categories."""
-    current = {(decider.category, decider.fingerprint()) for decider in application.deciders}
+    current = {(decider.category, decider.fingerprint()) for decider in application.all_deciders()}
     found: dict[tuple[str, str], SnapshotsOf] = {}
     with closing(open_events(settings)) as events:
         for each in events.kept_snapshots():
@@ -121,7 +125,7 @@ def snapshots_of(settings: Settings, stream: str) -> list[KeptSnapshot]:
 
 def drop_snapshots(application: Application, settings: Settings, *, old: bool) -> int:
     """Drop all, or those alone that the application's code has not made; how many went. Nothing but speed changes."""
-    keep = {decider.fingerprint() for decider in application.deciders} if old else set[str]()
+    keep = {decider.fingerprint() for decider in application.all_deciders()} if old else set[str]()
     gone = 0
     with closing(open_events(settings)) as events:
         while dropped := events.drop_snapshots(keep=keep):
@@ -170,12 +174,53 @@ def _retry(application: Application, settings: Settings, kept: KeptRefusal) -> M
         if settings.form == "embedded" and _running_at(settings) is not None:
             _ask(settings, f"/refusals/{refusal_id(kept.number)}/retry", b"{}")
         else:
-            made = retry_of(kept, application.deciders, _OPERATOR)
+            made = retry_of(kept, application.all_deciders(), _OPERATOR)
             with commands_of(application, settings) as commands:
                 commands.execute(made.command, key=made.key, origin=made.origin, retry_of=made.retry_of)
     except MainstemError as error:
         return error
     return None
+
+
+def list_processes(
+    application: Application, settings: Settings, *, stuck: bool, manager: str | None, limit: int
+) -> list[Listed]:
+    """How processes stand, by the process that has the files open, or by this one."""
+    status = "stuck" if stuck else None
+    if settings.form == "embedded" and _running_at(settings) is not None:
+        asked = {"status": status, "manager": manager, "limit": limit}
+        query = urlencode({name: value for name, value in asked.items() if value is not None})
+        return msgspec.json.decode(_ask(settings, f"/processes?{query}"), type=list[Listed])
+    with _desk(application, settings) as processes:
+        return processes.list(manager=manager, status=status, limit=limit)
+
+
+def help_process(
+    application: Application, settings: Settings, manager: str, process: str, cancel_because: str | None = None
+) -> str:
+    """Resume a stuck process, or cancel one where it is said why; how it stands then. Raises Refused."""
+    if settings.form == "embedded" and _running_at(settings) is not None:
+        what = "resume" if cancel_because is None else "cancel"
+        content = {} if cancel_because is None else {"reason": cancel_because}
+        path = f"/processes/{quote(manager, safe='')}/{quote(process, safe='')}/{what}"
+        answer = _ask(settings, path, msgspec.json.encode(content))
+        return str(msgspec.json.decode(answer)["status"])
+    with _desk(application, settings) as processes:
+        if cancel_because is None:
+            return processes.resume(manager, process).status
+        return processes.cancel(manager, process, cancel_because).status
+
+
+@contextmanager
+def _desk(application: Application, settings: Settings) -> Iterator[Processes]:
+    """The processes of an application that is brought up for them. Raises StoreUnavailable where there is none."""
+    if settings.form == "embedded" and not (settings.data_dir / "events.db").is_file():
+        raise StoreUnavailable(f"there are no processes: no events.db in the folder {settings.data_dir}")
+    own = settings if settings.form == "embedded" else replace(settings, roles="api")
+    with bring_up(application, own) as running:
+        if isinstance(running, Embedded):
+            running.settle()
+        yield running.processes
 
 
 def _running_at(settings: Settings) -> str | None:
@@ -189,7 +234,7 @@ def _ask(settings: Settings, path: str, body: bytes | None = None) -> bytes:
         raise StoreUnavailable(f"no application runs on the folder {settings.data_dir}")
     headers = {} if settings.auth_token is None else {"Authorization": f"Bearer {settings.auth_token.value}"}
     headers |= {} if body is None else {"Content-Type": "application/json"}
-    request = urllib.request.Request(url + path, body, headers)  # noqa: S310 - the owner's own address
+    request = urllib.request.Request(url + path, data=body, headers=headers)  # noqa: S310 - the owner's own address
     try:
         _DIRECT.open(f"{url}/health/live", timeout=_LIVE_S).close()  # the answer may take long, but not this one
         with _DIRECT.open(request, timeout=_ASK_S) as response:
@@ -198,20 +243,23 @@ def _ask(settings: Settings, path: str, body: bytes | None = None) -> bytes:
         if error.code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             text = "wants a token with the scope operator: set MAINSTEM_AUTH_TOKEN"
             raise Forbidden(f"the application at {url} {text}") from error
+        told = _told(error)
+        if error.code in (HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND) and told.type:
+            raise Refused(told.type.rpartition(":")[2], told.detail) from error
         text = f"the application at {url} answers {path} with status {error.code}"
-        raise StoreUnavailable(f"{text}{_detail(error)}") from error
+        raise StoreUnavailable(f"{text}: {told.detail[:500]}" if told.detail else text) from error
     except (urllib.error.URLError, OSError) as error:
         raise StoreUnavailable(f"the application at {url} does not answer: {error}") from error
 
 
 class _Told(Struct):
+    type: str = ""
     detail: str = ""
 
 
-def _detail(error: urllib.error.HTTPError) -> str:
+def _told(error: urllib.error.HTTPError) -> _Told:
     """What its problem says, if it is one."""
     try:
-        told = msgspec.json.decode(error.read(_DETAIL_MAX), type=_Told).detail
+        return msgspec.json.decode(error.read(_DETAIL_MAX), type=_Told)
     except (msgspec.DecodeError, UnicodeDecodeError, OSError):
-        return ""
-    return f": {told[:500]}" if told else ""
+        return _Told()

@@ -215,6 +215,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     druid_overlord_url: str = "http://127.0.0.1:8081"
     """Where Druid takes supervisors."""
 
+    block_after_refusals: Annotated[int, Meta(ge=0, le=1_000)] = 0
+    """After how many refused withdrawals within a time the bank blocks a card; 0 for never."""
+
+    block_within_ms: _Milliseconds = 600_000
+    """Within which time."""
+
     log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$")] = "info"
     """What is logged: debug, info, warning or error."""
 

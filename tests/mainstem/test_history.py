@@ -160,7 +160,7 @@ def test_a_text_that_is_no_moment(text: str) -> None:
 def test_the_command_line_changes_nothing(tmp_path: Path) -> None:
     """A file of the first release, which another process may have open, stays of that release."""
     path = tmp_path / "events.db"
-    prepare(path, "events", sqlite._MIGRATIONS[:1])
+    prepare(path, "events", sqlite.MIGRATIONS[:1])
     with closing(connect(path)) as connection:
         connection.execute(
             "INSERT INTO event (stream, version, type, payload, occurred_at_ms, recorded_at_ms, actor)"

@@ -15,7 +15,7 @@ import structlog
 
 from mainstem.application import Application, Sides
 from mainstem.assembly.places import connector_name, kafka_servers, mysql_server
-from mainstem.assembly.running import Life, Status, command_bus, drop_old_snapshots, wall_clock_ms
+from mainstem.assembly.running import Life, Status, command_bus, drivers, drop_old_snapshots, wall_clock_ms
 from mainstem.assembly.sealing import keep_sealing
 from mainstem.assembly.stages import Stages
 from mainstem.cdc.connect import Connect
@@ -46,7 +46,7 @@ class Distributed:
     """One process of a running application. Use it as a context manager, or `start` it and `stop` it."""
 
     def __init__(self, application: Application, settings: Settings) -> None:
-        self.application = application
+        self.application = application.configured(settings)
         self.settings = settings
         self._life = Life()
         self._memory = Memory()
@@ -65,7 +65,7 @@ class Distributed:
         self._life.closing.callback(self.integrity.close)
         self.views = MysqlViews(server)
         self._life.closing.callback(self.views.close)
-        for binding in application.listeners:
+        for binding in application.all_listeners():
             if binding.projection is not None:
                 self.views.create(binding.projection.table)
         self.log = KafkaLog(kafka_servers(settings), copies=settings.kafka_copies)
@@ -78,8 +78,10 @@ class Distributed:
         self.olap = DruidOlap(settings.druid_url, application.datasources, has_no_rows=supervisors.has_no_rows)
         self._life.closing.callback(self.olap.close)
         self.commands = command_bus(application, settings, self.events)
-        self.listeners = {b.group: Runner(b, self.log, self.views) for b in application.listeners if keeping}
-        self.stages = Stages(application, settings, self.listeners)
+        self.driver, self.processes = drivers(application, settings, self.commands, self.events, self.views)
+        self._driving = keeping and bool(application.processes)
+        self.listeners = {b.group: Runner(b, self.log, self.views) for b in application.all_listeners() if keeping}
+        self.stages = Stages(application, settings, self.listeners, self.driver if self._driving else None)
         self._life.closing.callback(self.stages.close)
 
     def start(self) -> None:
@@ -89,11 +91,14 @@ class Distributed:
         for name in self.stages.names():
             self._life.run(f"look-{name}", partial(self.stages.keep_looking, name))
         self._life.run("housekeeping", self._keep_house)
+        if self._driving or "api" in self.settings.roles:
+            self.commands.start()
+        if self._driving:
+            self._life.run("processes", self.driver.run)
         if "api" in self.settings.roles:
             self._life.run("capture", self._keep_capturing)
             if self.settings.seal_every_ms:
                 self._life.run("sealing", partial(keep_sealing, self.integrity, self.settings.seal_every_ms))
-            self.commands.start()
 
     def stop(self) -> None:
         """Carry out the waiting commands, leave the groups, give the connections back. Stopping twice is allowed."""

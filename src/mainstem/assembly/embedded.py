@@ -15,7 +15,16 @@ from typing import Any
 import structlog
 
 from mainstem.application import Application, Sides
-from mainstem.assembly.running import Life, Status, command_bus, drop_old_snapshots, seen_listener, wall_clock_ms
+from mainstem.assembly.running import (
+    Life,
+    Status,
+    command_bus,
+    drivers,
+    drop_old_snapshots,
+    seen_driver,
+    seen_listener,
+    wall_clock_ms,
+)
 from mainstem.assembly.sealing import keep_sealing
 from mainstem.cdc.relay import Relay, producer_of
 from mainstem.cdc.sqlite import MARK_TRANSACTION, SqliteCapture
@@ -82,7 +91,7 @@ class Embedded:
     def __init__(
         self, application: Application, settings: Settings, clock_ms: Callable[[], int] = wall_clock_ms
     ) -> None:
-        self.application = application
+        self.application = application.configured(settings)
         self.settings = settings
         self._clock_ms = clock_ms
         self._life = Life()
@@ -114,10 +123,10 @@ class Embedded:
         check_one_history(self.capture.bounds(), self.log.last_sequence(producer_of(application.name)))
         self.views = SqliteViews(folder / "views.db")
         self._life.closing.callback(self.views.close)
-        for binding in application.listeners:
+        for binding in application.all_listeners():
             if binding.projection is not None:
                 self.views.create(binding.projection.table)
-        for binding in application.listeners:
+        for binding in application.all_listeners():
             check_been_there(self.log.ranges(binding.topic), self.views.offsets(binding.group), binding)
         self.olap = DuckdbOlap(folder / "analytics.duckdb")
         self._life.closing.callback(self.olap.close)
@@ -129,7 +138,10 @@ class Embedded:
         application, settings = self.application, self.settings
         self.commands = command_bus(application, settings, self.events, self.capture.wake, clock_ms=self._clock_ms)
         self.relay = Relay(self.capture, self.log, application.name)
-        self.listeners = {b.group: Runner(b, self.log, self.views) for b in application.listeners}
+        self.driver, self.processes = drivers(
+            application, settings, self.commands, self.events, self.views, clock_ms=self._clock_ms
+        )
+        self.listeners = {b.group: Runner(b, self.log, self.views) for b in application.all_listeners()}
         self.ingestions = {
             d.name: Ingestion(self.olap, self.log, d, linger_ms=settings.olap_linger_ms)
             for d in application.datasources
@@ -144,6 +156,8 @@ class Embedded:
             self._life.run(f"olap-{name}", ingestion.run)
         if self.settings.seal_every_ms:
             self._life.run("sealing", partial(keep_sealing, self.integrity, self.settings.seal_every_ms))
+        if self.application.processes:
+            self._life.run("processes", self.driver.run)
         self._life.run("watch", self._watch)
         self._life.run("housekeeping", self._keep_house)
         self.commands.start()
@@ -151,7 +165,11 @@ class Embedded:
     def stop(self) -> None:
         """Carry out the waiting commands, end the threads, close the files. Stopping twice is allowed."""
         self.commands.stop(_STOP_S)
-        self._life.end(_STOP_S, self.capture.wake)
+        self._life.end(_STOP_S, self._wake)
+
+    def _wake(self) -> None:
+        self.capture.wake()
+        self.driver.wake()
 
     def __enter__(self) -> "Embedded":
         self.start()
@@ -172,6 +190,8 @@ class Embedded:
         seen = {"relay": self._seen_relay(now_ms)}
         seen |= {group: seen_listener(runner) for group, runner in self.listeners.items()}
         seen |= {f"olap-{name}": _seen_ingestion(each, now_ms) for name, each in self.ingestions.items()}
+        if self.application.processes:
+            seen["processes"] = seen_driver(self.driver, now_ms)
         return tuple(hop_of(name, each, self._memory.since(name, each.works, now_ms)) for name, each in seen.items())
 
     def _seen_relay(self, now_ms: int) -> Seen:
@@ -191,11 +211,16 @@ class Embedded:
     def settle(self, timeout_s: float = _SETTLE_S) -> bool:
         """Wait until no stage is behind; False where the time was over first."""
         deadline = time.monotonic() + timeout_s
-        while any(hop.lag for hop in self.hops()):
+        while any(hop.lag for hop in self.hops()) or self._goes_on():
             if time.monotonic() > deadline:
                 return False
             self._life.over.wait(_SETTLE_LOOK_S)
         return True
+
+    def _goes_on(self) -> bool:
+        """Whether a process has gone on while the stages were looked at one after another, or does so now."""
+        steps = self.driver.status().steps
+        return any(hop.lag for hop in self.hops()) or self.driver.status().steps != steps
 
     def reconcile(self) -> Reconciliation:
         """Hold all accounts against each other. While commands come in, only what differs in every round counts."""

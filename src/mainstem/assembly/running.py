@@ -13,10 +13,12 @@ from mainstem.application import Application
 from mainstem.command.bus import BusLimits, BusStatus, CommandBus
 from mainstem.command.handler import Handler
 from mainstem.eventstore.port import EventStore
-from mainstem.health import Hop, Part, Seen, Trouble
+from mainstem.health import Hop, Part, Seen, Trouble, waited_s
 from mainstem.listener.binding import Binding
 from mainstem.listener.runner import Runner
 from mainstem.olap.port import Olap
+from mainstem.process.desk import Processes
+from mainstem.process.driver import Driver
 from mainstem.reconciliation import Reconciliation
 from mainstem.settings import Settings
 from mainstem.snapshots import Snapshots
@@ -82,6 +84,10 @@ class Running(Protocol):
     def olap(self) -> Olap:
         """The analytical store."""
 
+    @property
+    def processes(self) -> Processes:
+        """The processes, as people ask of them."""
+
     def hops(self) -> tuple[Hop, ...]:
         """Every stage from the capture to the analytical store, in the order of the flow."""
 
@@ -119,7 +125,7 @@ def command_bus(
 ) -> CommandBus:
     """The writer of one process, with the settings' limits."""
     handler = Handler(
-        application.deciders,
+        application.all_deciders(),
         clock_ms=clock_ms,
         remembered=settings.aggregates_remembered,
         snapshots=Snapshots(every_events=settings.snapshot_every or None),
@@ -132,12 +138,34 @@ def command_bus(
     return CommandBus(events, handler, limits=limits, on_commit=on_commit)
 
 
+def drivers(
+    application: Application,
+    settings: Settings,
+    commands: CommandBus,
+    events: EventStore,
+    views: ViewStore,
+    clock_ms: Callable[[], int] = wall_clock_ms,
+) -> tuple[Driver, Processes]:
+    """What drives the processes, and what people ask of them."""
+    driver = Driver(
+        application.processes,
+        application.deciders,
+        commands=commands,
+        events=events,
+        views=views,
+        clock_ms=clock_ms,
+        answers_kept_ms=settings.answers_kept_ms,
+    )
+    desk = Processes(application.processes, commands=commands, events=events, views=views, clock_ms=clock_ms)
+    return driver, desk
+
+
 def drop_old_snapshots(application: Application, events: EventStore, now_ms: int, stop: threading.Event) -> None:
     """Drop the snapshots that no fold of this application has made, and that nobody has replaced for a day.
 
     Where two releases run side by side, each leaves the other's for as long.
     """
-    current = {decider.fingerprint() for decider in application.deciders}
+    current = {decider.fingerprint() for decider in application.all_deciders()}
     while events.drop_snapshots(keep=current, before_ms=now_ms - _OLD_SNAPSHOT_MS) and not stop.is_set():
         continue
 
@@ -148,6 +176,18 @@ def seen_listener(runner: Runner) -> Seen:
     trouble = listener.reason or parked_trouble(runner.binding, listener.parked)
     lag = runner.lag(wall_clock_ms())
     return Seen(listener.state, trouble, lag.records, lag.seconds, listener.parked)
+
+
+def seen_driver(driver: Driver, now_ms: int) -> Seen:
+    """The processes, by the driver of this process."""
+    found = driver.status()
+    trouble = found.reason or stuck_trouble(found.stuck)
+    return Seen(found.state, trouble, found.due, waited_s(found.oldest_ms, now_ms))
+
+
+def stuck_trouble(stuck: int) -> str | None:
+    """What stuck processes wait for; None where none is stuck."""
+    return f"{stuck} processes are stuck: see `mainstem processes list --stuck`" if stuck else None
 
 
 def parked_trouble(binding: Binding[Any], parked: int) -> str | None:

@@ -15,7 +15,7 @@ import structlog
 
 from mainstem.application import EVENT_TOPIC, Application
 from mainstem.assembly.places import connector_name, kafka_servers, mysql_server
-from mainstem.assembly.running import parked_trouble, seen_listener, wall_clock_ms
+from mainstem.assembly.running import parked_trouble, seen_driver, seen_listener, stuck_trouble, wall_clock_ms
 from mainstem.cdc.connect import Connect
 from mainstem.errors import MainstemError, StoreUnavailable
 from mainstem.eventstore.mysql import MysqlEventStore
@@ -27,12 +27,15 @@ from mainstem.log.lag import lag_of
 from mainstem.log.port import Range
 from mainstem.olap.druid import DruidOlap
 from mainstem.olap.druid_supervisor import Supervisors
+from mainstem.process.driver import Driver
+from mainstem.process.rows import PROCESS
 from mainstem.settings import Settings
 from mainstem.view.mysql import MysqlViews
 
 _log = structlog.get_logger(__name__)
 
 _EVERY_S = 1.0
+_DUE_MAX = 1_000
 _SILENT_S = 15.0
 _LAST_FIRST = 2
 """How far before a partition's end its last record is looked for first: a transaction's end takes an offset too."""
@@ -71,9 +74,11 @@ class _Client(Generic[C]):
 
 
 class Stages:
-    """Looks at everything of one application. `own` are the listeners that run in this process."""
+    """Looks at everything of one application. `own` and `driver` run in this process."""
 
-    def __init__(self, application: Application, settings: Settings, own: Mapping[str, Runner]) -> None:
+    def __init__(
+        self, application: Application, settings: Settings, own: Mapping[str, Runner], driver: Driver | None = None
+    ) -> None:
         self._application = application
         self._own = own
         self._memory = Memory()
@@ -91,8 +96,11 @@ class Stages:
             "druid": self._druid,
         }
         self._hops: dict[str, Callable[[], Seen]] = {"capture": self._capture}
-        self._hops |= {each.group: partial(self._listener, each) for each in application.listeners}
+        self._hops |= {each.group: partial(self._listener, each) for each in application.all_listeners()}
         self._hops |= {f"olap-{each.name}": partial(self._datasource, each.name) for each in application.datasources}
+        if application.processes:
+            self._hops["processes"] = self._processes
+        self._driver = driver
         self._looks = self._parts | self._hops
         self._seen: dict[str, tuple[float, Seen]] = {}
 
@@ -192,6 +200,17 @@ class Stages:
         parked = len(self._views.get().parked(binding.group))
         state = WORKS if self._log.get().members(binding.group) else "stopped"
         return Seen(state, parked_trouble(binding, parked), lag.records, lag.seconds, parked)
+
+    def _processes(self) -> Seen:
+        """By the own driver where it runs here; else by what is due in the view."""
+        now_ms = wall_clock_ms()
+        if self._driver is not None:
+            return seen_driver(self._driver, now_ms)
+        views = self._views.get()
+        rows = views.find(PROCESS, {"driven": True}, order=("next_at_ms", "manager", "id"), limit=_DUE_MAX)
+        due = [row.next_at_ms for row in rows if row.next_at_ms <= now_ms]
+        stuck = len(views.find(PROCESS, {"status": "stuck"}, limit=_DUE_MAX))
+        return Seen(WORKS, stuck_trouble(stuck), len(due), waited_s(min(due, default=None), now_ms))
 
     def _datasource(self, name: str) -> Seen:
         """By the offsets that Druid tells, up to five seconds old; they hold while its tasks live and are asked."""

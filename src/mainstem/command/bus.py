@@ -160,8 +160,18 @@ class CommandBus:
         self, command: Command, *, key: str | None = None, origin: Origin = SYSTEM, retry_of: int | None = None
     ) -> Answer:
         """The same as `send`, from a thread without an event loop."""
+        return self._wait_for(Request(command, key, origin, retry_of))
+
+    def revoke(self, command: Command, *, key: str, origin: Origin = SYSTEM) -> Answer:
+        """What became of the command under that key. One that was not carried out yet never will be under it.
+
+        Then, and whenever it is asked again, raises Refused with the reason ``revoked``.
+        """
+        return self._wait_for(Request(command, key, origin, revoke=True))
+
+    def _wait_for(self, request: Request) -> Answer:
         future: Future[Answer] = Future()
-        self._enqueue(_Ticket(Request(command, key, origin, retry_of), future, None))
+        self._enqueue(_Ticket(request, future, None))
         self._wake()
         try:
             return future.result(self._limits.answer_timeout_s)

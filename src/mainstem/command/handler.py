@@ -18,12 +18,16 @@ from mainstem.snapshots import Snapshots
 
 
 class Request(Struct, frozen=True):
-    """A command on its way, with its idempotency key (if any), who asked, and the refusal that it is a retry of."""
+    """A command on its way, with its idempotency key (if any), who asked, and the refusal that it is a retry of.
+
+    `revoke` uses the key up instead.
+    """
 
     command: Command
     key: str | None
     origin: Origin
     retry_of: int | None = None
+    revoke: bool = False
 
 
 Outcome = Answer | CommandError
@@ -111,7 +115,10 @@ class Handler:
             return replay(kept, row.table.row if row else None)
         if request.retry_of is not None and transaction.retried(request.retry_of) is not None:
             return InvalidCommand("a retry of this refusal was accepted long ago; it is not carried out again")
-        outcome = self._decide(transaction, aggregates, request)
+        if request.revoke:
+            outcome: Outcome = Refused("revoked", "The command was revoked before it was carried out")
+        else:
+            outcome = self._decide(transaction, aggregates, request)
         if isinstance(outcome, Answer | Refused):
             transaction.keep_answer(key, keep(digest, outcome), self._clock_ms())
         return outcome

@@ -52,12 +52,12 @@ class DecimalSchemaPlugin(OpenAPISchemaPlugin):
 
 def command_operation(**fields: Schema) -> type[Operation]:
     """An operation that takes an Idempotency-Key and a JSON object of exactly these fields."""
-    return _operation(fields, [_KEY])
+    return _operation(fields, (_KEY,))
 
 
 def body_operation(**fields: Schema) -> type[Operation]:
-    """An operation that takes a JSON object of exactly these fields, and no key: it has one of its own."""
-    return _operation(fields, [])
+    """The same without an Idempotency-Key: what it does is the same however often it is asked for."""
+    return _operation(fields, ())
 
 
 def _operation(fields: Mapping[str, Schema], more: Sequence[Parameter]) -> type[Operation]:

@@ -1,0 +1,1 @@
+"""Process managers: what goes on across aggregates, with state, timeouts and compensation."""

@@ -1,0 +1,278 @@
+"""What makes processes go on: tells them what was heard, sends their commands, and tells them when their time is over.
+
+Nothing is kept here. What is due stands in the view and the inboxes, and each thing done is a command to the writer:
+
+1. A message of the inbox is told to its process, whose step is an event with the commands that it sends. Then its row
+   goes. After a crash in between it is told again, and the process knows it.
+2. A command is carried out under an idempotency key of process and number. After a crash behind it, the same key brings
+   the same outcome. Where it was revoked, the key is used up instead, unless it was used before.
+3. The outcome is told to the process, which knows those that it has heard.
+
+So it may run in several processes at once: what one has done, another finds done.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from typing import Any, Protocol
+
+import structlog
+from msgspec.structs import replace
+
+from mainstem.command.answer import Answer
+from mainstem.decider import Decider
+from mainstem.errors import (
+    IdempotencyConflict,
+    InvalidCommand,
+    MainstemError,
+    Refused,
+    ShuttingDown,
+    StoreBusy,
+    StoreFull,
+    StoreUnavailable,
+    TryAgain,
+)
+from mainstem.eventstore.reader import EventReader, Streams
+from mainstem.messages import Command, Origin
+from mainstem.process.manager import ProcessManager
+from mainstem.process.rows import PROCESS, InboxRow, ProcessRow, inbox_of
+from mainstem.process.step import Outcome, Pending, Stepped, Stuck, Tell, TimedOut
+from mainstem.view.port import ViewStore
+
+_log = structlog.get_logger(__name__)
+
+_AWAY = (TryAgain, ShuttingDown, StoreBusy, StoreUnavailable, StoreFull)
+"""The writer or its store takes nothing from anybody: that is waited out, and is no fault of a process."""
+
+_FINAL = (InvalidCommand, IdempotencyConflict)
+_POLL_S = 0.25
+_BATCH_MAX = 64
+_THREADS = 8
+_STALLED_LONGEST_S = 5.0
+_PAGE = 1_000
+_WHY_MAX = 500
+
+
+class Commands(Protocol):
+    """The writer, as the driver needs it."""
+
+    def execute(self, command: Command, *, key: str | None = None, origin: Origin = ...) -> Answer:
+        """Carry the command out."""
+
+    def revoke(self, command: Command, *, key: str, origin: Origin = ...) -> Answer:
+        """The outcome that the key has; where it has none, it is refused from now on."""
+
+
+@dataclass(frozen=True)
+class DriverStatus:
+    """Whether it works, and if not, why; how many steps it has led to, and how much is due now, since when."""
+
+    state: str
+    reason: str | None
+    steps: int
+    due: int
+    oldest_ms: int | None
+    stuck: int
+
+
+class Driver:
+    """Drives the processes of these managers. `deciders` are those that take the commands that processes send."""
+
+    def __init__(
+        self,
+        managers: Sequence[ProcessManager[Any]],
+        deciders: Sequence[Decider[Any, Any, Any]],
+        *,
+        commands: Commands,
+        events: Streams,
+        views: ViewStore,
+        clock_ms: Callable[[], int],
+        answers_kept_ms: int,
+    ) -> None:
+        self._managers = {each.name: each for each in managers}
+        self._inboxes = [(m, inbox_of(m, n)) for m in managers for n in range(1, len(m.hears) + 1)]
+        self._readers = {each.name: EventReader([each.stepped]) for each in managers}
+        self._categories = {command: each.category for each in deciders for command in each.commands}
+        self._commands, self._events, self._views, self._clock_ms = commands, events, views, clock_ms
+        self._forgotten_ms = answers_kept_ms // 2
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="process")
+        self._bell = threading.Event()
+        self._failures: dict[tuple[str, ...], tuple[int, float]] = {}
+        self._running, self._steps = False, 0
+        self._stalled: str | None = None
+        self._stop = threading.Event()
+        views.on_commit(self._bell.set)
+
+    def run(self, stop: threading.Event) -> None:
+        """Run until `stop`. Where the writer or a store is away it is stalled, and goes on by itself."""
+        self._running, self._stop = True, stop
+        wait_s = _POLL_S
+        while not stop.is_set():
+            self._bell.clear()
+            try:
+                done = self.round()
+            except Exception as error:
+                self._stall(error)
+                stop.wait(wait_s)
+                wait_s = min(wait_s * 2, _STALLED_LONGEST_S)
+            else:
+                self._stalled, wait_s = None, _POLL_S
+                if not done:
+                    self._bell.wait(_POLL_S)
+        self._running = False
+        self._pool.shutdown()
+
+    def wake(self) -> None:
+        """Look at once."""
+        self._bell.set()
+
+    def round(self) -> int:
+        """Tell what was heard, then bring on what is due; the number of steps. Raises what keeps all from going on."""
+        before = self._steps
+        for manager, table in self._inboxes:
+            rows = self._views.find(table, {"waiting": True}, order=("source", "number", "id"), limit=_BATCH_MAX)
+            by_process = sorted(rows, key=lambda row: row.process)
+            groups = [list(group) for _, group in groupby(by_process, key=lambda row: row.process)]
+            self._each(partial(self._hear, manager, table), groups)
+        self._each(self._bring_on, self._due(_BATCH_MAX))
+        return self._steps - before
+
+    def status(self) -> DriverStatus:
+        """A picture of the moment."""
+        due = self._due(_PAGE)
+        waiting = sum(len(self._views.find(table, {"waiting": True}, limit=_PAGE)) for _, table in self._inboxes)
+        stuck = len(self._views.find(PROCESS, {"status": "stuck"}, limit=_PAGE))
+        state = "stopped" if not self._running else "running" if self._stalled is None else "stalled"
+        oldest_ms = min((row.next_at_ms for row in due), default=None)
+        return DriverStatus(state, self._stalled, self._steps, len(due) + waiting, oldest_ms, stuck)
+
+    def _due(self, limit: int) -> list[ProcessRow]:
+        rows = self._views.find(PROCESS, {"driven": True}, order=("next_at_ms", "manager", "id"), limit=limit)
+        now_ms = self._clock_ms()
+        return [row for row in rows if row.next_at_ms <= now_ms and row.manager in self._managers]
+
+    def _each(self, work: Callable[[Any], None], items: Sequence[Any]) -> None:
+        """At the same time, so that the writer commits them together. The first error is raised at the end."""
+        errors = [future.exception() for future in [self._pool.submit(work, item) for item in items]]
+        for error in errors:
+            if error is not None:
+                raise error
+
+    def _hear(self, manager: ProcessManager[Any], table: Any, rows: Sequence[InboxRow]) -> None:
+        """The messages for one process, up to one that is to be tried again later."""
+        for row in rows:
+            place = (manager.name, row.process, row.id)
+            if self._waits(place):
+                return
+            after: InboxRow | None = None
+            try:
+                message = manager.told.one(row.message.encode())
+                self._tell(manager, row.process, message, row.id, source=row.source, number=row.number)
+            except Refused:
+                pass  # kept like any refusal
+            except _AWAY:
+                raise
+            except Exception as error:
+                if not self._failed(manager, place, error):
+                    return
+                self._tell(manager, row.process, Stuck(0, _told(error)), row.id)
+                after = replace(row, waiting=False, why=_told(error))
+            self._failures.pop(place, None)
+            with self._views.transaction() as transaction:
+                if after is None:
+                    transaction.remove(table, [(row.id,)])
+                else:
+                    transaction.put(table, [after])
+
+    def _bring_on(self, row: ProcessRow) -> None:
+        """Until the process waits for somebody else, or is to be tried again later."""
+        manager = self._managers[row.manager]
+        step = self._last(manager, row.id, row.step)
+        while step.status == "running" and not self._stop.is_set():
+            if step.due_at_ms is not None and step.due_at_ms <= self._clock_ms():
+                self._tell(manager, row.id, TimedOut(), f"{manager.stream(row.id)}:{step.step}")
+            elif not step.pending or not self._carry_out(manager, row.id, step, step.pending[0]):
+                return
+            step = self._last(manager, row.id, step.step)
+
+    def _carry_out(self, manager: ProcessManager[Any], process: str, step: Stepped, pending: Pending) -> bool:
+        """Carry out and tell the outcome; False where it is to be tried again later."""
+        stream = manager.stream(process)
+        place = (stream, str(pending.number))
+        if self._waits(place):
+            return False
+        cause = f"{stream}:{pending.step}"
+        try:
+            outcome = self._outcome(manager, stream, step, pending, cause)
+            if outcome.accepted:
+                cause = f"{outcome.stream}:{outcome.version}"
+            self._tell(manager, process, outcome, cause)
+        except _AWAY:
+            raise
+        except Exception as error:
+            if not self._failed(manager, place, error):
+                return False
+            self._tell(manager, process, Stuck(pending.number, _told(error)), cause)
+        self._failures.pop(place, None)
+        return True
+
+    def _outcome(
+        self, manager: ProcessManager[Any], stream: str, step: Stepped, pending: Pending, cause: str
+    ) -> Outcome:
+        if self._clock_ms() - pending.since_ms > self._forgotten_ms:
+            raise InvalidCommand("it has waited for so long that what became of it may be forgotten: see, then resume")
+        origin = Origin(actor=f"process:{manager.name}", correlation_id=stream, causation_id=cause)
+        carry_out = self._commands.revoke if pending.number <= step.revoked else self._commands.execute
+        try:
+            answer = carry_out(pending.command, key=f"process {stream}:{pending.number}", origin=origin)
+        except Refused as refused:
+            return Outcome(pending.number, False, reason=refused.reason, text=str(refused))
+        category = self._categories[type(pending.command)]
+        return Outcome(pending.number, True, f"{category}-{answer.aggregate_id}", answer.version)
+
+    def _tell(self, manager: ProcessManager[Any], process: str, message: Any, cause: str, **source: Any) -> None:
+        tell: Tell = manager.tell(process=process, message=message, at_ms=self._clock_ms(), **source)
+        stream = manager.stream(process)
+        origin = Origin(actor=f"process:{manager.name}", correlation_id=stream, causation_id=cause)
+        self._commands.execute(tell, origin=origin)
+        self._steps += 1
+
+    def _last(self, manager: ProcessManager[Any], process: str, known: int) -> Stepped:
+        """The last step, which is the one that is known, or one behind it."""
+        stream, after, found = manager.stream(process), known - 1, []
+        while page := self._events.read(stream, after, _PAGE):
+            found, after = list(page), page[-1].version
+        (last,) = self._readers[manager.name].of_stream(found[-1:])
+        return last
+
+    def _waits(self, place: tuple[str, ...]) -> bool:
+        _, until = self._failures.get(place, (0, 0.0))
+        return time.monotonic() < until
+
+    def _failed(self, manager: ProcessManager[Any], place: tuple[str, ...], error: Exception) -> bool:
+        """Note the failure; whether it was the last that is allowed."""
+        attempts = self._failures.get(place, (0, 0.0))[0] + 1
+        known = isinstance(error, MainstemError)
+        _log.warning(
+            "a process fails", place=place, attempt=attempts, cause=_told(error), exc_info=None if known else error
+        )
+        if isinstance(error, _FINAL) or attempts >= manager.retry.attempts:
+            return True
+        wait_s = manager.retry.wait_ms(attempts + 1) / 1000
+        self._failures[place] = (attempts, time.monotonic() + wait_s)
+        return False
+
+    def _stall(self, error: Exception) -> None:
+        reason = f"{type(error).__name__}: {error}"
+        if reason != self._stalled and not (isinstance(error, ShuttingDown) or self._stop.is_set()):
+            known = isinstance(error, MainstemError)
+            _log.error("processes are stalled", cause=reason, exc_info=None if known else error)
+        self._stalled = reason
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:_WHY_MAX]

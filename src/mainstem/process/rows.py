@@ -1,0 +1,102 @@
+"""What is kept of processes beside their streams: a view of how each stands, and inboxes of what each is told."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from mainstem.codec import encode, recorded_events
+from mainstem.listener.binding import Binding
+from mainstem.messages import Recorded
+from mainstem.process.manager import Hearing, ProcessManager
+from mainstem.process.step import Stepped
+from mainstem.table import Table
+from mainstem.view.projection import Fold, Rows
+
+GROUP = "process"
+
+
+class ProcessRow(Struct, frozen=True):
+    """A process as its last step has left it. `driven` from `next_at_ms` on: a command or a timeout is due then."""
+
+    manager: str
+    id: str
+    status: str
+    why: str
+    pending: int
+    driven: bool
+    next_at_ms: int
+    step: int
+    begun_at_ms: int
+    changed_at_ms: int
+
+
+class InboxRow(Struct, frozen=True):
+    """A message that waits to be told to a process, as JSON; where telling it has failed for good, `why`."""
+
+    id: str
+    process: str
+    source: str
+    number: int
+    message: str
+    waiting: bool = True
+    why: str = ""
+
+
+PROCESS = Table(
+    "process",
+    ProcessRow,
+    key=("manager", "id"),
+    indexes=(("driven", "next_at_ms", "manager", "id"), ("status", "manager", "id")),
+)
+
+
+def row_of(recorded: Recorded[Stepped]) -> ProcessRow:
+    """The row behind a step."""
+    manager, _, process = recorded.stream.partition("-")
+    step = recorded.payload
+    due = [step.changed_at_ms] if step.pending else [] if step.due_at_ms is None else [step.due_at_ms]
+    driven = step.status == "running" and bool(due)
+    times = (min(due, default=0), recorded.version, step.begun_at_ms, step.changed_at_ms)
+    return ProcessRow(manager, process, step.status, step.why, len(step.pending), driven, *times)
+
+
+def inbox_of(manager: ProcessManager[Any], number: int) -> "Table[InboxRow]":
+    """The inbox of what the manager hears, by the number of its hearing."""
+    return Table(f"{manager.name}_inbox_{number}", InboxRow, key=("id",), indexes=(("waiting", "source", "number"),))
+
+
+def bindings_of(managers: Sequence[ProcessManager[Any]], events: str) -> tuple[Binding[Any], ...]:
+    """The listeners that keep the view, from the topic `events`, and the inboxes."""
+    if not managers:
+        return ()
+    view = Binding(
+        group=GROUP,
+        topic=events,
+        decoder=recorded_events([each.stepped for each in managers], categories=[each.name for each in managers]),
+        projection=Fold(
+            PROCESS,
+            lambda recorded: recorded.stream.partition("-")[::2],
+            lambda _, recorded: row_of(recorded),
+            lambda row, recorded: recorded.version <= row.step,
+        ),
+    )
+    heard = (_hears(each, number, hearing) for each in managers for number, hearing in enumerate(each.hears, 1))
+    return (view, *heard)
+
+
+def _hears(manager: ProcessManager[Any], number: int, hearing: Hearing[Any]) -> Binding[Any]:
+    def rows(message: Any) -> Sequence[InboxRow]:
+        heard = hearing.read(message)
+        if heard is None:
+            return ()
+        text = encode(heard.message).decode()
+        name = f"{heard.source}:{heard.number}"
+        return (InboxRow(name, heard.process, heard.source, heard.number, text),)
+
+    return Binding(
+        group=f"{manager.name}-{number}",
+        topic=hearing.topic,
+        decoder=hearing.decoder,
+        projection=Rows(inbox_of(manager, number), rows),
+    )
