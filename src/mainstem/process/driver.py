@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -165,60 +166,77 @@ class Driver:
     def _hear(self, manager: ProcessManager[Any], table: Any, rows: Sequence[InboxRow]) -> None:
         """The messages for one process, up to one that is to be tried again later."""
         for row in rows:
-            place = (manager.name, row.process, row.id)
-            if self._waits(place):
-                return
-            after: InboxRow | None = None
-            try:
+
+            def tell(row: InboxRow = row) -> None:
                 message = manager.told.one(row.message.encode())
-                self._tell(manager, row.process, message, row.id, source=row.source, number=row.number)
-            except Refused:
-                pass  # kept like any refusal
-            except _AWAY:
-                raise
-            except Exception as error:
-                if not self._failed(manager, place, error):
-                    return
-                self._tell(manager, row.process, Stuck(0, _told(error)), row.id)
-                after = replace(row, waiting=False, why=_told(error))
-            self._failures.pop(place, None)
+                with suppress(Refused):  # kept like any refusal
+                    self._tell(manager, row.process, message, row.cause, source=row.source, number=row.number)
+
+            done, why = self._patiently(manager, (manager.name, row.process, row.id), tell)
+            if not done:
+                return
+            if why is not None:
+                self._tell(manager, row.process, Stuck(0, why), row.cause)
             with self._views.transaction() as transaction:
-                if after is None:
+                if why is None:
                     transaction.remove(table, [(row.id,)])
                 else:
-                    transaction.put(table, [after])
+                    transaction.put(table, [replace(row, waiting=False, why=why)])
 
     def _bring_on(self, row: ProcessRow) -> None:
         """Until the process waits for somebody else, or is to be tried again later."""
         manager = self._managers[row.manager]
         step = self._last(manager, row.id, row.step)
         while step.status == "running" and not self._stop.is_set():
-            if step.due_at_ms is not None and step.due_at_ms <= self._clock_ms():
-                self._tell(manager, row.id, TimedOut(), f"{manager.stream(row.id)}:{step.step}")
-            elif not step.pending or not self._carry_out(manager, row.id, step, step.pending[0]):
+            late = step.due_at_ms is not None and step.due_at_ms <= self._clock_ms()
+            if not (late or step.pending) or not self._go_on(manager, row.id, step, late=late):
                 return
             step = self._last(manager, row.id, step.step)
 
-    def _carry_out(self, manager: ProcessManager[Any], process: str, step: Stepped, pending: Pending) -> bool:
-        """Carry out and tell the outcome; False where it is to be tried again later."""
+    def _go_on(self, manager: ProcessManager[Any], process: str, step: Stepped, *, late: bool) -> bool:
+        """Tell it that its time is over, or carry its first command out; False: it is to be tried again later."""
         stream = manager.stream(process)
-        place = (stream, str(pending.number))
-        if self._waits(place):
-            return False
-        cause = f"{stream}:{pending.step}"
+        number = 0 if late else step.pending[0].number
+        cause = f"{stream}:{step.step if late else step.pending[0].step}"
+
+        def work() -> None:
+            if late:
+                self._tell(manager, process, TimedOut(), cause)
+                return
+            outcome = self._outcome(manager, stream, step, step.pending[0], cause)
+            because = f"{outcome.stream}:{outcome.version}" if outcome.accepted else cause
+            self._tell(manager, process, outcome, because)
+
+        done, why = self._patiently(manager, (stream, str(number)), work)
+        if why is not None:
+            self._tell(manager, process, Stuck(number, why), cause)
+        return done
+
+    def _patiently(
+        self, manager: ProcessManager[Any], place: tuple[str, ...], work: Callable[[], None]
+    ) -> tuple[bool, str | None]:
+        """Whether it is done, and why not where it has failed as often as it may; else it is to be tried again later.
+
+        Raises what keeps all of it from going on.
+        """
+        attempts, until = self._failures.get(place, (0, 0.0))
+        if time.monotonic() < until:
+            return False, None
         try:
-            outcome = self._outcome(manager, stream, step, pending, cause)
-            if outcome.accepted:
-                cause = f"{outcome.stream}:{outcome.version}"
-            self._tell(manager, process, outcome, cause)
+            work()
         except _AWAY:
             raise
         except Exception as error:
-            if not self._failed(manager, place, error):
-                return False
-            self._tell(manager, process, Stuck(pending.number, _told(error)), cause)
+            attempts += 1
+            fault = None if isinstance(error, MainstemError) else error
+            _log.warning("a process fails", place=place, attempt=attempts, cause=_told(error), exc_info=fault)
+            if not isinstance(error, _FINAL) and attempts < manager.retry.attempts:
+                self._failures[place] = (attempts, time.monotonic() + manager.retry.wait_ms(attempts + 1) / 1000)
+                return False, None
+            self._failures.pop(place, None)
+            return True, _told(error)
         self._failures.pop(place, None)
-        return True
+        return True, None
 
     def _outcome(
         self, manager: ProcessManager[Any], stream: str, step: Stepped, pending: Pending, cause: str
@@ -248,23 +266,6 @@ class Driver:
             found, after = list(page), page[-1].version
         (last,) = self._readers[manager.name].of_stream(found[-1:])
         return last
-
-    def _waits(self, place: tuple[str, ...]) -> bool:
-        _, until = self._failures.get(place, (0, 0.0))
-        return time.monotonic() < until
-
-    def _failed(self, manager: ProcessManager[Any], place: tuple[str, ...], error: Exception) -> bool:
-        """Note the failure; whether it was the last that is allowed."""
-        attempts = self._failures.get(place, (0, 0.0))[0] + 1
-        known = isinstance(error, MainstemError)
-        _log.warning(
-            "a process fails", place=place, attempt=attempts, cause=_told(error), exc_info=None if known else error
-        )
-        if isinstance(error, _FINAL) or attempts >= manager.retry.attempts:
-            return True
-        wait_s = manager.retry.wait_ms(attempts + 1) / 1000
-        self._failures[place] = (attempts, time.monotonic() + wait_s)
-        return False
 
     def _stall(self, error: Exception) -> None:
         reason = f"{type(error).__name__}: {error}"

@@ -71,18 +71,23 @@ class Reaction(Generic[S]):
 
 
 class Heard(Struct, frozen=True):
-    """A message for one process, and where it came from: `number` tells the messages of a source apart."""
+    """A message for one process, and where it came from: `number` tells the messages of a source apart.
+
+    `cause` is the causation id of what the process makes of it: source and number, unless given.
+    """
 
     process: str
     message: Struct
     source: str
     number: int
+    cause: str = ""
 
 
 def heard_event(recorded: Recorded[Any], process: str, message: Struct | None = None) -> Heard:
     """An event of the event topic, for the process of that name, which is told the event unless `message` is given."""
     number = recorded.version * _PARTS + recorded.part
-    return Heard(process, recorded.payload if message is None else message, recorded.stream, number)
+    told = recorded.payload if message is None else message
+    return Heard(process, told, recorded.stream, number, f"{recorded.stream}:{recorded.version}")
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ class InboxRow(Struct, frozen=True):
     process: str
     source: str
     number: int
+    cause: str
     message: str
     waiting: bool = True
     why: str = ""
@@ -92,7 +93,7 @@ def _hears(manager: ProcessManager[Any], number: int, hearing: Hearing[Any]) -> 
             return ()
         text = encode(heard.message).decode()
         name = f"{heard.source}:{heard.number}"
-        return (InboxRow(name, heard.process, heard.source, heard.number, text),)
+        return (InboxRow(name, heard.process, heard.source, heard.number, heard.cause or name, text),)
 
     return Binding(
         group=f"{manager.name}-{number}",

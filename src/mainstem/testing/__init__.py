@@ -4,6 +4,7 @@
 """
 
 from mainstem.testing.fakes import FakeClock, FakeIds
+from mainstem.testing.process_story import ProcessStory, Reacted
 from mainstem.testing.story import Decision, Story, given
 
-__all__ = ["Decision", "FakeClock", "FakeIds", "Story", "given"]
+__all__ = ["Decision", "FakeClock", "FakeIds", "ProcessStory", "Reacted", "Story", "given"]

@@ -5,7 +5,7 @@ from the store as they went in, its decisions are the same when they are made ag
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 import msgspec
 
@@ -13,7 +13,9 @@ from mainstem.codec import EventCodec, encode
 from mainstem.decider import Decider
 from mainstem.errors import CodecError, Refused
 from mainstem.messages import Command, Event
+from mainstem.process.manager import ProcessManager
 from mainstem.testing.differences import difference
+from mainstem.testing.process_story import ProcessStory
 
 
 class Story:
@@ -93,9 +95,13 @@ class Decision:
         raise AssertionError(f"{text}\ndecided on {self._state!r}")
 
 
-def given(decider: Decider[Any, Any, Any], *events: Event) -> Story:
-    """The events that have happened."""
-    return Story(decider, events)
+@overload
+def given(subject: Decider[Any, Any, Any], *past: Event) -> Story: ...
+@overload
+def given(subject: ProcessManager[Any], *past: msgspec.Struct) -> ProcessStory: ...
+def given(subject: Decider[Any, Any, Any] | ProcessManager[Any], *past: Any) -> Story | ProcessStory:
+    """The events that have happened to an aggregate, or what a process was told so far."""
+    return ProcessStory(subject, past) if isinstance(subject, ProcessManager) else Story(subject, past)
 
 
 def _decide(decider: Decider[Any, Any, Any], state: Any, command: Command) -> tuple[Event, ...] | Refused:

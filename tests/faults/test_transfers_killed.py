@@ -1,0 +1,125 @@
+"""`kill -9` at random moments while money moves: each transfer happens or does not, and all of them end."""
+
+import random
+import threading
+import time
+from decimal import Decimal
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.process import BankProcess, bank_process
+
+_KILLS = 12
+_CARDS = [f"card-{number}" for number in range(5)]
+_USED = 500
+_ENDED_S = 60.0
+
+
+class _Movers:
+    """Clients that ask for transfers, some to a card that is not there; without an answer, for the same once more."""
+
+    def __init__(self, bank: BankProcess, seed: int) -> None:
+        self._bank, self._seed = bank, seed
+        self._over, self._up = threading.Event(), threading.Event()
+        self._lock = threading.Lock()
+        self.asked: dict[str, tuple[str, str, int]] = {}
+        self.accepted: set[str] = set()
+        self.surprises: list[str] = []
+        self._threads = [threading.Thread(target=self._work, args=(number,)) for number in range(6)]
+
+    def begin(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def let(self, up: bool) -> None:
+        (self._up.set if up else self._up.clear)()
+
+    def end(self) -> None:
+        self._over.set()
+        self._up.set()
+        for thread in self._threads:
+            thread.join(60)
+
+    def _work(self, number: int) -> None:
+        choice = random.Random(self._seed + number)
+        for count in range(100_000):
+            source, target = choice.sample([*_CARDS, "nobody"], 2)
+            name, amount = f"t-{number}-{count}", choice.randint(1, 5)
+            with self._lock:
+                self.asked[name] = (source, target, amount)
+            while not self._ask(name, source, target, amount):
+                if self._over.is_set():
+                    return
+            if self._over.is_set():
+                return
+
+    def _ask(self, name: str, source: str, target: str, amount: int) -> bool:
+        self._up.wait(60)
+        body = {"transferId": name, "fromCard": source, "toCard": target, "amount": amount}
+        try:
+            answer = httpx.post(f"{self._bank.url}/transfers", json=body, timeout=20)
+        except httpx.TransportError:
+            return False
+        with self._lock:
+            if answer.status_code == 202:
+                self.accepted.add(name)
+            elif answer.status_code < 500:
+                self.surprises.append(answer.text)
+        return answer.status_code < 500
+
+
+@pytest.mark.slow
+def test_killed_while_money_moves(tmp_path: Path) -> None:
+    seed = random.SystemRandom().randrange(1_000_000)
+    moments = random.Random(seed)
+    with bank_process(tmp_path / "data") as bank:
+        with bank.client() as client:
+            for card in _CARDS:
+                client.post("/cards", json={"id": card, "limit": 1_000}).raise_for_status()
+                client.post("/moneywithdrawals", json={"debitCard": card, "amount": _USED}).raise_for_status()
+        movers = _Movers(bank, seed)
+        movers.begin()
+        try:
+            for _ in range(_KILLS):
+                movers.let(up=True)
+                threading.Event().wait(moments.uniform(0.1, 0.7))
+                movers.let(up=False)
+                bank.kill()
+                bank.start()
+        finally:
+            movers.end()
+        assert not movers.surprises, f"seed {seed}: {movers.surprises[:3]}"
+        with bank.client() as client:
+            _all_end(client, movers, seed)
+            _check_money(client, movers, seed)
+        found = bank.reconcile()
+        assert found.clean, f"seed {seed}: {found.differences[:5]}"
+        assert len(movers.accepted) > 3 * _KILLS
+
+
+def _all_end(client: httpx.Client, movers: _Movers, seed: int) -> None:
+    deadline = time.monotonic() + _ENDED_S
+    while client.get("/processes", params={"status": "running", "manager": "transfer"}).raise_for_status().json():
+        assert time.monotonic() < deadline, f"seed {seed}: transfers go on for ever"
+        time.sleep(0.1)
+    assert client.get("/processes", params={"status": "stuck"}).json() == []
+
+
+def _check_money(client: httpx.Client, movers: _Movers, seed: int) -> None:
+    """Each card has what its completed transfers make of it; what is used of all together never changes."""
+    expected = dict.fromkeys(_CARDS, Decimal(_USED))
+    for name, (source, target, amount) in movers.asked.items():
+        answer = client.get(f"/transfers/{name}")
+        if answer.status_code == 404:
+            assert name not in movers.accepted, f"seed {seed}: {name} is lost"
+            continue
+        found = answer.raise_for_status().json()
+        assert found["ended"], f"seed {seed}: {found}"
+        if found["status"] == "completed":
+            expected[source] += amount
+            expected[target] -= amount
+    used = {card: Decimal(str(client.get(f"/cards/{card}").json()["used"])) for card in _CARDS}
+    assert used == expected, f"seed {seed}"
+    assert sum(used.values()) == _USED * len(_CARDS)
