@@ -30,14 +30,14 @@ class CardOpened(Event, frozen=True):
     limit: Money
 
 
-class MoneyWithdrawn(Event, frozen=True, omit_defaults=True):
+class MoneyWithdrawn(Event, frozen=True, omit_defaults=True, repr_omit_defaults=True):
     """Where it is for a transfer, the money is held until that is settled or gives it back."""
 
     amount: Money
     transfer: str | None = None
 
 
-class MoneyRepaid(Event, frozen=True, omit_defaults=True):
+class MoneyRepaid(Event, frozen=True, omit_defaults=True, repr_omit_defaults=True):
     """From outside, by a transfer from another card, or, where that transfer's money was held, given back."""
 
     amount: Money
@@ -133,12 +133,12 @@ class OpenCard(CardCommand, frozen=True):
     limit: Money
 
 
-class Withdraw(CardCommand, frozen=True, omit_defaults=True):
+class Withdraw(CardCommand, frozen=True, omit_defaults=True, repr_omit_defaults=True):
     amount: Money
     transfer: str | None = None
 
 
-class Repay(CardCommand, frozen=True, omit_defaults=True):
+class Repay(CardCommand, frozen=True, omit_defaults=True, repr_omit_defaults=True):
     amount: Money
     transfer: str | None = None
 

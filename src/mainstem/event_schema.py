@@ -60,6 +60,12 @@ class SchemaChange(Struct, frozen=True):
     what: str
 
 
+def _schema(event: type[Any]) -> dict[str, Any]:
+    """As it comes back from where it was printed: a default that is a tuple is a list there."""
+    found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(msgspec.json.schema(event)))
+    return found
+
+
 def event_schemas(application: str, deciders: Sequence[Decider[Any, Any, Any]]) -> EventSchemas:
     """Those of the declared events, in the order of their declaration."""
     events: list[EventSchema] = []
@@ -67,7 +73,7 @@ def event_schemas(application: str, deciders: Sequence[Decider[Any, Any, Any]]) 
     for decider in deciders:
         upcasting = Upcasting(decider.events)
         for event, (name, version) in upcasting.keys.items():
-            events.append(EventSchema(decider.category, name, version, msgspec.json.schema(event)))
+            events.append(EventSchema(decider.category, name, version, _schema(event)))
         older += [OlderEvent(decider.category, *key) for key in upcasting.sources]
     return EventSchemas(_FORMAT, application, tuple(events), tuple(older))
 

@@ -136,7 +136,8 @@ def test_every_type_of_problem() -> None:
 
 def test_every_reason_of_the_banks_refusals() -> None:
     rows = {_only(row[0]): int(row[1]) for row in rows_under(_HTTP, "Refusals of the bank")}
-    assert set(rows) == _constants(ROOT / "src/bank/card.py", "Refused", argument=0)
+    files = [ROOT / "src/bank" / name for name in ("card.py", "transfer.py", "service.py")]
+    assert set(rows) == {reason for path in files for reason in _constants(path, "Refused", argument=0)}
     source = ast.parse((ROOT / "src/bank/http.py").read_text())
     (statuses,) = (
         ast.literal_eval(node.value)
@@ -144,6 +145,14 @@ def test_every_reason_of_the_banks_refusals() -> None:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "REFUSALS"
     )
     assert rows == {reason: statuses.get(reason, 409) for reason in rows}
+
+
+def test_every_reason_of_the_refusals_of_processes() -> None:
+    rows = {_only(row[0]): int(row[1]) for row in rows_under(_HTTP, "Refusals of processes")}
+    files = ("process/deciding.py", "process/desk.py", "command/handler.py")
+    own = {reason for name in files for reason in _constants(ROOT / "src/mainstem" / name, "Refused", argument=0)}
+    assert set(rows) == own | {"transfer-exists"}
+    assert {reason for reason, status in rows.items() if status != 409} == {"process-unknown"}
 
 
 def _routes() -> dict[str, set[str]]:
@@ -172,14 +181,15 @@ def test_every_route_says_who_may_call_it() -> None:
 @pytest.mark.parametrize("route", [route for route in _routes() if not route.startswith("GET ")])
 def test_a_body_has_the_fields_that_are_named(client: httpx.Client, route: str) -> None:
     """All of them fit, with none missing and no other."""
-    method, path = route.replace("{card_id}", "nobody").replace("{refusal_id}", "0" * 16).split()
+    path = re.sub(r"\{\w+\}", "nobody", route.replace("{refusal_id}", "0" * 16))
+    method, path = path.split()
     fields = _routes()[route]
     body = {field: -1 if field in ("amount", "limit") else "nobody" for field in fields}
 
     def kind(content: Mapping[str, object]) -> str:
         return str(client.request(method, path, json=content).json()["type"]).rpartition(":")[2]
 
-    assert kind(body) in ("card-unknown", "invalid-amount", "refusal-unknown")
+    assert kind(body) in ("card-unknown", "invalid-amount", "same-card", "process-unknown", "refusal-unknown")
     for wrong in ({**body, "more": 1}, *({k: v for k, v in body.items() if k != field} for field in fields)):
         assert kind(wrong) == "invalid-input", wrong
 

@@ -1,5 +1,6 @@
 """Who may call what: every route, by every kind of caller, of a real process with real tokens, against the table."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,11 @@ WHO_IS_LET_IN: dict[str, set[str]] = {
     "GET /refusals/counts": {"teller", "operator"},
     "GET /refusals/{refusal_id}": {"teller", "operator"},
     "POST /refusals/{refusal_id}/retry": {"teller", "operator"},
+    "POST /transfers": {"teller", "customer"},
+    "GET /transfers/{transfer_id}": {"teller", "customer"},
+    "GET /processes": {"operator"},
+    "POST /processes/{manager}/{process_id}/resume": {"operator"},
+    "POST /processes/{manager}/{process_id}/cancel": {"operator"},
     "GET /analytics/cards": {"analyst", "customer"},
     "GET /analytics/top-cards": {"analyst"},
     "GET /analytics/spending": {"analyst", "customer"},
@@ -68,6 +74,8 @@ _BODIES: dict[str, dict[str, Any]] = {
     "POST /cards/{card_id}/unblock": {},
     "POST /cards/{card_id}/close": {},
     "POST /refusals/{refusal_id}/retry": {},
+    "POST /processes/{manager}/{process_id}/resume": {},
+    "POST /processes/{manager}/{process_id}/cancel": {"reason": "lost"},
 }
 _ABOUT_A_CARD = [name for name, rule in _RULES.items() if rule.own is not None]
 
@@ -89,6 +97,8 @@ def bank(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
                 client.headers.update(bearer(token(*signing)))
                 for card in (OWN, FOREIGN):
                     client.post("/cards", json={"id": card, "limit": 1000}).raise_for_status()
+                    moved = {"transferId": card, "fromCard": card, "toCard": "nobody", "amount": 1}
+                    client.post("/transfers", json=moved).raise_for_status()
             yield process, signing
             text = process.text()
             assert "fault in the program" not in text
@@ -98,13 +108,16 @@ def bank(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def ask(bank: tuple[BankProcess, Any], name: str, caller: str, card: str) -> httpx.Response:
     process, signing = bank
     method, path = (
-        name.replace("{card_id}", card).replace("{path}", "nowhere").replace("{refusal_id}", "0" * 16).split(" ")
+        name.replace("{card_id}", card).replace("{transfer_id}", card).replace("{refusal_id}", "0" * 16).split(" ")
     )
+    path = re.sub(r"\{\w+\}", "nowhere", path)
     given = CALLERS[caller]
     headers = {} if given is None else bearer(token(*signing, **given))
     body = _BODIES.get(name)
     if name == "POST /moneywithdrawals":
         body = {"debitCard": card, "amount": 1}
+    elif name == "POST /transfers":
+        body = {"transferId": card, "fromCard": card, "toCard": "nobody", "amount": 1}
     elif name == "POST /cards":
         body = {"id": card, "limit": 10}
     query = {"debitCardId": card} if name.endswith(("/moneywithdrawals", "/analytics/cards", "/spending")) else {}

@@ -191,7 +191,7 @@ class Embedded:
         seen |= {group: seen_listener(runner) for group, runner in self.listeners.items()}
         seen |= {f"olap-{name}": _seen_ingestion(each, now_ms) for name, each in self.ingestions.items()}
         if self.application.processes:
-            seen["processes"] = seen_driver(self.driver, now_ms)
+            seen["process-driver"] = seen_driver(self.driver, now_ms)
         return tuple(hop_of(name, each, self._memory.since(name, each.works, now_ms)) for name, each in seen.items())
 
     def _seen_relay(self, now_ms: int) -> Seen:
@@ -219,6 +219,8 @@ class Embedded:
 
     def _goes_on(self) -> bool:
         """Whether a process has gone on while the stages were looked at one after another, or does so now."""
+        if not self.application.processes:
+            return False
         steps = self.driver.status().steps
         return any(hop.lag for hop in self.hops()) or self.driver.status().steps != steps
 

@@ -99,7 +99,7 @@ class Stages:
         self._hops |= {each.group: partial(self._listener, each) for each in application.all_listeners()}
         self._hops |= {f"olap-{each.name}": partial(self._datasource, each.name) for each in application.datasources}
         if application.processes:
-            self._hops["processes"] = self._processes
+            self._hops["process-driver"] = self._processes
         self._driver = driver
         self._looks = self._parts | self._hops
         self._seen: dict[str, tuple[float, Seen]] = {}

@@ -208,7 +208,7 @@ def test_a_command_that_keeps_failing_makes_its_process_stuck_and_no_other(runni
     assert 3 <= Faults.tries <= 6  # the writer tries a command that failed in a batch once more by itself
     assert running.settle()
     assert total(running, "b") == 2
-    (hop,) = (each for each in running.hops() if each.name == "processes")
+    (hop,) = (each for each in running.hops() if each.name == "process-driver")
     assert hop.trouble is not None
     assert "1 processes are stuck" in hop.trouble
     Faults.failing = False

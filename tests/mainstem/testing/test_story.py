@@ -37,8 +37,9 @@ def test_other_events_are_told_field_by_field() -> None:
         "    MoneyWithdrawn(\n"
         "  -     amount=Decimal('31.00'),\n"
         "  +     amount=Decimal('30.00'),\n"
+        "        transfer=None,\n"
         "    )\n"
-        "decided on Card(status='active', limit=Decimal('100.00'), used=Decimal('0.00'))"
+        "decided on Card(status='active', limit=Decimal('100.00'), used=Decimal('0.00'), held={})"
     )
 
 
