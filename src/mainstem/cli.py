@@ -15,6 +15,7 @@ from rich.table import Table as Grid
 
 from mainstem.cli_begin import Json, begin, errors_of_start
 from mainstem.cli_refusals import refusals
+from mainstem.cli_view import view
 from mainstem.codec import read_moment
 from mainstem.errors import ConfigurationError, MainstemError
 from mainstem.masks import shown_url
@@ -178,6 +179,9 @@ def history(
             shown.print_past(_out, asked.at(aggregate, moments[0]), as_json=as_json)
         else:
             shown.print_between(_out, asked.between(aggregate, *moments), as_json=as_json)
+
+
+app.command()(view)
 
 
 @app.command(name="settings")

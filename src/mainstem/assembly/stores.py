@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
 
 from mainstem.application import Application
 from mainstem.assembly.embedded import embedded
-from mainstem.assembly.places import mysql_server
+from mainstem.assembly.places import kafka_servers, mysql_server
 from mainstem.assembly.running import command_bus, wall_clock_ms
 from mainstem.command.bus import CommandBus
 from mainstem.errors import StoreUnavailable
@@ -16,7 +17,12 @@ from mainstem.eventstore.mysql_integrity import MysqlIntegrity
 from mainstem.eventstore.port import EventStore
 from mainstem.eventstore.sqlite import SqliteEventReader, SqliteEventStore
 from mainstem.eventstore.sqlite_integrity import SqliteIntegrity
+from mainstem.log.kafka import KafkaLog
+from mainstem.log.port import Log
+from mainstem.log.sqlite import SqliteLog
 from mainstem.settings import Settings
+from mainstem.view.port import ViewStore
+from mainstem.view.sqlite import SqliteViews
 
 
 def open_events(settings: Settings) -> EventStore:
@@ -58,6 +64,21 @@ def stored_events(settings: Settings) -> StoredEvents:
     if settings.form == "distributed":
         return MysqlEventReader(mysql_server(settings))
     return SqliteEventReader(settings.data_dir / "events.db")
+
+
+def open_log(settings: Settings) -> Log:
+    """The log. Raises StoreUnavailable where there is none, StoreCorrupt for a damaged file."""
+    if settings.form == "distributed":
+        return KafkaLog(kafka_servers(settings), copies=settings.kafka_copies)
+    path = settings.data_dir / "log.db"
+    if not path.is_file():
+        raise StoreUnavailable(f"there is no log.db in the folder {settings.data_dir}")
+    return SqliteLog(path)
+
+
+def scratch_views(folder: Path) -> ViewStore:
+    """Views for a while, in a folder that goes afterwards."""
+    return SqliteViews(folder / "views.db")
 
 
 def open_integrity(settings: Settings, *, read_only: bool = True) -> Integrity:

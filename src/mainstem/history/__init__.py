@@ -1,0 +1,6 @@
+"""The past: aggregates as they stood at any moment, and views as they were at any position of the log."""
+
+from mainstem.history.aggregates import Between, Change, Happened, History, Past
+from mainstem.history.views import Until, ViewThen, view_then
+
+__all__ = ["Between", "Change", "Happened", "History", "Past", "Until", "ViewThen", "view_then"]
