@@ -27,10 +27,10 @@ from bank.refusal import GROUP as REFUSAL_GROUP
 from bank.service import Bank, CardDifference, CardEventView, CardView, RefusalView, StatementLine, TransferView
 from bank.statement import GROUP as STATEMENT_GROUP
 from bank.transfer import TRANSFER_ID, TransferRequested
-from mainstem import NOW, read_moment
+from mainstem import NOW, AsOf, read_moment
 from mainstem.query.access import grant_of
 from mainstem.query.cursor import cursor_token
-from mainstem.query.input import Body, decimal_of
+from mainstem.query.input import Body, decimal_of, parameter
 from mainstem.query.openapi import (
     COMMAND_HEADERS,
     PAGE_HEADERS,
@@ -198,7 +198,7 @@ def _card_routes(bank: Bank) -> list[BaseRouteHandler]:
     ) -> Response[CardView]:
         """A card as the balance view has it, or, with `asOf`, as it stood then by its events."""
         if as_of is not None:
-            moment = read_moment(as_of, recorded=time == "recorded")
+            moment = _moment("asOf", as_of, time)
             return json_response(await bank.read(lambda: bank.card_at(card_id, moment)))
         return json_response(await bank.read(lambda: bank.card(card_id), BALANCE_GROUP, position, at))
 
@@ -329,9 +329,8 @@ def _history_routes(bank: Bank) -> list[BaseRouteHandler]:
         time: Time = "occurred",
     ) -> Response[CardDifference]:
         """What has changed of the card from one moment to another."""
-        recorded = time == "recorded"
-        begin = read_moment(earlier, recorded=recorded)
-        end = NOW if later is None else read_moment(later, recorded=recorded)
+        begin = _moment("from", earlier, time)
+        end = NOW if later is None else _moment("to", later, time)
         return json_response(await bank.read(lambda: bank.difference(card_id, begin, end)))
 
     return [history, difference]
@@ -406,6 +405,11 @@ def _analytics_routes(bank: Bank) -> list[BaseRouteHandler]:
         return json_response(await bank.read(lambda: analytics.spending_over_time(bank.olap, grain, card, limit)))
 
     return [per_card, top, over_time]
+
+
+def _moment(name: str, text: str, time: str) -> AsOf:
+    with parameter(name):
+        return read_moment(text, recorded=time == "recorded")
 
 
 def _card_id(text: str, field: str) -> str:

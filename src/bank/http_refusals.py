@@ -14,7 +14,7 @@ from bank.card import CARD, CARD_ID
 from bank.service import Bank, CardView
 from mainstem import Refused, iso_time, read_time
 from mainstem.query.cursor import cursor_token, read_cursor
-from mainstem.query.input import Body
+from mainstem.query.input import Body, parameter
 from mainstem.query.openapi import COMMAND_HEADERS, PAGE_HEADERS, body_operation
 from mainstem.query.web import json_response, problem_responses
 from mainstem.refusals import (
@@ -179,9 +179,14 @@ def _filter(card: str | None, begin: str | None, end: str | None, **named: str |
         reason=named["reason"],
         command=named["command"],
         actor=named["actor"],
-        from_ms=None if begin is None else read_time(begin),
-        to_ms=None if end is None else read_time(end),
+        from_ms=_time("from", begin),
+        to_ms=_time("to", end),
     )
+
+
+def _time(name: str, text: str | None) -> int | None:
+    with parameter(name):
+        return None if text is None else read_time(text)
 
 
 def _asked(named: Mapping[str, str | None]) -> str:

@@ -229,7 +229,7 @@ def read_position_token(token: str) -> Position:
             base64.b64decode(padded, altchars=b"-_", validate=True), type=tuple[str, int]
         )
     except (ValueError, binascii.Error, msgspec.DecodeError) as error:
-        raise InvalidQuery("the position is not one that a command returned") from error
+        raise InvalidQuery(f"the position {token[:40]!r} is not one that a command returned") from error
     return Position(key, version)
 
 

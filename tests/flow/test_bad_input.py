@@ -307,6 +307,43 @@ def test_a_number_keeps_every_digit(client: httpx.Client) -> None:
     assert json.loads(answer.text, parse_float=str)["used"] == "9999999999999999.98"
 
 
+@pytest.mark.parametrize(
+    ("path", "field", "said"),
+    [
+        ("/moneywithdrawals", "debitCardId", "the parameter debitCardId is missing: it must be a text"),
+        ("/moneywithdrawals?debitCardId=%27", "debitCardId", "must be a text of the form ^[A-Za-z0-9]"),
+        ("/moneywithdrawals?debitCardId=a&limit=many", "limit", "must be a whole number from 1 to 1000, not 'many'"),
+        ("/moneywithdrawals?debitCardId=a&limit=1001", "limit", "must be a whole number from 1 to 1000, not '1001'"),
+        (f"/moneywithdrawals?debitCardId=a&limit={'9' * 99}", "limit", f"not '{'9' * 40}'"),
+        ("/moneywithdrawals?debitCardId=a&cursor=nonsense", "", "the cursor 'nonsense' is not one that this query"),
+        ("/moneywithdrawals?debitCardId=a&position=nonsense", "", "the position 'nonsense' is not one that a command"),
+        ("/cards/%00", "card_id", "card_id must be a text of the form ^[A-Za-z0-9]"),
+        (f"/cards/{CARD}?asOf=yesterday", "asOf", "asOf: 'yesterday' is no moment: name a version, as 7, or a time"),
+        (f"/cards/{CARD}?asOf=1&time=never", "time", "time must be one of occurred, recorded, not 'never'"),
+        (f"/cards/{CARD}/difference?from=x", "from", "from: 'x' is no moment"),
+        (f"/cards/{CARD}/difference?from=0&to=x", "to", "to: 'x' is no moment"),
+        ("/analytics/spending?grain=minute", "grain", "grain must be one of hour, day, not 'minute'"),
+        ("/refusals?from=x", "from", "from: 'x' is no time: name a time with its zone"),
+        ("/refusals/7", "refusal_id", "refusal_id must be a text of the form ^[0-9]{16}$, not '7'"),
+        ("/moneywithdrawals?debitcardId=1", "debitcardId", "no parameter 'debitcardId' here; known are cursor, debitC"),
+        ("/analytics/top-cards?debitCardId=1", "debitCardId", "no parameter 'debitCardId' here; known are limit"),
+        ("/analytics/cards?debitcardid=1", "debitcardid", "no parameter 'debitcardid' here; known are debitCardId, li"),
+        (f"/cards/{CARD}/history?Limit=5", "Limit", "no parameter 'Limit' here; known are cursor, limit"),
+        (f"/refusals/{'0' * 16}?x=1", "x", "no parameter 'x' here; none is known"),
+        (f"/refusals?{'x' * 99}=1", "x" * 40, f"no parameter '{'x' * 40}' here"),
+    ],
+)
+def test_a_bad_parameter_is_named(client: httpx.Client, path: str, field: str, said: str) -> None:
+    """With what was given, shortened, and what it must be."""
+    answer = client.get(path)
+    assert (answer.status_code, answer.json().get("field", "")) == (400, field), answer.text
+    assert said in answer.json()["detail"]
+
+
+def test_probes_may_say_what_they_like(client: httpx.Client) -> None:
+    assert client.get("/health/live?nocache=1").status_code == 200
+
+
 def test_a_cursor_goes_with_its_query(client: httpx.Client) -> None:
     """Of another card, or of another route, it would lead to a page that nobody asked for."""
     post(client, "/moneywithdrawals", {"debitCard": CARD, "amount": 99_999})

@@ -2,7 +2,8 @@
 
 import json
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ import msgspec
 from litestar import Request
 from msgspec import Struct
 
+from mainstem.errors import InvalidQuery
 from mainstem.query.problems import InvalidInput
 
 S = TypeVar("S", bound=Struct)
@@ -82,3 +84,12 @@ def idempotency_key(request: Request[Any, Any, Any]) -> str | None:
         text = "there must be one Idempotency-Key, of 1 to 255 visible ASCII characters"
         raise InvalidInput("idempotency-key", text, reason="malformed-request", status=400)
     return key
+
+
+@contextmanager
+def parameter(name: str) -> Iterator[None]:
+    """Name the query's parameter in what an InvalidQuery of the block says."""
+    try:
+        yield
+    except InvalidQuery as error:
+        raise InvalidInput(name, f"{name}: {error}", reason="invalid-query", status=400) from error

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import structlog
 from litestar import Request, Response
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, ValidationException
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -84,10 +84,12 @@ def exception_handlers(
     refusals: Mapping[str, int],
     troubles: Callable[[], Mapping[str, Trouble]],
     sees_troubles: Callable[[Request[Any, Any, Any]], bool],
+    explained: Callable[[Request[Any, Any, Any], ValidationException], InvalidInput | None],
 ) -> dict[Any, Handler]:
     """Handlers for every exception; `refusals` gives a refusal's reason a status other than 409.
 
-    `troubles` is asked where a store or the log has failed, for callers who may see that.
+    `troubles` is asked where a store or the log has failed, for callers who may see that; `explained` says which
+    parameter of a request does not fit.
     """
 
     def known(request: Request[Any, Any, Any], error: errors.MainstemError) -> Response[bytes]:
@@ -96,6 +98,10 @@ def exception_handlers(
         if unavailable and isinstance(error, errors.StoreError | errors.LogError) and sees_troubles(request):
             problem = replace(problem, troubles=_known(troubles))
         return response(problem, headers_of(error, problem.status))
+
+    def invalid(request: Request[Any, Any, Any], error: ValidationException) -> Response[bytes]:
+        found = explained(request, error)
+        return http(request, error) if found is None else response(problem_of(found, refusals))
 
     def http(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
         name = _HTTP_TYPES.get(error.status_code, "http-error")
@@ -108,7 +114,7 @@ def exception_handlers(
         _log.error("a request met a fault in the program", path=request.url.path[:200], exc_info=error)
         return response(_problem(500, "internal-error", "A fault in the program; it was logged."))
 
-    return {errors.MainstemError: known, HTTPException: http, Exception: unknown}
+    return {errors.MainstemError: known, ValidationException: invalid, HTTPException: http, Exception: unknown}
 
 
 def problem_of(error: errors.MainstemError, refusals: Mapping[str, int]) -> Problem:

@@ -21,6 +21,7 @@ from mainstem.query.metrics import Metrics
 from mainstem.query.openapi import DecimalSchemaPlugin
 from mainstem.query.openapi_access import describe_access
 from mainstem.query.openapi_page import PageRenderPlugin
+from mainstem.query.parameters import KnownParameters, Parameters
 from mainstem.query.problems import MEDIA_TYPE, Problem, exception_handlers
 
 _JSON = msgspec.json.Encoder(decimal_format="number")
@@ -122,10 +123,12 @@ def web_application(
         render_plugins=[PageRenderPlugin(), JsonRenderPlugin(path="/openapi.json")],
         use_handler_docstrings=True,
     )
+    parameters = Parameters()
+    guards: list[Any] = [lambda app: Guard(app, rules, POSITION_HEADER)] if access.authenticated else []
     app = Litestar(
         [*routes, _operations(operations)],
-        exception_handlers=exception_handlers(refusals, operations.troubles, _sees_troubles),
-        middleware=[lambda app: Guard(app, rules, POSITION_HEADER)] if access.authenticated else None,
+        exception_handlers=exception_handlers(refusals, operations.troubles, _sees_troubles, parameters.explained),
+        middleware=[*guards, lambda app: KnownParameters(app, parameters)],
         openapi_config=openapi,
         plugins=[DecimalSchemaPlugin()],
         request_max_body_size=body_max_bytes,
@@ -134,6 +137,7 @@ def web_application(
         logging_config=None,
     )
     check_rules(app, rules)
+    parameters.learn(app.openapi_schema.to_schema(), access.rules)
     describe_access(app.openapi_schema, rules, access)
     return Gate(app, access)
 

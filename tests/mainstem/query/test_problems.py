@@ -33,13 +33,17 @@ _CASES: list[tuple[errors.MainstemError, int, str, str | None]] = [
 ]
 
 
+def _unexplained(*_: object) -> None:
+    return None
+
+
 def _anybody(_: object) -> bool:
     return True
 
 
 @pytest.mark.parametrize(("error", "status", "name", "retry_after"), _CASES)
 def test_an_error_as_a_problem(error: errors.MainstemError, status: int, name: str, retry_after: str | None) -> None:
-    handler = exception_handlers(_REFUSALS, dict, _anybody)[errors.MainstemError]
+    handler = exception_handlers(_REFUSALS, dict, _anybody, _unexplained)[errors.MainstemError]
     answer = handler(None, error)  # type: ignore[arg-type]
     problem = msgspec.json.decode(answer.content, type=Problem)
     assert (answer.status_code, problem.status) == (status, status)
@@ -50,7 +54,7 @@ def test_an_error_as_a_problem(error: errors.MainstemError, status: int, name: s
 
 def test_what_does_not_work_and_since_when_is_told() -> None:
     troubles = {"mysql": Trouble("cannot be reached", "2026-01-31T09:30:00Z")}
-    handler = exception_handlers({}, lambda: troubles, _anybody)[errors.MainstemError]
+    handler = exception_handlers({}, lambda: troubles, _anybody, _unexplained)[errors.MainstemError]
     failed = msgspec.json.decode(handler(None, errors.StoreUnavailable("x")).content, type=Problem)  # type: ignore[arg-type]
     assert failed.troubles == troubles
     full = msgspec.json.decode(handler(None, errors.TryAgain("full", 1)).content, type=Problem)  # type: ignore[arg-type]
@@ -59,7 +63,7 @@ def test_what_does_not_work_and_since_when_is_told() -> None:
 
 def test_what_does_not_work_is_told_only_to_those_who_may_see_it() -> None:
     troubles = {"mysql": Trouble("cannot be reached at 10.0.0.7", "2026-01-31T09:30:00Z")}
-    handler = exception_handlers({}, lambda: troubles, lambda _: False)[errors.MainstemError]
+    handler = exception_handlers({}, lambda: troubles, lambda _: False, _unexplained)[errors.MainstemError]
     failed = msgspec.json.decode(handler(None, errors.StoreUnavailable("x")).content, type=Problem)  # type: ignore[arg-type]
     assert failed.troubles is None
 
@@ -68,7 +72,7 @@ def test_troubles_that_cannot_be_told_hide_no_error() -> None:
     def broken() -> dict[str, Trouble]:
         raise errors.StoreUnavailable("this one too")
 
-    handler = exception_handlers({}, broken, _anybody)[errors.MainstemError]
+    handler = exception_handlers({}, broken, _anybody, _unexplained)[errors.MainstemError]
     answer = handler(None, errors.StoreCorrupt("damaged"))  # type: ignore[arg-type]
     assert (answer.status_code, msgspec.json.decode(answer.content, type=Problem).troubles) == (503, None)
 
