@@ -155,6 +155,13 @@ def test_a_caller_is_let_in_as_the_table_says(bank: tuple[BankProcess, Any], nam
         assert (answer.status_code, kind(answer)) == (403, "forbidden"), answer.text
 
 
+@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize("name", [name for name in WHO_IS_LET_IN if name.startswith("GET ")])
+def test_head_is_let_in_as_get_is(bank: tuple[BankProcess, Any], name: str, caller: str) -> None:
+    answers = [ask(bank, method + name.removeprefix("GET"), caller, OWN) for method in ("GET", "HEAD")]
+    assert answers[0].status_code == answers[1].status_code
+
+
 @pytest.mark.parametrize("card", [FOREIGN, "never-opened"])
 @pytest.mark.parametrize("name", WHO_IS_LET_IN)
 def test_a_customer_uses_no_other_card(bank: tuple[BankProcess, Any], name: str, card: str) -> None:

@@ -340,6 +340,38 @@ def test_a_bad_parameter_is_named(client: httpx.Client, path: str, field: str, s
     assert said in answer.json()["detail"]
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/moneywithdrawals?debitCardId={CARD}",
+        f"/cards/{CARD}",
+        "/cards/unheard-of",
+        "/refusals?limit=1",
+        "/moneywithdrawals?limit=0",
+        "/health/live",
+        "/health/ready",
+        "/reconciliation",
+        "/openapi",
+        "/openapi/openapi.json",
+        "/nowhere",
+    ],
+)
+def test_head_is_get_without_its_body(client: httpx.Client, path: str) -> None:
+    whole, head = client.get(path), client.head(path)
+    assert (head.status_code, head.content) == (whole.status_code, b"")
+    for name in ("content-type", "content-length", "link"):
+        assert head.headers.get(name) == whole.headers.get(name), name
+
+
+def test_head_of_what_is_no_get(client: httpx.Client) -> None:
+    """It changes nothing, is counted as what it is, and the methods that there are are named."""
+    answer = client.head(f"/cards/{CARD}/block")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "OPTIONS, POST")
+    assert client.delete(f"/cards/{CARD}").headers["allow"] == "GET, HEAD, OPTIONS"
+    assert client.head("/health/live").status_code == 200
+    assert 'http_requests_total{method="HEAD",route="/health/live",status="200"}' in client.get("/metrics").text
+
+
 def test_probes_may_say_what_they_like(client: httpx.Client) -> None:
     assert client.get("/health/live?nocache=1").status_code == 200
 

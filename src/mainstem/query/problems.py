@@ -106,6 +106,8 @@ def exception_handlers(
     def http(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
         name = _HTTP_TYPES.get(error.status_code, "http-error")
         headers = {k: v for k, v in (error.headers or {}).items() if k.lower() in ("allow", "retry-after")}
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers = {name: _allowed(value) for name, value in headers.items()}
         if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             headers["Connection"] = "close"  # the rest of the body is not read, so nothing can follow it
         return response(_problem(error.status_code, name, str(error.detail)), headers)
@@ -115,6 +117,12 @@ def exception_handlers(
         return response(_problem(500, "internal-error", "A fault in the program; it was logged."))
 
     return {errors.MainstemError: known, ValidationException: invalid, HTTPException: http, Exception: unknown}
+
+
+def _allowed(methods: str) -> str:
+    """The methods of a route; the gate answers HEAD wherever there is GET."""
+    named = set(methods.split(", "))
+    return ", ".join(sorted(named | {"HEAD"} if "GET" in named else named))
 
 
 def problem_of(error: errors.MainstemError, refusals: Mapping[str, int]) -> Problem:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from msgspec import Struct
 
 from mainstem.errors import ConfigurationError, MainstemError, Unauthenticated
@@ -66,13 +66,22 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection of the server."""
-        if scope["type"] == ScopeType.HTTP:
-            try:
-                await self._admit(scope)
-            except MainstemError as error:
-                await _turn_away(send, error)
-                return
-        await self.app(scope, receive, send)
+        if scope["type"] != ScopeType.HTTP:
+            await self.app(scope, receive, send)
+            return
+        asked: Any = scope
+        head = asked["method"] == "HEAD"
+        if head:  # the same as GET, from the rules of access to the length of the body, which is not sent
+            asked["method"], send = "GET", _without_body(send)
+        try:
+            await self._admit(scope)
+        except MainstemError as error:
+            await _turn_away(send, error)
+        else:
+            await self.app(scope, receive, send)
+        finally:
+            if head:
+                asked["method"] = "HEAD"
 
     async def _admit(self, scope: Any) -> None:
         if self._names:
@@ -123,6 +132,15 @@ def _host_name(value: bytes) -> str:
     if colon and port.isdecimal():
         name = host
     return name.removesuffix(".")
+
+
+def _without_body(send: Send) -> Send:
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await send(message)
+
+    return sending
 
 
 async def _turn_away(send: Send, error: MainstemError) -> None:
