@@ -352,3 +352,13 @@ def _print_reconciliation(found: Any) -> None:
             grid.add_row(*names, value, ", ".join(ledgers))
             names = ("", "")
     _out.print(grid)
+    _print_parked(found)
+
+
+def _print_parked(found: Any) -> None:
+    """What is not in the figures because it waits."""
+    for group in dict.fromkeys(each.listener for each in found.parked):
+        parked = [each for each in found.parked if each.listener == group]
+        keys = ", ".join(each.key for each in parked[:10]) + (", …" if len(parked) > 10 else "")
+        text = f"{group}: {sum(each.messages for each in parked)} messages wait behind dead letters ({keys})"
+        _out.print(text, highlight=False, soft_wrap=True, markup=False)

@@ -1,11 +1,15 @@
 """Holding the accounts of one application against each other: every figure that two of them know must be equal."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from typing import Any
 
 from msgspec import Struct
 
 from mainstem.application import Figures, Ledger, Sides
+from mainstem.listener.batch import Batches
+from mainstem.listener.binding import Binding
+from mainstem.listener.dead_letters import DeadLetters
 
 
 class Difference(Struct, frozen=True, rename="camel"):
@@ -16,13 +20,22 @@ class Difference(Struct, frozen=True, rename="camel"):
     values: dict[str, str | None]
 
 
+class Parked(Struct, frozen=True, rename="camel"):
+    """Messages of one key that a listener has put aside behind a dead letter: what it keeps does not count them."""
+
+    listener: str
+    key: str
+    messages: int
+
+
 class Reconciliation(Struct, frozen=True, rename="camel"):
-    """What was compared, and where it differs."""
+    """What was compared, and where it differs; then also what was put aside, and is not in the figures for that."""
 
     ledgers: tuple[str, ...]
     aggregates: int
     figures: int
     differences: tuple[Difference, ...]
+    parked: tuple[Parked, ...] = ()
 
     @property
     def clean(self) -> bool:
@@ -30,8 +43,11 @@ class Reconciliation(Struct, frozen=True, rename="camel"):
         return not self.differences
 
 
-def reconcile(ledgers: Sequence[Ledger], sides: Sides) -> Reconciliation:
-    """Read every ledger and compare. A ledger that does not list an aggregate holds zero of its figures."""
+def reconcile(ledgers: Sequence[Ledger], sides: Sides, listeners: Sequence[Binding[Any]] = ()) -> Reconciliation:
+    """Read every ledger and compare. A ledger that does not list an aggregate holds zero of its figures.
+
+    Where figures differ, the listeners are asked for what they have put aside.
+    """
     accounts = {ledger.name: dict(ledger.read(sides)) for ledger in ledgers}
     figures = {ledger.name: set(ledger.figures) for ledger in ledgers}
     keys = sorted({key for account in accounts.values() for key in account})
@@ -44,7 +60,15 @@ def reconcile(ledgers: Sequence[Ledger], sides: Sides) -> Reconciliation:
             if len(set(held.values())) > 1:
                 texts = {name: None if value is None else str(value) for name, value in held.items()}
                 differences.append(Difference(key, figure, texts))
-    return Reconciliation(tuple(accounts), len(keys), compared, tuple(differences))
+    parked = _parked(listeners, sides) if differences else ()
+    return Reconciliation(tuple(accounts), len(keys), compared, tuple(differences), tuple(parked))
+
+
+def _parked(listeners: Sequence[Binding[Any]], sides: Sides) -> Iterator[Parked]:
+    for binding in listeners:
+        letters = DeadLetters(binding, sides.log, sides.views, Batches(binding, sides.log, sides.views))
+        for key, messages in sorted(letters.waiting().items()):
+            yield Parked(binding.group, key, messages)
 
 
 def _held(account: dict[str, Figures], key: str, figure: str) -> Decimal | int | str | None:

@@ -1,11 +1,24 @@
 """Accounts held against each other."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from bank.balance import BALANCE, CardBalance
+from bank.balance import fold as balance_fold
+from bank.card import OpenCard, Withdraw
+from bank.main import application
+from bank.refusal import REFUSALS
+from bank.statement import STATEMENT
+from mainstem import Fold, Recorded, cli
 from mainstem.application import Figures, Ledger
-from mainstem.reconciliation import reconcile
+from mainstem.assembly import embedded
+from mainstem.reconciliation import Parked, reconcile
+from mainstem.settings import Settings
 
 _SIDES: Any = None
 
@@ -39,3 +52,28 @@ def test_what_one_does_not_have_is_zero() -> None:
     second = _ledger("view", ("sum",))
     (difference,) = reconcile([first, second], _SIDES).differences
     assert (difference.key, difference.values) == ("b", {"events": "5", "view": None})
+
+
+def test_what_is_parked_is_told_where_figures_differ(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A listener that fails at one card puts its messages aside: that many are missing."""
+    whole = BALANCE.projection
+    assert isinstance(whole, Fold)
+
+    def fold(row: CardBalance | None, message: Recorded[Any]) -> CardBalance:
+        if message.aggregate_id == "bad" and message.version > 1:
+            raise ValueError("poison")
+        return balance_fold(row, message)
+
+    broken = replace(BALANCE, projection=replace(whole, fold=fold))
+    with embedded(replace(application, listeners=(STATEMENT, broken, REFUSALS)), Settings(data_dir=tmp_path)) as bank:
+        for card in ("good", "bad"):
+            bank.commands.execute(OpenCard(card=card, limit=Decimal(100)))
+        clean = bank.reconcile()
+        assert (clean.clean, clean.parked) == (True, ())
+        for card in ("good", "bad", "bad", "bad"):
+            bank.commands.execute(Withdraw(card=card, amount=Decimal(1)))
+        found = bank.reconcile()
+    assert {each.key for each in found.differences} == {"bad"}
+    assert found.parked == (Parked("card-balance", "debit_card-bad", 3),)
+    cli._print_reconciliation(found)
+    assert "card-balance: 3 messages wait behind dead letters (debit_card-bad)" in capsys.readouterr().out

@@ -143,7 +143,7 @@ class Distributed:
         deadline = time.monotonic() + _AGREE_S
         while True:
             try:
-                found = reconcile(self.application.ledgers, sides)
+                found = reconcile(self.application.ledgers, sides, self.application.listeners)
             except StoreUnavailable:
                 if time.monotonic() > deadline:
                     raise

@@ -236,7 +236,7 @@ class Embedded:
 
     def _settled_account(self, sides: Sides) -> Reconciliation:
         self.settle()
-        return reconcile(self.application.ledgers, sides)
+        return reconcile(self.application.ledgers, sides, self.application.listeners)
 
     def _watch(self, stop: threading.Event) -> None:
         """Look whether anybody asks or not, so that it is known since when something does not work."""

@@ -9,6 +9,7 @@ A retry sends what the letters lead to together with a record that closes them (
 release in one transaction. After a crash in between the closing record keeps the next retry from sending twice.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
@@ -63,6 +64,10 @@ class DeadLetters:
         """The first open letters of one parked key, or of all, by key, oldest first."""
         since = self._views.parked_since(self._binding.group) if key is None else self._since(key)
         return [_shown(letter) for letter in nsmallest(limit, self._open(since), key=_place)]
+
+    def waiting(self) -> dict[str, int]:
+        """How many letters are open, by parked key."""
+        return dict(Counter(letter.key for letter in self._open(self._views.parked_since(self._binding.group))))
 
     def retry(self, key: str, wait: Wait, write: Callable[[Outcome, ViewTransaction], None]) -> Retried:
         """Handle the key's first letters anew, a batch of them at most; up to one that fails again.
