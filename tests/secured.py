@@ -59,7 +59,9 @@ class Readers:
     """A reference to Kafka's password, which Connect resolves."""
 
 
-class _Authority:
+class Authority:
+    """Signs certificates of servers on loopback."""
+
     def __init__(self, name: str) -> None:
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -102,7 +104,7 @@ def _certificate(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePub
 def secured(stack: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     """Started for the tests that ask for it, beside the stack."""
     folder = tmp_path_factory.mktemp("secured")
-    authority = _Authority("of the servers")
+    authority = Authority("of the servers")
     key, certificate = authority.server(folder)
     place = Place(stack.host, Ports.shifted(SHIFT + 400), folder / "data")
     stack_of_its_own = Stack(place, fetch_all(print), folder / "conf")
@@ -116,7 +118,7 @@ def secured(stack: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         for part in (mysql, parts["kafka"]):
             stopping.callback(processes.stop, part.name)
             _start(processes, part)
-        another = _Authority("of others").write(folder / "another.pem")
+        another = Authority("of others").write(folder / "another.pem")
         authority_file = folder / "ca.pem"
         yield Secured(place.host, port, place.ports.mysql, authority_file, another, place, parts, processes)
 

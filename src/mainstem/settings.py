@@ -191,6 +191,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     connect_url: str = "http://127.0.0.1:8083"
     """Where Kafka Connect's REST interface is."""
 
+    connect_tls_ca: str | None = None
+    """A file of certificates; at an https address Connect must show one of theirs."""
+
     connect_mysql: str | None = None
     """MySQL's host:port as Connect sees it, where that is another."""
 
@@ -214,6 +217,9 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     druid_overlord_url: str = "http://127.0.0.1:8081"
     """Where Druid takes supervisors."""
+
+    druid_tls_ca: str | None = None
+    """A file of certificates; at https addresses Druid must show one of theirs."""
 
     block_after_refusals: Annotated[int, Meta(ge=0, le=1_000)] = 0
     """After how many refused withdrawals within a time the bank blocks a card; 0 for never."""

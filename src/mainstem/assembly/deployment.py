@@ -33,8 +33,10 @@ def deploy(application: Application, settings: Settings, say: Say) -> None:
     with ExitStack() as stack:
         whole = replace(settings, roles="api,listeners")  # topics too, whatever this process would be
         stack.callback(distributed(application, whole).stop)
-        connect = stack.enter_context(closing(Connect(settings.connect_url)))
-        supervisors = stack.enter_context(closing(Supervisors(settings.druid_overlord_url)))
+        connect = stack.enter_context(closing(Connect(settings.connect_url, tls_ca=settings.connect_tls_ca)))
+        supervisors = stack.enter_context(
+            closing(Supervisors(settings.druid_overlord_url, tls_ca=settings.druid_tls_ca))
+        )
         say(f"tables are as declared in {mysql_server(settings)}, database {settings.mysql_database}")
         say(f"topics are as declared: {', '.join(topic.name for topic in application.all_topics(1))}")
         name = connector_name(application)

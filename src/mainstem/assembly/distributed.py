@@ -73,9 +73,14 @@ class Distributed:
         keeping = "listeners" in settings.roles
         for topic in application.all_topics(settings.topic_partitions) if keeping else ():
             self.log.create(topic)  # commands need MySQL alone: where only they are taken, Kafka may be away
-        supervisors = Supervisors(settings.druid_overlord_url)
+        supervisors = Supervisors(settings.druid_overlord_url, tls_ca=settings.druid_tls_ca)
         self._life.closing.callback(supervisors.close)
-        self.olap = DruidOlap(settings.druid_url, application.datasources, has_no_rows=supervisors.has_no_rows)
+        self.olap = DruidOlap(
+            settings.druid_url,
+            application.datasources,
+            has_no_rows=supervisors.has_no_rows,
+            tls_ca=settings.druid_tls_ca,
+        )
         self._life.closing.callback(self.olap.close)
         self.commands = command_bus(application, settings, self.events)
         self.driver, self.processes = drivers(application, settings, self.commands, self.events, self.views)
@@ -155,7 +160,7 @@ class Distributed:
     def _keep_capturing(self, stop: threading.Event) -> None:
         """Start a connector that has failed again, less often each time it fails: what it met may be over."""
         name, pause_s = connector_name(self.application), _MEND_FIRST_S
-        with closing(Connect(self.settings.connect_url)) as connect:
+        with closing(Connect(self.settings.connect_url, tls_ca=self.settings.connect_tls_ca)) as connect:
             while not stop.wait(pause_s):
                 try:
                     found = connect.status(name)

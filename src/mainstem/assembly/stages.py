@@ -86,9 +86,9 @@ class Stages:
         self._events = _Client(lambda: MysqlEventStore(server, tables, clock_ms=wall_clock_ms))
         self._views = _Client(lambda: MysqlViews(server))
         self._log = _Client(lambda: KafkaLog(kafka_servers(settings)))
-        self._workers = _Client(lambda: Connect(settings.connect_url))
-        self._supervisors = _Client(lambda: Supervisors(settings.druid_overlord_url))
-        self._olap = _Client(lambda: DruidOlap(settings.druid_url))
+        self._workers = _Client(lambda: Connect(settings.connect_url, tls_ca=settings.connect_tls_ca))
+        self._supervisors = _Client(lambda: Supervisors(settings.druid_overlord_url, tls_ca=settings.druid_tls_ca))
+        self._olap = _Client(lambda: DruidOlap(settings.druid_url, tls_ca=settings.druid_tls_ca))
         self._parts: dict[str, Callable[[], Seen]] = {
             "mysql": self._mysql,
             "kafka": self._kafka,

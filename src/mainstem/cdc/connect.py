@@ -11,6 +11,7 @@ import msgspec
 
 from mainstem.errors import ConfigurationError, StoreBusy, StoreUnavailable
 from mainstem.masks import shown
+from mainstem.tls import trusting
 
 _CALL_S = 10.0
 _LOOK_S = 0.1
@@ -52,11 +53,13 @@ class ConnectorStatus:
 class Connect:
     """A worker of a Connect cluster at `url`, as http://127.0.0.1:8083.
 
+    With `tls_ca` (a file) it must show a certificate of one of those authorities.
+
     Raises StoreUnavailable where it cannot be reached, ConfigurationError where it refuses, and StoreBusy where its
     cluster shares its connectors out for too long.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, tls_ca: str | None = None) -> None:
         parsed = httpx.URL(url)
         if parsed.scheme not in ("http", "https") or not parsed.host:
             raise ConfigurationError("the address of Connect must be as http://127.0.0.1:8083")
@@ -66,6 +69,7 @@ class Connect:
             auth=httpx.BasicAuth(parsed.username, parsed.password) if parsed.username else None,
             timeout=_CALL_S,
             trust_env=False,
+            verify=trusting(tls_ca),
         )
 
     def put(self, name: str, config: Mapping[str, str]) -> Put:

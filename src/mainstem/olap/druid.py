@@ -57,13 +57,18 @@ class DruidOlap:
     """
 
     def __init__(
-        self, url: str, datasources: Sequence[Datasource] = (), *, has_no_rows: Callable[[str], bool] = lambda _: False
+        self,
+        url: str,
+        datasources: Sequence[Datasource] = (),
+        *,
+        has_no_rows: Callable[[str], bool] = lambda _: False,
+        tls_ca: str | None = None,
     ) -> None:
         for datasource in datasources:
             check_names(datasource)
         self._datasources = {datasource.name: datasource for datasource in datasources}
         self._has_no_rows = has_no_rows
-        self._http = DruidHttp(url)
+        self._http = DruidHttp(url, tls_ca)
 
     def ask(
         self, sql: str, parameters: Sequence[Any] = (), *, row_limit: int = 10_000, timeout_s: float = 10.0

@@ -13,6 +13,7 @@ import httpx
 import msgspec
 
 from mainstem.errors import ConfigurationError, InvalidQuery, MainstemError, StoreBusy, StoreUnavailable
+from mainstem.tls import trusting
 
 _TEXT_MAX = 500
 _CONNECT_S = 5.0
@@ -44,10 +45,11 @@ class Fault(msgspec.Struct, frozen=True, rename="camel"):
 class DruidHttp:
     """A client of one of Druid's processes, to be shared by threads. `url` is as http://127.0.0.1:8082.
 
-    Name and password of HTTP's basic authentication may stand in the URL; no error repeats them.
+    Name and password of HTTP's basic authentication may stand in the URL; no error repeats them. With `tls_ca` (a file)
+    it must show a certificate of one of those authorities.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, tls_ca: str | None = None) -> None:
         try:
             parsed = httpx.URL(url)
         except httpx.InvalidURL as error:
@@ -60,6 +62,7 @@ class DruidHttp:
             auth=httpx.BasicAuth(parsed.username, parsed.password) if parsed.username else None,
             limits=httpx.Limits(max_connections=_CONNECTIONS_MAX),
             trust_env=False,  # proxies of the environment are not for a server that stands beside this one
+            verify=trusting(tls_ca),
         )
 
     @contextmanager

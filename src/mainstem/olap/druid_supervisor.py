@@ -105,8 +105,8 @@ class Supervisors:
     All calls raise StoreUnavailable where Druid cannot be reached or fails, and ConfigurationError where it refuses.
     """
 
-    def __init__(self, url: str) -> None:
-        self._http = DruidHttp(url)
+    def __init__(self, url: str, *, tls_ca: str | None = None) -> None:
+        self._http = DruidHttp(url, tls_ca)
 
     def post(self, datasource: Datasource, reading: Reading) -> Posted:
         """Make the supervisor, or leave it where it stands as declared, also where it is suspended.
