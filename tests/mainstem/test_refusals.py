@@ -1,6 +1,7 @@
 """Retrying refused commands: once, by whom, in which conversation, and what becomes of it, on both stores."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from bank.card import CARD, DEBIT_CARD, ChangeLimit, OpenCard, Withdraw
+from bank.main import application
 from mainstem.command.answer import Answer
 from mainstem.command.bus import CommandBus
 from mainstem.command.handler import Handler, Request
@@ -17,7 +19,9 @@ from mainstem.eventstore.mysql import MysqlEventStore
 from mainstem.eventstore.port import EventStore, Refusal, RefusalFilter, Retried
 from mainstem.eventstore.sqlite import SqliteEventStore
 from mainstem.messages import Command, Origin
+from mainstem.operations import retry_refusal
 from mainstem.refusals import KeptRefusal, refusal_id, refusal_number, retry_of
+from mainstem.settings import Secret, Settings
 from tests.stack import Databases
 
 OPERATOR = "olaf"
@@ -154,3 +158,53 @@ def test_a_text_that_is_no_refusals_id(text: str) -> None:
     assert refusal_number(refusal_id(7)) == 7
     with pytest.raises(InvalidQuery, match="is no refusal's id"):
         refusal_number(text)
+
+
+@pytest.mark.stack
+def test_retries_of_two_processes_apply_it_once(databases: Databases, tmp_path: Path) -> None:
+    """Each may be behind the other, none is first twice."""
+    server = databases(tmp_path)
+    stores = [MysqlEventStore(server, [DEBIT_CARD], clock_ms=lambda: 1_000) for _ in range(2)]
+    buses = [CommandBus(each, Handler([CARD], clock_ms=lambda: 1_000)) for each in stores]
+    for bus in buses:
+        bus.start()
+    buses[0].execute(OpenCard(card="c", limit=Decimal(100)))
+    all_kept = [refused(stores[0], buses[0], Withdraw(card="c", amount=Decimal(150 + turn))) for turn in range(10)]
+    buses[0].execute(ChangeLimit(card="c", limit=Decimal(100_000)))
+    made = [retry_of(kept, [CARD], OPERATOR) for kept in all_kept]
+
+    def work(number: int) -> list[int]:
+        bus = buses[number % 2]
+        return [bus.execute(r.command, key=r.key, origin=r.origin, retry_of=r.retry_of).version for r in made]
+
+    with ThreadPoolExecutor(4) as pool:
+        versions = list(pool.map(work, range(4)))
+    assert all(each == versions[0] for each in versions)
+    assert len(stores[0].read("debit_card-c")) == 12
+    for bus, each in zip(buses, stores, strict=True):
+        bus.stop()
+        each.close()
+
+
+@pytest.mark.stack
+def test_the_command_line_retries_in_mysql_by_itself(databases: Databases, tmp_path: Path) -> None:
+    """It needs no process of the application, nor any server but MySQL."""
+    server = databases(tmp_path)
+    settings = Settings(
+        form="distributed",
+        mysql_host=server.host,
+        mysql_port=server.port,
+        mysql_user=server.user,
+        mysql_password=Secret(server.password),
+        mysql_database=server.database,
+    )
+    with closing(MysqlEventStore(server, [DEBIT_CARD], clock_ms=lambda: 1_000)) as store:
+        bus = CommandBus(store, Handler([CARD], clock_ms=lambda: 1_000))
+        bus.start()
+        bus.execute(OpenCard(card="c", limit=Decimal(100)))
+        kept = refused(store, bus, Withdraw(card="c", amount=Decimal(150)))
+        bus.execute(ChangeLimit(card="c", limit=Decimal(1_000)))
+        bus.stop()
+        found = [retry_refusal(application, settings, kept.number) for _ in range(2)]
+        assert [(each.accepted, each.version) for each in found] == [(True, 3), (True, 3)]
+        assert len(store.read("debit_card-c")) == 3
