@@ -19,8 +19,12 @@ from mainstem.cdc.debezium import CaptureSource, connector
 from mainstem.cdc.port import Captured, Outbox
 from mainstem.codec import recorded_events
 from mainstem.errors import ConfigurationError, StoreUnavailable
+from mainstem.eventstore import mysql
+from mainstem.eventstore.mysql import MysqlEventStore
+from mainstem.eventstore.port import Refusal
 from mainstem.messages import Event
 from mainstem.mysql import MysqlServer, Session, execute
+from mainstem.mysql_schema import migrate
 from tests.stack import Databases
 
 SOURCE = CaptureSource("mysql", 3306, "reader", "open-sesame", "shop", "kafka:9092", 7)
@@ -196,3 +200,24 @@ def test_a_connector_that_cannot_work_is_told(shop: Shop) -> None:
         shop.connect.put(shop.name, wrong)
     assert shop.connect.config(shop.name) is None
     assert "open-sesame" not in str(caught.value)
+
+
+@pytest.mark.stack
+def test_refused_commands_are_captured_while_their_table_is_brought_forward(shop: Shop) -> None:
+    """By a connector that has begun with the table of an older release."""
+    server = shop.database.server
+    migrate(server, "events", mysql._MIGRATIONS[:4])
+    captured = [Captured("refused_command", f"{shop.name}.items")]
+    shop.connect.put(shop.name, connector(shop.name, captured, {"refused_command": ("id",)}, shop.source))
+    shop.connect.await_running(shop.name)
+    shop.run(
+        "INSERT INTO refused_command (stream, command, content, reason, text, refused_at_ms, actor)"
+        " VALUES ('a-1', 'Count', '{}', 'old', 'no', 1, 'till')"
+    )
+    refusal = Refusal(
+        stream="a-1", command="Count", content=b"{}", reason="new", text="no", refused_at_ms=2, actor="till", retry_of=1
+    )
+    with closing(MysqlEventStore(server, clock_ms=lambda: 1)) as store, store.transaction() as transaction:
+        transaction.keep_refusal(refusal)
+    rows = [msgspec.json.decode(record.value() or b"")["after"] for record in shop.records(2)]
+    assert [(row["id"], row["reason"], row.get("retry_of")) for row in rows] == [(1, "old", None), (2, "new", 1)]
