@@ -67,9 +67,11 @@ class RefusedCommands:
     def counts_statement(asked: RefusalFilter, period_ms: int | None, limit: int) -> tuple[str, Sequence[Any]]:
         """The statement of counts, with its values."""
         conditions, values = _conditions(asked)
-        begin, first = ("NULL", []) if period_ms is None else ("refused_at_ms - refused_at_ms % ?", [period_ms])
-        sql = f"SELECT {begin}, reason, count(*) FROM refused_command{_where(conditions)}"
-        return f"{sql} GROUP BY 1, 2 ORDER BY 1 DESC, 3 DESC, 2 LIMIT ?", [*first, *values, limit]
+        if period_ms is None:
+            sql = f"SELECT NULL, reason, count(*) FROM refused_command{_where(conditions)}"
+            return f"{sql} GROUP BY reason ORDER BY 3 DESC, 2 LIMIT ?", [*values, limit]
+        sql = f"SELECT refused_at_ms - refused_at_ms % ?, reason, count(*) FROM refused_command{_where(conditions)}"
+        return f"{sql} GROUP BY 1, 2 ORDER BY 1 DESC, 3 DESC, 2 LIMIT ?", [period_ms, *values, limit]
 
 
 def refusal_row(refusal: Refusal) -> tuple[Any, ...]:

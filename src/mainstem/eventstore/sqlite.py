@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -199,12 +199,12 @@ class SqliteEventStore:
 
     @property
     def refusals(self) -> RefusedCommands:
-        """Asked on the connection of readers."""
+        """Each question is asked on a connection of its own, so that nobody waits for a count."""
         return RefusedCommands(self._ask)
 
     def _ask(self, sql: str, values: Sequence[Any]) -> list[Any]:
-        with self._reading, mapped_errors(self._path):
-            return self._reader.execute(sql, values).fetchall()
+        with closing(connect(self._path, read_only=True)) as connection, mapped_errors(self._path):
+            return connection.execute(sql, values).fetchall()
 
     def forget_answers(self, before_ms: int, limit: int = 1000) -> int:
         """Drop the oldest kept answers."""
