@@ -88,6 +88,31 @@ def reconcile(*, as_json: Json = False) -> None:
 
 
 @app.command()
+def repair(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what is damaged, and change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Put rows of state and views right that are not what the events say; exit 1 where something is left."""
+    from mainstem.cli_repair import print_damages
+    from mainstem.operations import reconciliation, repaired
+
+    settings, declared = begin()
+    found = repaired(declared, settings, dry_run=True)
+    print_damages(_out, found)
+    if dry_run or not found.damages:
+        raise typer.Exit(1 if found.damages or found.left else 0)
+    if not yes:
+        typer.confirm("Put them right?", abort=True)
+    done = repaired(declared, settings, dry_run=False)
+    _out.print(f"{len(done.damages)} rows were put right" if not done.left else "Not all were put right:")
+    print_damages(_out, done, left_only=True)
+    agreed = reconciliation(declared, settings)
+    _print_reconciliation(agreed)
+    raise typer.Exit(0 if agreed.clean and not done.left else 1)
+
+
+@app.command()
 def status(*, as_json: Json = False) -> None:
     """Show every stage of the running application and by how many messages it is behind."""
     from mainstem.operations import status as status_of

@@ -16,6 +16,7 @@ from mainstem.eventstore.port import EventStore
 from mainstem.health import Hop, Part, Seen, Trouble, waited_s
 from mainstem.listener.binding import Binding
 from mainstem.listener.runner import Runner
+from mainstem.log.port import Log
 from mainstem.olap.port import Olap
 from mainstem.process.desk import Processes
 from mainstem.process.driver import Driver
@@ -75,6 +76,10 @@ class Running(Protocol):
     @property
     def events(self) -> EventStore:
         """The events."""
+
+    @property
+    def log(self) -> Log:
+        """The log."""
 
     @property
     def views(self) -> ViewStore:

@@ -8,7 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from msgspec import Struct
 
 from mainstem.table import Table
-from mainstem.view.port import ViewTransaction
+from mainstem.view.port import ViewRows
 from mainstem.view.projection import Fold, Projection, Rows
 
 M = TypeVar("M")
@@ -32,7 +32,7 @@ class Working(Protocol[M_contra]):
         Raises what the projection raises, or CodecError for a row that no table could hold.
         """
 
-    def write(self, transaction: ViewTransaction) -> None:
+    def write(self, transaction: ViewRows) -> None:
         """Write what was taken."""
 
 
@@ -58,7 +58,7 @@ class _WorkingRows(Generic[M]):
             self._projection.table.check(row)
         self._rows.extend(rows)
 
-    def write(self, transaction: ViewTransaction) -> None:
+    def write(self, transaction: ViewRows) -> None:
         if self._rows:
             transaction.add(self._projection.table, self._rows)
 
@@ -114,7 +114,7 @@ class _WorkingFold(Generic[M]):
         self._known.update(rows)
         self._changed.update(rows)
 
-    def write(self, transaction: ViewTransaction) -> None:
+    def write(self, transaction: ViewRows) -> None:
         table = self._projection.table
         rows = [row for row in self._changed.values() if row is not None]
         gone = [key for key, row in self._changed.items() if row is None]

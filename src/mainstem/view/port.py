@@ -13,8 +13,8 @@ R = TypeVar("R", bound=Struct)
 Place = tuple[str, int]
 
 
-class ViewTransaction(Protocol):
-    """Rows, offsets and positions that become visible together or not at all."""
+class ViewRows(Protocol):
+    """Rows of tables, as a projection asks for and writes them."""
 
     def get(self, table: Table[R], keys: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], R]:
         """The rows that stand under those keys."""
@@ -27,6 +27,10 @@ class ViewTransaction(Protocol):
 
     def remove(self, table: Table[R], keys: Sequence[tuple[Any, ...]]) -> None:
         """Delete the rows under those keys."""
+
+
+class ViewTransaction(ViewRows, Protocol):
+    """Rows, offsets and positions that become visible together or not at all."""
 
     def check(self, group: str, offsets: Mapping[Place, int | None]) -> None:
         """Raises Fenced where the group stands elsewhere than at these offsets; nobody moves them until the end.
