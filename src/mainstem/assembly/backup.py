@@ -94,7 +94,7 @@ def restore(
     """
     _check_form(settings)
     manifest = _manifest(application, source)
-    place = settings.data_dir
+    place = settings.data_dir.resolve()
     staged = place.with_name(f"{place.name}.restoring")
     _check_free(place, replacing=replacing)
     with _made(staged):

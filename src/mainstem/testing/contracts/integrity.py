@@ -5,7 +5,7 @@ Bind an adapter by subclassing `IntegrityContract` and implementing `open`, `int
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mainstem.errors import ConfigurationError
-from mainstem.eventstore.diagnosis import Finding
 from mainstem.eventstore.integrity import Integrity
 from mainstem.eventstore.port import EventStore, NewEvent
 from mainstem.eventstore.seal import opened
@@ -264,11 +263,6 @@ class IntegrityContract(ABC):
         with closing(self.integrity(folder)) as integrity:
             entries = [entry for seal in integrity.seals() for entry in opened(seal).entries]
         return any((entry.stream, entry.version) == (_STREAM, version) for entry in entries)
-
-
-def findings_of(found: Verified) -> Sequence[Finding]:
-    """For tests that look at how a finding shows."""
-    return found.findings
 
 
 def _append(store: EventStore, stream: str, version: int) -> None:
