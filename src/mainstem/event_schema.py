@@ -60,7 +60,7 @@ class SchemaChange(Struct, frozen=True):
     what: str
 
 
-def _schema(event: type[Any]) -> dict[str, Any]:
+def _schema(event: type[Struct]) -> dict[str, Any]:
     """As it comes back from where it was printed: a default that is a tuple is a list there."""
     found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(msgspec.json.schema(event)))
     return found
