@@ -101,10 +101,10 @@ class DistributedBank:
     patience_s = 30.0
     """Druid shows the first row of a datasource after seconds; others come much faster."""
 
-    def __init__(self, deployed: Deployed) -> None:
+    def __init__(self, deployed: Deployed, **settings: str) -> None:
         self.deployed = deployed
-        self.api = deployed.api()
-        self.views = deployed.listeners()
+        self.api = deployed.api(**settings)
+        self.views = deployed.listeners(**settings)
 
     def start(self) -> None:
         """Start both."""
@@ -132,10 +132,10 @@ class DistributedBank:
 
 
 @contextmanager
-def distributed_bank(deployed: Deployed) -> Iterator[DistributedBank]:
+def distributed_bank(deployed: Deployed, **settings: str) -> Iterator[DistributedBank]:
     """A running bank, stopped at the end however the test ends."""
     with ExitStack() as stack:
-        bank = DistributedBank(deployed)
+        bank = DistributedBank(deployed, **settings)
         stack.callback(bank.close)
         bank.start()
         yield bank
