@@ -23,10 +23,11 @@ from bank.card import (
     Withdraw,
 )
 from bank.http_refusals import refusal_routes
+from bank.http_transfers import transfer_routes
+from bank.inputs import AMOUNT_SCHEMA, CARD_SCHEMA, REFUSING, card_id_of
 from bank.refusal import GROUP as REFUSAL_GROUP
-from bank.service import Bank, CardDifference, CardEventView, CardView, RefusalView, StatementLine, TransferView
+from bank.service import Bank, CardDifference, CardEventView, CardView, RefusalView, StatementLine
 from bank.statement import GROUP as STATEMENT_GROUP
-from bank.transfer import TRANSFER_ID, TransferRequested
 from mainstem import NOW, AsOf, read_moment
 from mainstem.query.access import grant_of
 from mainstem.query.cursor import cursor_token
@@ -34,7 +35,6 @@ from mainstem.query.input import Body, decimal_of, parameter
 from mainstem.query.openapi import (
     COMMAND_HEADERS,
     PAGE_HEADERS,
-    body_operation,
     command_operation,
     money_schema,
     text_schema,
@@ -64,13 +64,6 @@ class _Withdrawal(Struct, frozen=True, rename="camel", forbid_unknown_fields=Tru
     amount: msgspec.Raw
 
 
-class _Transfer(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    transfer_id: str
-    from_card: str
-    to_card: str
-    amount: msgspec.Raw
-
-
 class _Opening(Struct, frozen=True, forbid_unknown_fields=True):
     id: str
     limit: msgspec.Raw
@@ -92,9 +85,6 @@ class _Nothing(Struct, frozen=True, forbid_unknown_fields=True):
     pass
 
 
-_CARD_SCHEMA = text_schema(rf"^{CARD_ID.pattern}$", "The card's id", "123456789")
-_TRANSFER_SCHEMA = text_schema(rf"^{TRANSFER_ID.pattern}$", "The transfer's id, of the caller's choice", "t-1")
-_AMOUNT_SCHEMA = money_schema(0.01, "An amount of money")
 _LIMIT_SCHEMA = money_schema(0, "How much may be used in all")
 _REASON_SCHEMA = text_schema(rf"^(?=.*\S)[^\x00-\x1f]{{1,{_TEXT_MAX}}}$", "Why", "lost")
 
@@ -111,7 +101,6 @@ Time = Annotated[
 Cursor = Annotated[str | None, QueryParameter(description="From the Link header of the page before")]
 
 _MOMENT = "A version, as 7, or a time with its zone, as 2026-01-31T09:30:00Z"
-_REFUSING = problem_responses(400, 404, 409, 413, 415, 422, 503, 504)
 _READING = problem_responses(400, 503)
 
 
@@ -122,7 +111,7 @@ def routes(bank: Bank) -> list[BaseRouteHandler]:
         *_card_routes(bank),
         *_state_routes(bank),
         *_history_routes(bank),
-        *_transfer_routes(bank),
+        *transfer_routes(bank),
         *_analytics_routes(bank),
         *refusal_routes(bank),
     ]
@@ -135,14 +124,14 @@ def _withdrawal_routes(bank: Bank) -> list[BaseRouteHandler]:
         "/moneywithdrawals",
         tags=["withdrawals"],
         operation_id="withdraw",
-        operation_class=command_operation(debitCard=_CARD_SCHEMA, amount=_AMOUNT_SCHEMA),
+        operation_class=command_operation(debitCard=CARD_SCHEMA, amount=AMOUNT_SCHEMA),
         response_headers=COMMAND_HEADERS,
-        responses=_REFUSING,
+        responses=REFUSING,
     )
     async def withdraw(request: _Request) -> Response[CardView]:
         """Withdraw money. The answer's position lets a query of the statement wait for the new line."""
         content = await body.read(request)
-        card = _card_id(content.debit_card, "debitCard")
+        card = card_id_of(content.debit_card, "debitCard")
         command = Withdraw(card=card, amount=decimal_of(content.amount, "amount"))
         return await bank.command(request, command, 201, f"/moneywithdrawals?{urlencode({'debitCardId': card})}")
 
@@ -176,14 +165,14 @@ def _card_routes(bank: Bank) -> list[BaseRouteHandler]:
         "/cards",
         tags=["cards"],
         operation_id="openCard",
-        operation_class=command_operation(id=_CARD_SCHEMA, limit=_LIMIT_SCHEMA),
+        operation_class=command_operation(id=CARD_SCHEMA, limit=_LIMIT_SCHEMA),
         response_headers=COMMAND_HEADERS,
-        responses=_REFUSING,
+        responses=REFUSING,
     )
     async def open_card(request: _Request) -> Response[CardView]:
         """Open a card."""
         content = await opening.read(request)
-        card = _card_id(content.id, "id")
+        card = card_id_of(content.id, "id")
         return await bank.command(
             request, OpenCard(card=card, limit=decimal_of(content.limit, "limit")), 201, f"/cards/{card}"
         )
@@ -206,9 +195,9 @@ def _card_routes(bank: Bank) -> list[BaseRouteHandler]:
         "/cards/{card_id:str}/repayments",
         tags=["cards"],
         operation_id="repay",
-        operation_class=command_operation(amount=_AMOUNT_SCHEMA),
+        operation_class=command_operation(amount=AMOUNT_SCHEMA),
         response_headers=COMMAND_HEADERS,
-        responses=_REFUSING,
+        responses=REFUSING,
     )
     async def repay(request: _Request, card_id: CardId) -> Response[CardView]:
         """Repay some of what is used."""
@@ -222,7 +211,7 @@ def _card_routes(bank: Bank) -> list[BaseRouteHandler]:
         operation_id="changeLimit",
         operation_class=command_operation(limit=_LIMIT_SCHEMA),
         response_headers=COMMAND_HEADERS,
-        responses=_REFUSING,
+        responses=REFUSING,
     )
     async def change_limit(request: _Request, card_id: CardId) -> Response[CardView]:
         """Set another limit, not below what is used."""
@@ -243,7 +232,7 @@ def _state_routes(bank: Bank) -> list[BaseRouteHandler]:
         status_code=200,
         operation_class=command_operation(reason=_REASON_SCHEMA),
         response_headers=COMMAND_HEADERS,
-        responses=_REFUSING,
+        responses=REFUSING,
     )
     async def block(request: _Request, card_id: CardId) -> Response[CardView]:
         """Block the card: no withdrawals until it is unblocked."""
@@ -259,7 +248,7 @@ def _state_routes(bank: Bank) -> list[BaseRouteHandler]:
         status_code=200,
         operation_class=command_operation(),
         response_headers=COMMAND_HEADERS,
-        responses=_REFUSING,
+        responses=REFUSING,
     )
     async def unblock(request: _Request, card_id: CardId) -> Response[CardView]:
         """Unblock the card. The body is an empty object."""
@@ -273,7 +262,7 @@ def _state_routes(bank: Bank) -> list[BaseRouteHandler]:
         status_code=200,
         operation_class=command_operation(),
         response_headers=COMMAND_HEADERS,
-        responses=_REFUSING,
+        responses=REFUSING,
     )
     async def close(request: _Request, card_id: CardId) -> Response[CardView]:
         """Close a card of which nothing is used. The body is an empty object."""
@@ -336,52 +325,6 @@ def _history_routes(bank: Bank) -> list[BaseRouteHandler]:
     return [history, difference]
 
 
-def _transfer_routes(bank: Bank) -> list[BaseRouteHandler]:
-    body = Body(_Transfer)
-
-    @post(
-        "/transfers",
-        tags=["transfers"],
-        operation_id="transfer",
-        status_code=202,
-        operation_class=body_operation(
-            transferId=_TRANSFER_SCHEMA, fromCard=_CARD_SCHEMA, toCard=_CARD_SCHEMA, amount=_AMOUNT_SCHEMA
-        ),
-        responses=_REFUSING,
-    )
-    async def transfer(request: _Request) -> Response[TransferView]:
-        """Move money from one card to another: both happen, or neither. `Location` shows how far it is.
-
-        The same transfer again changes nothing; another of the same name is refused.
-        """
-        content = await body.read(request)
-        name = content.transfer_id
-        if not TRANSFER_ID.fullmatch(name):
-            text = "transferId must be 1 to 64 letters, digits, '.', '_' or '-', a letter or digit first"
-            raise InvalidInput("transferId", text)
-        cards = _card_id(content.from_card, "fromCard"), _card_id(content.to_card, "toCard")
-        asked = TransferRequested(name, *cards, decimal_of(content.amount, "amount"))
-        return await bank.transfer(request, asked)
-
-    @get(
-        "/transfers/{transfer_id:str}",
-        tags=["transfers"],
-        operation_id="getTransfer",
-        responses=problem_responses(400, 404, 503),
-    )
-    async def get_transfer(
-        request: _Request,
-        transfer_id: Annotated[
-            str, PathParameter(description="The transfer's id", pattern=rf"^{TRANSFER_ID.pattern}$")
-        ],
-    ) -> Response[TransferView]:
-        """How far a transfer is, as of now."""
-        grant = grant_of(request)
-        return json_response(await bank.read(lambda: bank.transferred(transfer_id, grant)))
-
-    return [transfer, get_transfer]
-
-
 def _analytics_routes(bank: Bank) -> list[BaseRouteHandler]:
     only_card = QueryParameter(name="debitCardId", pattern=rf"^{CARD_ID.pattern}$", description="Of this card only")
 
@@ -410,12 +353,6 @@ def _analytics_routes(bank: Bank) -> list[BaseRouteHandler]:
 def _moment(name: str, text: str, time: str) -> AsOf:
     with parameter(name):
         return read_moment(text, recorded=time == "recorded")
-
-
-def _card_id(text: str, field: str) -> str:
-    if not CARD_ID.fullmatch(text):
-        raise InvalidInput(field, f"{field} must be 1 to 36 letters, digits, '.', '_' or '-', a letter or digit first")
-    return text
 
 
 def _page(
