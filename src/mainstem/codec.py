@@ -121,28 +121,25 @@ class _RecordedEvents(Decoder[Recorded[E]]):
 
     def spread(self, data: Sequence[bytes]) -> tuple[list[Recorded[E]], Sequence[int]]:
         """At once where all are of today; else each by itself. Those of other categories are left out."""
-        if not self._categories:
-            return self._spread(data)
-        categories = [each.stream.partition("-")[0] for each in self._streams.many(data)]
-        own = [number for number, category in enumerate(categories) if category in self._categories]
-        if len(own) == len(data):
-            return self._spread(data)
-        messages, numbers = self._spread([data[number] for number in own])
-        return messages, [own[number] for number in numbers]
-
-    def _spread(self, data: Sequence[bytes]) -> tuple[list[Recorded[E]], Sequence[int]]:
         found = self._at_once(data)
-        if found is not None:
-            today = self._today
-            if all(today[type(each.payload)] == each.schema_version for each in found):
-                return found, range(len(found))
-        messages: list[Recorded[E]] = []
-        numbers: list[int] = []
-        for number, item in enumerate(data):
-            made = self._each(self._raws.one(item))
-            messages += made
-            numbers += [number] * len(made)
-        return messages, numbers
+        if found is not None and all(map(self._is_plain, found)):
+            return found, range(len(found))
+        numbers: Sequence[int] = range(len(data))
+        if self._categories:
+            streams = self._streams.many(data)
+            numbers = [number for number in numbers if self._is_own(streams[number].stream)]
+            if len(numbers) < len(data):
+                messages, within = self.spread([data[number] for number in numbers])
+                return messages, [numbers[number] for number in within]
+        made = [(number, event) for number in numbers for event in self._each(self._raws.one(data[number]))]
+        return [event for _, event in made], [number for number, _ in made]
+
+    def _is_plain(self, found: Recorded[E]) -> bool:
+        today = self._today[type(found.payload)] == found.schema_version
+        return today and (not self._categories or self._is_own(found.stream))
+
+    def _is_own(self, stream: str) -> bool:
+        return stream.partition("-")[0] in self._categories
 
     def _at_once(self, data: Sequence[bytes]) -> list[Recorded[E]] | None:
         """A topic has one form or the other: the first record tells which is worth trying."""

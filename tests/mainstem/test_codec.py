@@ -113,3 +113,22 @@ def test_a_token_that_nobody_gave_out(token: str) -> None:
 def test_a_decoder_of_any_type() -> None:
     decoder: Decoder[list[int]] = Decoder(list[int])
     assert decoder.many([b"[1]", b"[2,3]"]) == [[1], [2, 3]]
+
+
+def _record(stream: str, event: dict[str, Any]) -> bytes:
+    place = {"stream": stream, "version": 1, "occurred_at_ms": 1, "recorded_at_ms": 1, "actor": "a"}
+    return encode({**place, "payload": event})
+
+
+@pytest.mark.parametrize("foreign", [{"type": "Strange"}, {"type": "Closed"}, {"type": "Opened", "limit": "other"}])
+def test_records_of_other_categories_are_left_out(foreign: dict[str, Any]) -> None:
+    """Whatever their events are called, and however many come together."""
+    decoder = recorded_events(_EVENTS, categories=["account"])
+    mine, other = _record("account-1", {"type": "Opened", "limit": 1}), _record("order-1", foreign)
+    found, numbers = decoder.spread([other, mine, other, mine])
+    assert [(each.stream, each.payload) for each in found] == [("account-1", Opened(limit=1))] * 2
+    assert list(numbers) == [1, 3]
+    assert decoder.many([other]) == []
+    assert list(decoder.spread([mine, mine])[1]) == [0, 1]
+    with pytest.raises(CodecError):
+        decoder.many([mine, _record("account-1", {"type": "Strange"})])

@@ -228,8 +228,7 @@ class Driver:
             raise
         except Exception as error:
             attempts += 1
-            fault = None if isinstance(error, MainstemError) else error
-            _log.warning("a process fails", place=place, attempt=attempts, cause=_told(error), exc_info=fault)
+            _log.warning("a process fails", place=place, attempt=attempts, cause=_told(error))
             if not isinstance(error, _FINAL) and attempts < manager.retry.attempts:
                 self._failures[place] = (attempts, time.monotonic() + manager.retry.wait_ms(attempts + 1) / 1000)
                 return False, None

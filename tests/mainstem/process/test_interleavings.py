@@ -97,7 +97,7 @@ class World:
             self.do(OpenCard(card=name, limit=Decimal(100)))
             self.do(Withdraw(card=name, amount=Decimal(40)))
 
-    def restart(self) -> None:
+    def restart(self, answers_kept_ms: int = 10**12) -> None:
         """What the driver held in memory is gone."""
         self.driver = Driver(
             (TRANSFER,),
@@ -106,7 +106,7 @@ class World:
             events=self.store,
             views=self.views,
             clock_ms=self.clock,
-            answers_kept_ms=10**12,
+            answers_kept_ms=answers_kept_ms,
         )
         self.desk = Processes((TRANSFER,), commands=self.bus, events=self.store, views=self.views, clock_ms=self.clock)
 
@@ -238,3 +238,22 @@ def _check_all_ended(made: World) -> None:
         folded = CARD.fold(CARD.initial, EventReader(CARD.events).of_stream(made.store.read(f"debit_card-{name}")))
         assert folded.held == {}
         assert Decimal(0) <= folded.used <= folded.limit
+
+
+def test_what_was_sent_long_ago_is_not_sent_again_by_itself() -> None:
+    """Nobody knows any more whether it was carried out: whoever resumes the process has looked."""
+    with world() as made:
+        made.begin("anna", "bert", Decimal(10))
+        made.restart(answers_kept_ms=100_000)
+        made.clock.advance(s=51)
+        made.look()
+        made.driver.round()
+        stuck = made.desk.find("transfer", "t0")
+        assert stuck is not None
+        assert (stuck.status, len(stuck.pending)) == ("stuck", 1)
+        assert "may be forgotten" in stuck.why
+        assert moved(made) == {}
+        made.desk.resume("transfer", "t0")
+        _end(made)
+        _check_all_ended(made)
+        assert len(moved(made)["t0"]["in"]) == 1

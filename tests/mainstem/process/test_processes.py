@@ -27,6 +27,7 @@ from mainstem import (
     RetryPolicy,
     TimedOut,
     heard_event,
+    log_lines,
     recorded_events,
 )
 from mainstem.assembly import Embedded, embedded
@@ -131,6 +132,12 @@ FOLLOWER = ProcessManager(
     retry=RetryPolicy(attempts=3, first_wait_ms=1, longest_wait_ms=5),
 )
 APPLICATION = Application(name="small", deciders=(TALLY,), processes=(FOLLOWER,))
+
+
+@pytest.fixture(autouse=True)
+def _plain_log() -> None:
+    """Faults are logged as lines: drawing each with what its frames hold takes seconds."""
+    log_lines.configure("error", json=True)
 
 
 @pytest.fixture
@@ -247,19 +254,6 @@ def test_a_message_that_cannot_be_reacted_to_makes_the_process_stuck(running: Em
     until(lambda: [each.id for each in running.processes.list(status="stuck")] == ["bad"])
     assert step(running, "bad").why == "Broken: react"
     assert running.settle()
-
-
-def test_what_was_sent_long_ago_is_not_sent_again(running: Embedded, clock: FakeClock, tmp_path: Path) -> None:
-    """Nobody knows any more whether it was carried out: an operator has to look."""
-    Faults.failing = True
-    running.commands.execute(Add(tally="d", number=1))
-    until(lambda: bool(running.processes.list(status="stuck")))
-    Faults.failing, before = False, Faults.tries
-    clock.advance(s=6 * 24 * 3600)
-    running.processes.resume("follower", "d")
-    until(lambda: total(running, "fragile") == 1)  # who resumes it has looked
-    Faults.failing, before = True, Faults.tries
-    assert before
 
 
 def test_processes_that_are_not_there(running: Embedded) -> None:
