@@ -19,13 +19,19 @@ from mainstem.history import Between, Happened, Past
 def decider_of(declared: Application, category: str | None, store: Streams, aggregate: str) -> Decider[Any, Any, Any]:
     """The decider of that category; where none is named, the only one that has such an aggregate, or the first.
 
-    Raises ConfigurationError where there is no such one, or several.
+    A process that has an aggregate's name is shown where it is asked for. Raises ConfigurationError where there is no
+    such category, or several have the aggregate.
     """
     known = {decider.category: decider for decider in declared.all_deciders()}
-    if category is None:
-        having = [each for each in known.values() if store.read(each.stream(aggregate), limit=1)]
-        if len(having) <= 1:
-            return having[0] if having else next(iter(known.values()))
+    for deciders in (declared.deciders, tuple(known.values())) if category is None else ():
+        having = [each for each in deciders if store.read(each.stream(aggregate), limit=1)]
+        if len(having) == 1:
+            return having[0]
+        if having:
+            break
+    else:
+        if category is None:
+            return next(iter(known.values()))
     if category not in known:
         raise ConfigurationError(f"name a category with --category: {', '.join(sorted(known))}")
     return known[category]

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from bank.card import CARD, OpenCard, Withdraw
 from bank.main import application
+from bank.transfer import TRANSFER, TransferRequested
 from mainstem import Origin, Refused, recorded_events, scan
 from mainstem.assembly import embedded
 from mainstem.cli import app
@@ -36,3 +37,23 @@ def test_a_cause_is_kept_sent_and_shown(tmp_path: Path, monkeypatch: pytest.Monk
     (told,) = json.loads(CliRunner().invoke(app, ["history", "anna", "--json"]).output)
     assert (told["correlationId"], told["causationId"]) == ("c-1", "order-7:3")
     assert "because of" in CliRunner().invoke(app, ["history", "anna"]).output
+
+
+def test_a_history_is_found_by_the_id_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a card before that of the watch over it, and of a transfer, which is of another category."""
+    monkeypatch.setenv("MAINSTEM_DATA_DIR", str(tmp_path))
+    with embedded(application, Settings(data_dir=tmp_path, block_after_refusals=2)) as running:
+        running.commands.execute(OpenCard(card="anna", limit=Decimal(10)))
+        with pytest.raises(Refused):
+            running.commands.execute(Withdraw(card="anna", amount=Decimal(11)))
+        asked = TransferRequested("t-1", "anna", "nobody", Decimal(1))
+        running.commands.execute(running.processes.beginning(TRANSFER, "t-1", asked))
+        assert running.settle()
+    for words, event in (
+        (["anna"], "CardOpened"),
+        (["anna", "--category", "card_guard"], "CardGuardStepped"),
+        (["t-1"], "TransferStepped"),
+    ):
+        told = json.loads(CliRunner().invoke(app, ["history", *words, "--json"]).output)
+        assert told[0]["type"] == event
+    assert json.loads(CliRunner().invoke(app, ["history", "nobody-else", "--json"]).output) == []
