@@ -94,8 +94,9 @@ def repair(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Put rows of state and views right that are not what the events say; exit 1 where something is left."""
+    from mainstem.assembly.repairing import repaired
     from mainstem.cli_repair import print_damages
-    from mainstem.operations import reconciliation, repaired
+    from mainstem.operations import reconciliation
 
     settings, declared = begin()
     found = repaired(declared, settings, dry_run=True)

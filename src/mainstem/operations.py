@@ -1,13 +1,11 @@
 """What operators ask of an application: of its running process where there is one, of its files otherwise."""
 
-import os
 import signal
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -18,19 +16,17 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mainstem.application import Application, Sides
+from mainstem.application import Application
 from mainstem.assembly import Distributed, Embedded, Status, bring_up, distributed
 from mainstem.assembly.stages import Stages
-from mainstem.assembly.stores import commands_of, open_events, open_integrity, stored_events
-from mainstem.errors import Forbidden, InvalidQuery, MainstemError, Refused, StoreCorrupt, StoreUnavailable
+from mainstem.assembly.stores import commands_of, open_events, stored_events
+from mainstem.errors import Forbidden, InvalidQuery, MainstemError, Refused, StoreUnavailable
 from mainstem.eventstore.port import KeptSnapshot
-from mainstem.eventstore.verifying import verify
 from mainstem.folder import owner_of
 from mainstem.health import WORKS
 from mainstem.process.desk import Listed, Processes
 from mainstem.reconciliation import Reconciliation
 from mainstem.refusals import KeptRefusal, RefusalFilter, refusal_id, retry_of
-from mainstem.repair import Repaired, repair
 from mainstem.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -58,23 +54,6 @@ def reconciliation(application: Application, settings: Settings) -> Reconciliati
         if settings.form == "embedded":
             running.start()
         return running.reconcile()
-    finally:
-        running.stop()
-
-
-def repaired(application: Application, settings: Settings, *, dry_run: bool) -> Repaired:
-    """Put right, or only look at, what differs from the events, which are verified before.
-
-    Raises StoreBusy where a process has the folder of the embedded form, StoreCorrupt where the events do not verify.
-    """
-    found = verify(partial(open_integrity, settings), workers=os.cpu_count() or 1)
-    if not found.clean:
-        first = found.findings[0]
-        text = f"{first.kind} {first.stream} {first.version}, and all is repaired from the events: see mainstem verify"
-        raise StoreCorrupt(f"the events do not verify: {text}")
-    running = bring_up(application, settings)
-    try:
-        return repair(application, Sides(running.events, running.log, running.views, running.olap), dry_run=dry_run)
     finally:
         running.stop()
 

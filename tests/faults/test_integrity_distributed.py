@@ -9,10 +9,10 @@ import pytest
 
 from bank.main import application
 from deploy.configuration import Place, application_settings
+from mainstem.assembly.repairing import repaired
 from mainstem.assembly.stores import open_integrity
 from mainstem.eventstore.integrity import Integrity
 from mainstem.eventstore.verifying import Verified, verify
-from mainstem.operations import repaired
 from mainstem.settings import read_settings
 from tests.distributed import Deployed, distributed_bank
 from tests.stack import run_sql

@@ -15,8 +15,9 @@ from bank.card import DEBIT_CARD, OpenCard, Repay, Withdraw
 from bank.main import application
 from bank.statement import MONEY_WITHDRAWAL
 from mainstem.assembly import embedded
+from mainstem.assembly.repairing import repaired
 from mainstem.errors import StateDrift, StoreBusy, StoreCorrupt
-from mainstem.operations import reconciliation, repaired
+from mainstem.operations import reconciliation
 from mainstem.repair import Damage
 from mainstem.settings import Settings
 
