@@ -4,7 +4,6 @@ Source: Debezium's documentation of data change events and of temporal types. A 
 declared kind, which SQLite allows, goes in its own plain form: text as a string, a blob as base64.
 """
 
-import base64
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -12,44 +11,38 @@ from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from mainstem.cdc.triggers import Shape
+import msgspec
+from msgspec import Struct
 
 _DECIMAL = re.compile(r"(?:DECIMAL|DECIMAL_TEXT|NUMERIC)\s*\(\s*\d+\s*(?:,\s*(\d+)\s*)?\)", re.IGNORECASE)
 _TIME = re.compile(r"(DATETIME|TIMESTAMP)\s*(?:\(\s*(\d)\s*\))?", re.IGNORECASE)
 _EPOCH = date(1970, 1, 1)
-_CHANGED = frozenset((bytes, float))
 _Converter = Callable[[Any], Any]
 
 
 class RowImage:
-    """Brings stored rows of one shape into their JSON form."""
+    """Brings stored rows of one shape into what encodes as their JSON form, a blob as base64."""
 
-    def __init__(self, shape: Shape) -> None:
-        self._names = tuple(shape.types)
-        converters = ((name, _converter(declared)) for name, declared in shape.types.items())
-        self._converters = [(name, converter) for name, converter in converters if converter is not None]
+    def __init__(self, names: Sequence[str], types: Sequence[str | type]) -> None:
+        """Each of the columns has a declared type, or one of Python's where its values are such already."""
+        fields = [(f"c{n}", Any if isinstance(type_, str) else type_) for n, type_ in enumerate(types)]
+        renamed = {f"c{n}": name for n, name in enumerate(names)}
+        self._row = msgspec.defstruct("Row", fields, rename=renamed, frozen=True, gc=False)
+        converters = ((n, _converter(type_)) for n, type_ in enumerate(types) if isinstance(type_, str))
+        self._converters = [(n, converter) for n, converter in converters if converter is not None]
 
-    def of(self, values: Sequence[Any] | None) -> dict[str, Any] | None:
-        """The row as JSON values by column."""
-        if values is None:
-            return None
-        row = dict(zip(self._names, values, strict=True))
-        for name, convert in self._converters:
-            if row[name] is not None:
-                row[name] = convert(row[name])
-        return as_json(row)
+    def of(self, values: Sequence[Any]) -> Struct:
+        """The row, its values by column."""
+        if self._converters or float in map(type, values):
+            values = self._converted(values)
+        return self._row(*values)
 
-
-def as_json(row: dict[str, Any]) -> dict[str, Any]:
-    """The row with what JSON does not have in another form: a blob as base64, an infinity as its name."""
-    if _CHANGED.isdisjoint(map(type, row.values())):
-        return row
-    for name, value in row.items():
-        if value.__class__ is bytes:
-            row[name] = base64.b64encode(value).decode()
-        elif value.__class__ is float and not math.isfinite(value):
-            row[name] = str(value)
-    return row
+    def _converted(self, values: Sequence[Any]) -> Sequence[Any]:
+        row = list(values)
+        for number, convert in self._converters:
+            if row[number] is not None:
+                row[number] = convert(row[number])
+        return [str(v) if v.__class__ is float and not math.isfinite(v) else v for v in row]
 
 
 def _converter(declared: str) -> _Converter | None:

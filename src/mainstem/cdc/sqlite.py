@@ -10,7 +10,7 @@ from typing import Any
 import apsw
 import msgspec
 
-from mainstem.cdc.envelope import RowImage, as_json
+from mainstem.cdc.envelope import RowImage
 from mainstem.cdc.port import Captured, CapturedBatch, Outbox
 from mainstem.cdc.triggers import (
     COLUMNS_MAX,
@@ -43,8 +43,8 @@ class _Layout:
     def __init__(self, shape: Shape, captured: Captured) -> None:
         self.captured = captured
         self.width = len(shape.types)
-        self.image = RowImage(shape)
         names = list(shape.types)
+        self.image = RowImage(names, list(shape.types.values()))
         self._key = [names.index(name) for name in shape.key or names]
         outbox = captured.outbox
         self.outbox = None if outbox is None else _OutboxLayout(outbox, captured.topic, names)
@@ -71,18 +71,20 @@ class _OutboxLayout:
     def __init__(self, outbox: Outbox, topic: str, names: list[str]) -> None:
         self._topic = topic
         # a change may be older than a column, which it then does not have
-        self._columns = [(name, names.index(name)) for name in outbox.columns if name in names]
+        columns = [name for name in outbox.columns if name in names]
+        self._columns = [names.index(name) for name in columns]
+        self._image = RowImage([*columns, "payload"], [*([""] * len(columns)), msgspec.Raw])
         self._payload, self._key = names.index(outbox.payload), names.index(outbox.key)
         self._timestamp = names.index(outbox.timestamp)
 
     def record(self, values: Sequence[Any], identity: str) -> NewRecord:
         """The row as its message."""
-        content = as_json({name: values[number] for name, number in self._columns})
-        content["payload"] = msgspec.Raw(values[self._payload].encode())
+        content = [values[number] for number in self._columns]
+        content.append(msgspec.Raw(values[self._payload].encode()))
         return NewRecord(
             topic=self._topic,
             key=str(values[self._key]),
-            value=msgspec.json.encode(content),
+            value=msgspec.json.encode(self._image.of(content)),
             timestamp_ms=int(values[self._timestamp]),
             identity=identity,
         )
@@ -230,8 +232,8 @@ class SqliteCapture:
     ) -> NewRecord:
         change: Change[Any] = Change(
             op=op,
-            before=layout.image.of(before),
-            after=layout.image.of(after),
+            before=None if before is None else layout.image.of(before),
+            after=None if after is None else layout.image.of(after),
             source=source,
             ts_ms=source.ts_ms,
             transaction=placed,
