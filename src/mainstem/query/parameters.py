@@ -44,18 +44,22 @@ class Parameters:
             self._queries[path] = {each.name: each for each in found if each.where == "query"}
 
     def check(self, scope: Any) -> None:
-        """Raises InvalidInput (400) for a parameter of the query that the route does not know, or misses."""
+        """Raises InvalidInput (400) for a parameter that the route does not know, or misses, or that is there twice."""
         path = scope["path_template"]
         if scope["method"] != "GET" or path not in self._strict:
             return
         known = self._queries[path]
-        given = ASGIConnection[Any, Any, Any, Any](scope).query_params if scope["query_string"] else ()
-        for name in given:
+        given = ASGIConnection[Any, Any, Any, Any](scope).query_params.multi_items() if scope["query_string"] else ()
+        seen: set[str] = set()
+        for name, _ in given:
             if name not in known:
                 told = f"known are {', '.join(sorted(known))}" if known else "none is known"
                 raise _invalid(name[:_SHOWN], f"there is no parameter {name[:_SHOWN]!r} here; {told}")
+            if name in seen:
+                raise _invalid(name, f"the parameter {name} is given twice")
+            seen.add(name)
         for each in known.values():
-            if each.required and each.name not in given:
+            if each.required and each.name not in seen:
                 raise _invalid(each.name, f"the parameter {each.name} is missing: it must be {each.expected}")
 
     def explained(self, request: Request[Any, Any, Any], error: ValidationException) -> InvalidInput | None:
