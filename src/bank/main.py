@@ -21,6 +21,7 @@ from bank.statement import STATEMENT, TOPIC
 from bank.transfer import TRANSFER
 from mainstem import Application
 from mainstem.assembly import Running, bring_up
+from mainstem.assembly.places import mysql_server
 from mainstem.query.access import Access, access_of
 from mainstem.query.metrics import Metrics, Sample, observed
 from mainstem.query.processes import process_routes
@@ -57,8 +58,16 @@ The bank listens on [bold]{url}[/] (OpenAPI: {url}/openapi). Try, in another ter
   curl '{url}/analytics/cards?debitCardId=123456789'
   mainstem status; mainstem reconcile       (in .venv/bin)
 
-Ctrl-C stops it; everything stays in the folder {folder}.
+Ctrl-C stops it; everything stays in {place}.
 """
+
+
+def welcome(url: str, settings: Settings) -> str:
+    """What to try, and where everything stays; with rich's marks."""
+    place = f"the folder {settings.data_dir}"
+    if settings.form == "distributed":
+        place = f"{mysql_server(settings)}, database {settings.mysql_database}"
+    return _WELCOME.format(url=url, place=place)
 
 
 def serve(declared: Application, settings: Settings) -> None:
@@ -72,8 +81,7 @@ def serve(declared: Application, settings: Settings) -> None:
 
         def listening() -> None:
             running.announce(url)
-            text = _WELCOME.format(url=url, folder=settings.data_dir)
-            Console().print(text, highlight=False, soft_wrap=True)
+            Console().print(welcome(url, settings), highlight=False, soft_wrap=True)
 
         serve_http(web(running, access), settings.http_host, port, listening=listening)
 

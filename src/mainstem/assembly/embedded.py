@@ -37,7 +37,6 @@ from mainstem.listener.binding import Binding
 from mainstem.listener.runner import Runner
 from mainstem.log.port import Place, Range
 from mainstem.log.sqlite import SqliteLog
-from mainstem.olap.duckdb import DuckdbOlap
 from mainstem.olap.ingestion import Ingestion
 from mainstem.reconciliation import Reconciliation, reconcile
 from mainstem.settings import Settings
@@ -128,6 +127,8 @@ class Embedded:
                 self.views.create(binding.projection.table)
         for binding in application.all_listeners():
             check_been_there(self.log.ranges(binding.topic), self.views.offsets(binding.group), binding)
+        from mainstem.olap.duckdb import DuckdbOlap  # large, and the distributed form does without it
+
         self.olap = DuckdbOlap(folder / "analytics.duckdb")
         self._life.closing.callback(self.olap.close)
         for datasource in application.datasources:

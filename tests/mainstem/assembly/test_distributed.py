@@ -1,6 +1,8 @@
 """One process of the distributed form, at a time when servers are away."""
 
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from decimal import Decimal
@@ -72,6 +74,13 @@ def test_a_process_waits_for_mysql_at_the_start(nobody: str) -> None:
     with pytest.raises(StoreUnavailable, match="MySQL"):
         distributed(application, settings)
     assert 1.5 < time.monotonic() - began < _PATIENCE_S
+
+
+def test_duckdb_is_not_loaded() -> None:
+    """It would take memory, and complains when a process ends that was told to."""
+    asked = "import sys, bank.main, mainstem.operations; print('duckdb' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, timeout=120, check=True)
+    assert said.stdout == "False\n"
 
 
 @pytest.mark.stack
