@@ -24,6 +24,9 @@ BATCH_BYTES = 500_000
 _TRANSACTION_MS = 10_000
 """After which Kafka gives up the transaction of a process that has died: so long others wait for what is behind it."""
 
+_TAKEN_BACK = frozenset((KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT))
+"""What is told of a record whose transaction is taken back before it was sent: never why it is."""
+
 _QUEUE_WAIT_S = 0.05
 
 _PATIENCE = 2.0
@@ -138,10 +141,10 @@ class _Sender:
 
     def _produce(self, producer: Producer, records: Sequence[Placed], failures: list[Any], ends: Ends) -> None:
         def delivered(error: Any, message: Any) -> None:
-            if error is not None:
-                failures.append(error)
-            else:
+            if error is None:
                 ends[message.topic(), message.partition()] = message.offset() + 1
+            elif error.code() not in _TAKEN_BACK:
+                failures.append(error)
 
         deadline = time.monotonic() + self._timeout_s
         for topic, partition, record in records:
