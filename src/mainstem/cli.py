@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from rich.console import Console
+from rich.table import Column
 from rich.table import Table as Grid
 
 from mainstem.cli_begin import Json, begin, errors_of_start
@@ -34,6 +36,9 @@ _err = Console(stderr=True)
 events_app = typer.Typer(help="Look at stored events and at what is declared of them.", no_args_is_help=True)
 app.add_typer(events_app, name="events")
 app.add_typer(refusals, name="refusals")
+
+_UNSEEN = ("unavailable", "unknown")
+"""States in which nobody knows how far a stage is behind."""
 
 _MOMENT = "A version, as 7, or a time with its zone, as 2026-01-31T09:30:00Z."
 
@@ -124,15 +129,23 @@ def status(*, as_json: Json = False) -> None:
         _out.print_json(msgspec.json.encode(found).decode())
         return
     if found["parts"]:
-        grid = Grid("part", "state", "since", "trouble")
-        for part in found["parts"]:
-            grid.add_row(part["name"], part["state"], part["since"] or "", part["trouble"] or "")
-        _out.print(grid)
-    grid = Grid("stage", "state", "lag", "seconds", "since", "trouble")
-    for hop in found["hops"]:
-        lags = (str(hop["lag"]), f"{hop['lagS']:.1f}")
-        grid.add_row(hop["name"], hop["state"], *lags, hop["since"] or "", hop["trouble"] or "")
+        _print_health(found["parts"], "part")
+    _print_health(found["hops"], "stage")
+
+
+def _print_health(seen: Sequence[Mapping[str, Any]], kind: str) -> None:
+    """What troubles each stands below the table, where it has room."""
+    lags = ("lag", "seconds") if kind == "stage" else ()
+    grid = Grid(Column(kind, no_wrap=True), "state", *lags, Column("since", no_wrap=True))
+    for each in seen:
+        lag = (str(each["lag"]), f"{each['lagS']:.1f}") if lags else ()
+        if each["state"] in _UNSEEN:
+            lag = ("?", "?") if lags else ()
+        grid.add_row(each["name"], each["state"], *lag, each["since"] or "")
     _out.print(grid)
+    for each in seen:
+        if each["trouble"]:
+            _out.print(f"{each['name']}: {each['trouble']}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -80,11 +80,16 @@ def _touch_while_working(file: Path | None, running: Distributed) -> None:
 
 
 def status(application: Application, settings: Settings) -> dict[str, Any]:
-    """The running application's parts and stages. Raises StoreUnavailable where none runs in this folder."""
+    """The running application's parts and stages. Raises StoreUnavailable where none runs in this folder.
+
+    Of the distributed form by one look, which tells what does not work and not since when.
+    """
     if settings.form == "distributed":
         with closing(Stages(application.configured(settings), settings, {})) as stages:
             stages.look()
-            return dict(msgspec.to_builtins(Status(None, stages.parts(), stages.hops())))
+            parts = tuple(replace(part, since=None) for part in stages.parts())
+            hops = tuple(replace(hop, since=None) for hop in stages.hops())
+            return dict(msgspec.to_builtins(Status(None, parts, hops)))
     return msgspec.json.decode(_ask(settings, "/status"), type=dict[str, Any])
 
 
