@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ Say = Callable[[str], None]
 _POMS = Path(__file__).parent / "poms"
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _FETCH_S = 900
+_JAVA, _JAVA_S = 17, 30
 _LEFT_OUT = ("perl", "perl-base", "perl-modules", "libperl")
 _VERSIONS = {"kafka": "4.3.1", "debezium": "3.6.1.Final", "druid": "33.0.0", "druid-kafka": "33.0.0"}
 
@@ -32,7 +34,16 @@ def cache_folder() -> Path:
 def missing_tools() -> list[str]:
     """What this machine lacks; empty where the stack can run."""
     needed = {"java": "Java 17", "mvn": "Maven", "apt-get": "apt-get and dpkg (for MySQL)", "dpkg": "dpkg (for MySQL)"}
-    return [name for tool, name in needed.items() if shutil.which(tool) is None]
+    return [
+        name for tool, name in needed.items() if shutil.which(tool) is None or (tool == "java" and not _java_will_do())
+    ]
+
+
+def _java_will_do() -> bool:
+    """Whether it is of version 17 or later; one before 9 calls itself 1.8 and the like."""
+    said = subprocess.run(["java", "-version"], capture_output=True, text=True, timeout=_JAVA_S, check=False)
+    found = re.search(r'version "(\d+)', said.stderr)
+    return found is not None and int(found[1]) >= _JAVA
 
 
 def fetch_all(say: Say) -> Path:
