@@ -8,8 +8,9 @@ from typing import Literal
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from mainstem import Command, Decider, Event, Refused, Stamp, StateRow, Table
-from mainstem.evolution import evolved, rename_field
+from bank.overall import CUSTOMER_ID, OverallLimitSet, Spending, customer_tag
+from mainstem import Boundary, Command, Decider, Event, Refused, Stamp, StateRow, Table
+from mainstem.evolution import default_field, evolved, rename_field
 
 Money = Decimal
 """An amount with two places, never a float."""
@@ -26,8 +27,15 @@ CARD_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,35}")
 """What a card may be called."""
 
 
-class CardOpened(Event, frozen=True):
+@evolved(2, default_field("CardOpened", 1, "customer", None))
+class CardOpened(Event, frozen=True, omit_defaults=True, repr_omit_defaults=True):
+    """For a customer, whose cards share an overall limit, or for none.
+
+    The schema version is another so that a release which knows of no overall limit does not take it for no customer.
+    """
+
     limit: Money
+    customer: str | None = None
 
 
 class MoneyWithdrawn(Event, frozen=True, omit_defaults=True, repr_omit_defaults=True):
@@ -92,6 +100,7 @@ class Card(Struct, frozen=True):
     limit: Money = ZERO
     used: Money = ZERO
     held: dict[str, Money] = field(default_factory=dict)
+    customer: str | None = None
 
     @property
     def balance(self) -> Money:
@@ -109,7 +118,7 @@ def evolve(card: Card, event: Event) -> Card:
         case TransferSettled():
             return replace(card, held=_without(card.held, event.transfer))
         case CardOpened():
-            return Card("active", event.limit)
+            return Card("active", event.limit, customer=event.customer)
         case LimitChanged():
             return replace(card, limit=event.limit)
         case CardBlocked():
@@ -129,8 +138,9 @@ class CardCommand(Command, frozen=True, tag=True):
     card: str
 
 
-class OpenCard(CardCommand, frozen=True):
+class OpenCard(CardCommand, frozen=True, omit_defaults=True, repr_omit_defaults=True):
     limit: Money
+    customer: str | None = None
 
 
 class Withdraw(CardCommand, frozen=True, omit_defaults=True, repr_omit_defaults=True):
@@ -200,7 +210,12 @@ def _open(card: Card, command: OpenCard) -> Sequence[CardEvent]:
         raise Refused(
             "invalid-card", "A card's id is 1 to 36 letters, digits, '.', '_' or '-', a letter or digit first"
         )
-    return [CardOpened(limit=amount_of(command.limit, "limit", zero_allowed=True))]
+    if command.customer is not None and not CUSTOMER_ID.fullmatch(command.customer):
+        raise Refused(
+            "invalid-customer", "A customer's id is 1 to 36 letters, digits, '.', '_' or '-', a letter or digit first"
+        )
+    limit = amount_of(command.limit, "limit", zero_allowed=True)
+    return [CardOpened(limit=limit, customer=command.customer)]
 
 
 def _withdraw(card: Card, command: Withdraw) -> Sequence[CardEvent]:
@@ -213,7 +228,7 @@ def _withdraw(card: Card, command: Withdraw) -> Sequence[CardEvent]:
     if card.status == "blocked":
         raise Refused("card-blocked", f"Card {command.card} is blocked")
     if amount > card.balance:
-        text = f"Card {command.card} not able to withdraw {_plain(amount)}. Balance is {_plain(card.balance)}"
+        text = f"Card {command.card} not able to withdraw {plain(amount)}. Balance is {plain(card.balance)}"
         raise Refused("insufficient-balance", text)
     return [MoneyWithdrawn(amount=amount, transfer=command.transfer)]
 
@@ -221,9 +236,9 @@ def _withdraw(card: Card, command: Withdraw) -> Sequence[CardEvent]:
 def _repay(card: Card, command: Repay) -> Sequence[CardEvent]:
     amount, held = amount_of(command.amount), sum(card.held.values(), ZERO)
     if amount > card.used - held:
-        text = f"Card {command.card} cannot be repaid {_plain(amount)}. Used is {_plain(card.used)}"
+        text = f"Card {command.card} cannot be repaid {plain(amount)}. Used is {plain(card.used)}"
         if held:
-            text += f", of which {_plain(held)} is held for transfers"
+            text += f", of which {plain(held)} is held for transfers"
         raise Refused("repayment-too-large", text)
     return [MoneyRepaid(amount=amount, transfer=command.transfer)]
 
@@ -231,7 +246,7 @@ def _repay(card: Card, command: Repay) -> Sequence[CardEvent]:
 def _change_limit(card: Card, command: ChangeLimit) -> Sequence[CardEvent]:
     limit = amount_of(command.limit, "limit", zero_allowed=True)
     if limit < card.used:
-        text = f"Card {command.card} cannot have the limit {_plain(limit)}. Used is {_plain(card.used)}"
+        text = f"Card {command.card} cannot have the limit {plain(limit)}. Used is {plain(card.used)}"
         raise Refused("limit-below-used", text)
     return [] if limit == card.limit else [LimitChanged(limit=limit)]
 
@@ -252,8 +267,39 @@ def _change_status(card: Card, command: BlockCard | UnblockCard | CloseCard) -> 
     if isinstance(command, UnblockCard):
         return [] if card.status == "active" else [CardUnblocked()]
     if card.used:
-        raise Refused("card-in-use", f"Card {command.card} cannot be closed. Used is {_plain(card.used)}")
+        raise Refused("card-in-use", f"Card {command.card} cannot be closed. Used is {plain(card.used)}")
     return [CardClosed()]
+
+
+def evolve_spending(spending: Spending, event: Event) -> Spending:
+    """What a customer's cards use together, after one more event of these, or of the customer."""
+    match event:
+        case MoneyWithdrawn():
+            return replace(spending, used=spending.used + event.amount)
+        case MoneyRepaid():
+            return replace(spending, used=spending.used - event.amount)
+        case OverallLimitSet():
+            return replace(spending, limit=event.limit)
+    return spending
+
+
+def decide_over(card: Card, command: CardCommand, spending: Spending) -> Sequence[CardEvent]:
+    """As the card alone decides, and no withdrawal beyond what all of the customer's cards may use together."""
+    events = decide(card, command)
+    if events and isinstance(command, Withdraw) and not spending.allows(command.amount):
+        text = f"Card {command.card} not able to withdraw {plain(command.amount)}"
+        left = plain((spending.limit or ZERO) - spending.used)
+        raise Refused("overall-limit-exceeded", f"{text}. All cards of customer {card.customer} have {left} left")
+    return events
+
+
+def _tags(card: Card, command: CardCommand) -> Sequence[str]:
+    customer = command.customer if isinstance(command, OpenCard) else card.customer
+    return (customer_tag(customer),) if customer is not None and CUSTOMER_ID.fullmatch(customer) else ()
+
+
+def _tagged(card: Card, _event: Event) -> Sequence[str]:
+    return () if card.customer is None else (customer_tag(card.customer),)
 
 
 def amount_of(value: Money, name: str = "amount", *, zero_allowed: bool = False) -> Money:
@@ -267,7 +313,7 @@ def amount_of(value: Money, name: str = "amount", *, zero_allowed: bool = False)
     return exact
 
 
-def _plain(value: Money) -> str:
+def plain(value: Money) -> str:
     """As the seed's messages show money: 10000 rather than 10000.00, 10.50 as it is."""
     return f"{value:.0f}" if value == value.to_integral_value() else f"{value:.2f}"
 
@@ -290,6 +336,18 @@ def _row(card: Card, stamp: Stamp) -> DebitCard:
     return DebitCard(stamp.aggregate_id, card.limit, card.used, card.status, stamp.version, stamp.occurred_at_ms)
 
 
+CARD_EVENTS = (
+    CardOpened,
+    MoneyWithdrawn,
+    MoneyRepaid,
+    TransferSettled,
+    LimitChanged,
+    CardBlocked,
+    CardUnblocked,
+    CardClosed,
+)
+SPENDING_EVENTS = (*CARD_EVENTS, OverallLimitSet)
+
 CARD: Decider[CardCommand, Event, Card] = Decider(
     category="debit_card",
     initial=Card(),
@@ -297,15 +355,14 @@ CARD: Decider[CardCommand, Event, Card] = Decider(
     evolve=evolve,
     target=lambda command: command.card,
     commands=(OpenCard, Withdraw, Repay, GiveBack, SettleTransfer, ChangeLimit, BlockCard, UnblockCard, CloseCard),
-    events=(
-        CardOpened,
-        MoneyWithdrawn,
-        MoneyRepaid,
-        TransferSettled,
-        LimitChanged,
-        CardBlocked,
-        CardUnblocked,
-        CardClosed,
-    ),
+    events=CARD_EVENTS,
     state_row=StateRow(DEBIT_CARD, _row),
+    boundary=Boundary(
+        tags=_tags,
+        initial=Spending(),
+        evolve=evolve_spending,
+        events=SPENDING_EVENTS,
+        decide=decide_over,
+        tagged=_tagged,
+    ),
 )

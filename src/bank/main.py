@@ -11,6 +11,7 @@ from bank.access import CARDS_CLAIM, WHO_MAY
 from bank.analytics import BANKAPP
 from bank.balance import BALANCE
 from bank.card import CARD, OpenCard
+from bank.customer import CUSTOMER
 from bank.guard import card_guard
 from bank.http import REFUSALS as REFUSAL_STATUS
 from bank.http import routes
@@ -37,7 +38,7 @@ def _configured(declared: Application, settings: Settings) -> Application:
 
 application = Application(
     name="bank",
-    deciders=(CARD,),
+    deciders=(CARD, CUSTOMER),
     listeners=(STATEMENT, BALANCE, REFUSALS),
     datasources=(BANKAPP,),
     topics=(TOPIC,),

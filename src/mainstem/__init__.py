@@ -5,6 +5,7 @@ error, `mainstem.query` what an HTTP application is made of, `mainstem.testing` 
 """
 
 from mainstem.application import EVENT_TOPIC, REFUSAL_TOPIC, Application, Figures, Ledger, Sides
+from mainstem.boundary import Boundary
 from mainstem.cdc.port import Captured, Outbox
 from mainstem.codec import (
     Decoder,
@@ -38,6 +39,7 @@ __all__ = [
     "Application",
     "AsOf",
     "Binding",
+    "Boundary",
     "Cancelled",
     "Captured",
     "Change",

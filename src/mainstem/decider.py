@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from mainstem.boundary import Boundary
 from mainstem.errors import ConfigurationError
 from mainstem.evolution import evolution_of
 from mainstem.fingerprint import fingerprint, has_code
@@ -44,6 +45,7 @@ class Decider(Generic[C, E, S]):
     `decide(state, command)` returns the events, none where nothing changes, or raises `Refused`; `evolve(state, event)`
     returns the state after it; both are pure: whatever they need of time or identity is in the command. `target` names
     the aggregate that a command is for. `snapshots` says when its state is kept; the settings do where it does not.
+    `boundary` is for commands that are decided over events of other aggregates too, and gives events their tags.
     """
 
     category: str
@@ -55,6 +57,7 @@ class Decider(Generic[C, E, S]):
     events: tuple[type[E], ...]
     state_row: StateRow[S] | None = None
     snapshots: Snapshots | None = None
+    boundary: Boundary[C, E, S, Any] | None = None
 
     def __post_init__(self) -> None:
         if not self.category.isidentifier():

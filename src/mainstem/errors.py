@@ -10,7 +10,8 @@
     │   └── ShuttingDown            the writer has stopped taking commands
     ├── StoreError                  of any file or server that holds data
     │   ├── WriteConflict           another writer came first: try it again as it is
-    │   │   └── VersionConflict     the stream has another version than expected
+    │   │   ├── VersionConflict     the stream has another version than expected
+    │   │   └── TagConflict         events with a tag have come that the decision has not seen
     │   ├── StateDrift              the state row is not what the events say
     │   ├── StoreBusy               locked by another for longer than the limit
     │   ├── StoreFull               no space left
@@ -68,6 +69,7 @@ __all__ = [
     "StoreError",
     "StoreFull",
     "StoreUnavailable",
+    "TagConflict",
     "TooManyRequests",
     "TopicMismatch",
     "Transient",
@@ -138,6 +140,16 @@ class VersionConflict(WriteConflict):
     def __init__(self, stream: str, expected: int, actual: int) -> None:
         super().__init__(f"stream {stream} is at version {actual}, not at {expected}")
         self.stream = stream
+        self.expected = expected
+        self.actual = actual
+
+
+class TagConflict(WriteConflict):
+    """The last event with the tag has another number than expected: somebody else has appended one."""
+
+    def __init__(self, tag: str, expected: int, actual: int) -> None:
+        super().__init__(f"tag {tag} is at number {actual}, not at {expected}")
+        self.tag = tag
         self.expected = expected
         self.actual = actual
 

@@ -2,7 +2,7 @@
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -13,7 +13,7 @@ from mainstem.codec import Decoder, encode
 from mainstem.command.snapshotting import Due, intact
 from mainstem.decider import Decider, Stamp
 from mainstem.errors import CodecError, StoreCorrupt
-from mainstem.eventstore.port import NewEvent, StoredEvent, StoreTransaction, Wanted
+from mainstem.eventstore.port import NONE_STANDING, NewEvent, StoredEvent, StoreTransaction, Wanted
 from mainstem.eventstore.reader import EventReader
 from mainstem.messages import Event, Origin
 from mainstem.snapshots import Snapshots
@@ -86,18 +86,18 @@ class Aggregates:
         *,
         now_ms: int,
         origin: Origin,
-    ) -> Folded:
-        """Append the events with the state row. The aggregate after them."""
+        standing: Mapping[str, int] = NONE_STANDING,
+    ) -> tuple[Folded, list[NewEvent]]:
+        """Append the events with the state row, on condition of `standing`. The aggregate after them, and they."""
         at_ms = max(now_ms, before.occurred_at_ms)
-        new = [self._new(event) for event in events]
-        transaction.append(stream, before.version, new, occurred_at_ms=at_ms, origin=origin)
-        state = self.decider.fold(before.state, events)
+        state, new = self._encoded(before.state, events)
+        transaction.append(stream, before.version, new, occurred_at_ms=at_ms, origin=origin, standing=standing)
         version = before.version + len(events)
         row = self._row(stream, state, version, at_ms)
         if self.decider.state_row is not None:
             transaction.put_state(self.decider.state_row.table, before.row, row)
         since_ms = before.snapshot_at_ms or at_ms
-        return Folded(state, version, at_ms, row, before.snapshot_version, since_ms, before.sourced_ms)
+        return Folded(state, version, at_ms, row, before.snapshot_version, since_ms, before.sourced_ms), new
 
     def offer_snapshot(self, stream: str, folded: Folded, now_ms: int, offer: Callable[[Due], bool]) -> Folded:
         """Offer what is to be kept if that is due; the aggregate with its new snapshot, if the offer was taken."""
@@ -110,9 +110,20 @@ class Aggregates:
         self._to_replace.discard(stream)
         return replace(folded, snapshot_version=folded.version, snapshot_at_ms=now_ms, sourced_ms=0.0)
 
-    def _new(self, event: Event) -> NewEvent:
+    def _encoded(self, state: Any, events: list[Event]) -> tuple[Any, list[NewEvent]]:
+        """The state after the events, and they as they are stored."""
+        boundary = self.decider.boundary
+        if boundary is None:
+            return self.decider.fold(state, events), [self._new(event) for event in events]
+        new = []
+        for event in events:
+            state = self.decider.evolve(state, event)
+            new.append(self._new(event, boundary.tags_of(state, event)))
+        return state, new
+
+    def _new(self, event: Event, tags: tuple[str, ...] = ()) -> NewEvent:
         name, schema_version = self._reader.stamp(event)
-        return NewEvent(name, encode(event), schema_version)
+        return NewEvent(name, encode(event), schema_version, tags)
 
     def remember(self, stream: str, folded: Folded) -> None:
         """Keep it for the next command; the one that was used least recently goes."""

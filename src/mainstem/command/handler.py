@@ -6,14 +6,16 @@ from typing import Any
 
 from msgspec import Struct
 
+from mainstem.boundary import USABLE, usable
 from mainstem.codec import encode
 from mainstem.command.aggregate import Aggregates, Folded
 from mainstem.command.answer import Answer, digest_of, keep, replay
+from mainstem.command.boundary import Boundaries, Over, Tags
 from mainstem.command.snapshotting import Due
 from mainstem.decider import Decider
 from mainstem.errors import CommandError, ConfigurationError, IdempotencyConflict, InvalidCommand, Refused
-from mainstem.eventstore.port import Refusal, Retried, StoreTransaction, Wanted
-from mainstem.messages import Command, Origin
+from mainstem.eventstore.port import NONE_STANDING, NewEvent, Refusal, Retried, StoreTransaction, Wanted
+from mainstem.messages import Command, Event, Origin
 from mainstem.snapshots import Snapshots
 
 
@@ -55,9 +57,13 @@ class Handler:
         self._read_s = 0.0
         self._by_command: dict[type[Command], Aggregates] = {}
         self._pending: dict[str, tuple[Aggregates, Folded]] = {}
+        self._boundaries: dict[str, Boundaries] = {}
+        self._over: dict[tuple[str, Tags], Over] = {}
         for decider in deciders:
             own = decider.snapshots or snapshots
             aggregates = Aggregates(decider, remembered=remembered, snapshots=own)
+            if decider.boundary is not None:
+                self._boundaries[decider.category] = Boundaries(decider.boundary, remembered=remembered)
             for command in decider.commands:
                 if command in self._by_command:
                     raise ConfigurationError(f"two deciders take the command {command.__name__}")
@@ -66,6 +72,7 @@ class Handler:
     def begin(self) -> None:
         """A transaction begins: nothing has been learnt in it yet."""
         self._pending.clear()
+        self._over.clear()
 
     def committed(self, offer: Callable[[Due], bool]) -> None:
         """The transaction is durable: remember what it brought, and offer the states that are to be kept."""
@@ -73,13 +80,17 @@ class Handler:
         for stream, (aggregates, folded) in self._pending.items():
             if folded.version:  # names that nobody has opened are not worth remembering
                 aggregates.remember(stream, aggregates.offer_snapshot(stream, folded, now_ms, offer))
-        self._pending.clear()
+        for (category, tags), over in self._over.items():
+            self._boundaries[category].remember(tags, over)
+        self.begin()
 
     def forget(self) -> None:
         """The transaction failed: what it touched is loaded anew."""
         for stream, (aggregates, _) in self._pending.items():
             aggregates.forget(stream)
-        self._pending.clear()
+        for category, tags in self._over:
+            self._boundaries[category].forget(tags)
+        self.begin()
 
     def expect(self, transaction: StoreTransaction, requests: Sequence[Request]) -> None:
         """Tell the transaction what the requests will load."""
@@ -95,6 +106,24 @@ class Handler:
         began = time.perf_counter()
         transaction.expect(list(streams.values()), keys)
         self._read_s = (time.perf_counter() - began) / max(1, len(streams))
+        if self._boundaries:
+            self._expect_tags(transaction, requests)
+
+    def _expect_tags(self, transaction: StoreTransaction, requests: Sequence[Request]) -> None:
+        """Which tags a command is decided over, its aggregate's state tells."""
+        wanted: dict[str, None] = {}
+        for request in requests:
+            aggregates = self._by_command.get(type(request.command))
+            boundaries = None if aggregates is None else self._boundaries.get(aggregates.decider.category)
+            if aggregates is None or boundaries is None:
+                continue
+            aggregate_id = aggregates.decider.target(request.command)
+            if _usable(aggregate_id):
+                folded = self._loaded(transaction, aggregates, aggregates.decider.stream(aggregate_id))
+                tags = boundaries.tags(folded.state, request.command)
+                wanted.update(dict.fromkeys(tags if usable(tags) else ()))
+        if wanted:
+            transaction.expect_tags(wanted)
 
     def handle(self, transaction: StoreTransaction, request: Request) -> Outcome:
         """Carry the command out. Store errors are raised; all that concerns this command alone is its outcome."""
@@ -129,17 +158,25 @@ class Handler:
         if not _usable(aggregate_id):
             return InvalidCommand("the aggregate's name must be 1 to 200 printable characters")
         stream = decider.stream(aggregate_id)
-        pending = self._pending.get(stream)
-        folded = pending[1] if pending else aggregates.load(transaction, stream, self._read_s)
+        folded = self._loaded(transaction, aggregates, stream)
+        boundaries = self._boundaries.get(decider.category)
+        tags = () if boundaries is None else boundaries.tags(folded.state, request.command)
+        if not usable(tags):
+            return InvalidCommand(f"a command is decided over {USABLE}")
+        over = self._loaded_over(transaction, boundaries, decider.category, tags) if boundaries and tags else None
         now_ms = self._clock_ms()
         try:
-            events = list(decider.decide(folded.state, request.command))
+            events = list(_decided(decider, folded.state, request.command, over))
         except Refused as refused:
             self._pending[stream] = (aggregates, folded)
             transaction.keep_refusal(_refusal(stream, request, refused, now_ms))
             return refused
         if events:
-            folded = aggregates.append(transaction, stream, folded, events, now_ms=now_ms, origin=request.origin)
+            standing = NONE_STANDING if over is None else over.numbers
+            folded, appended = aggregates.append(
+                transaction, stream, folded, events, now_ms=now_ms, origin=request.origin, standing=standing
+            )
+            self._advance(events, appended)
         self._pending[stream] = (aggregates, folded)
         if request.retry_of is not None:
             transaction.keep_retried(request.retry_of, Retried(folded.version, now_ms, request.origin.actor))
@@ -149,6 +186,32 @@ class Handler:
             occurred_at_ms=folded.occurred_at_ms,
             row=folded.row,
         )
+
+    def _loaded(self, transaction: StoreTransaction, aggregates: Aggregates, stream: str) -> Folded:
+        """As it stands in this transaction."""
+        pending = self._pending.get(stream)
+        if pending is None:
+            pending = self._pending[stream] = (aggregates, aggregates.load(transaction, stream, self._read_s))
+        return pending[1]
+
+    def _loaded_over(self, transaction: StoreTransaction, boundaries: Boundaries, category: str, tags: Tags) -> Over:
+        over = self._over.get((category, tags))
+        if over is None:
+            over = self._over[category, tags] = boundaries.load(transaction, tags)
+        return over
+
+    def _advance(self, events: Sequence[Event], appended: Sequence[NewEvent]) -> None:
+        """Bring what later commands of this transaction are decided over to where it stands now."""
+        tagged = [(event, new.tags) for event, new in zip(events, appended, strict=True) if new.tags]
+        if tagged:
+            for (category, tags), over in self._over.items():
+                self._over[category, tags] = self._boundaries[category].after(over, tagged)
+
+
+def _decided(decider: Decider[Any, Any, Any], state: Any, command: Command, over: Over | None) -> Sequence[Event]:
+    if over is None or decider.boundary is None:
+        return decider.decide(state, command)
+    return decider.boundary.decide(state, command, over.state)
 
 
 def _usable(aggregate_id: str) -> bool:

@@ -11,7 +11,7 @@ from mainstem.codec import EventCodec
 from mainstem.decider import Decider
 from mainstem.errors import CodecError
 from mainstem.eventstore.port import RefusalReader, StoredEvent
-from mainstem.eventstore.reader import EventReader, Streams
+from mainstem.eventstore.reader import EventReader, Streams, Tags
 from mainstem.upcasting import StreamUpcasting
 
 _PAGE = 1000
@@ -28,7 +28,7 @@ class Unreadable(Struct, frozen=True, rename="camel"):
     why: str
 
 
-class StoredEvents(Streams, Protocol):
+class StoredEvents(Streams, Tags, Protocol):
     """All events of a store, and the refused commands beside them, to be read only."""
 
     @property

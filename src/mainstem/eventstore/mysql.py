@@ -14,8 +14,10 @@ from msgspec import Struct
 from pymysql.constants import ER
 
 from mainstem.errors import ConfigurationError, VersionConflict, WriteConflict
-from mainstem.eventstore.mysql_transaction import EVENT, LATER, PLACE, SNAPSHOT, MysqlTransaction, stored
-from mainstem.eventstore.port import KeptSnapshot, Snapshot, StoredEvent
+from mainstem.eventstore.mysql_columns import EVENT, LATER, PLACE, stored
+from mainstem.eventstore.mysql_tags import TAG_TABLES, tagged_page
+from mainstem.eventstore.mysql_transaction import SNAPSHOT, MysqlTransaction
+from mainstem.eventstore.port import KeptSnapshot, Snapshot, StoredEvent, TaggedEvent
 from mainstem.eventstore.refused import LATER as REFUSAL_LATER
 from mainstem.eventstore.refused import Ask, RefusedCommands
 from mainstem.mysql import MysqlServer, Pool, Writer, ask, code_of, execute, picture
@@ -127,6 +129,7 @@ _MIGRATIONS = (
         INDEX event_seal_last (last_position)
     )
     """,
+    *TAG_TABLES,
 )
 
 
@@ -170,6 +173,10 @@ class MysqlEventStore:
         """A page of one stream."""
         sql = f"SELECT {EVENT} FROM event WHERE stream = %s AND version > %s ORDER BY version LIMIT %s"
         return [stored(row) for row in self._readers.ask(sql, (stream, after, limit))]
+
+    def read_tagged(self, tag: str, after: int = 0, limit: int = 1000) -> Sequence[TaggedEvent]:
+        """A page of one tag."""
+        return tagged_page(self._readers.ask, tag, after, limit)
 
     def read_all(self, batch: int = 1000) -> Iterator[Sequence[StoredEvent]]:
         """All events by position, on a connection of its own."""
@@ -254,12 +261,13 @@ class MysqlEventReader:
         self._readers = Pool(server, 1)
         sql = (
             "SELECT table_name, column_name FROM information_schema.columns"
-            " WHERE table_schema = DATABASE() AND table_name IN ('event', 'refused_command')"
+            " WHERE table_schema = DATABASE() AND table_name IN ('event', 'event_tag', 'refused_command')"
         )
         columns = set(self._readers.ask(sql))
         if not columns:
             self._readers.close()
             raise ConfigurationError(f"{server}, database {server.database}, has no events")
+        self._tagged = ("event_tag", "tag") in columns
         later = (name if ("event", name) in columns else missing for name, missing in LATER.items())
         self._columns = ", ".join((PLACE, *later))
         lacking = {name for name in REFUSAL_LATER if ("refused_command", name) not in columns}
@@ -273,6 +281,10 @@ class MysqlEventReader:
         """A page of one stream."""
         sql = f"SELECT {self._columns} FROM event WHERE stream = %s AND version > %s ORDER BY version LIMIT %s"
         return [stored(row) for row in self._readers.ask(sql, (stream, after, limit))]
+
+    def read_tagged(self, tag: str, after: int = 0, limit: int = 1000) -> Sequence[TaggedEvent]:
+        """A page of one tag; an older release gave none."""
+        return tagged_page(self._readers.ask, tag, after, limit) if self._tagged else ()
 
     def read_all(self, batch: int = 1000) -> Iterator[Sequence[StoredEvent]]:
         """All events by position, as one picture."""

@@ -10,7 +10,7 @@ import msgspec
 
 from mainstem.errors import ConfigurationError
 from mainstem.eventstore.integrity import Placed, holes_of, seal_rows
-from mainstem.eventstore.mysql_transaction import EVENT, stored
+from mainstem.eventstore.mysql_columns import EVENT, stored
 from mainstem.eventstore.seal import EVENTS_MAX, Seal
 from mainstem.mysql import MysqlServer, Pool, ask, picture
 

@@ -1,6 +1,6 @@
 """One writer's transaction in MySQL: what is expected is read at a time, what is written goes many to a statement."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -9,17 +9,25 @@ from pymysql.connections import Connection
 
 from mainstem.errors import StateDrift, VersionConflict
 from mainstem.eventstore.chain import NOTHING, link, who_of
-from mainstem.eventstore.port import KeptAnswer, NewEvent, Refusal, Retried, Snapshot, StoredEvent, Wanted
+from mainstem.eventstore.mysql_columns import EVENT, stored
+from mainstem.eventstore.mysql_tags import MysqlTags
+from mainstem.eventstore.port import (
+    NONE_STANDING,
+    KeptAnswer,
+    NewEvent,
+    Refusal,
+    Retried,
+    Snapshot,
+    StoredEvent,
+    TaggedEvent,
+    Wanted,
+)
 from mainstem.eventstore.refused import REFUSAL, refusal_row
 from mainstem.messages import Origin
 from mainstem.mysql import Row, ask, execute, quoted
 from mainstem.mysql_rows import by_keys, insert_many, markers, replacing
 from mainstem.table import Table
 
-PLACE = "stream, version, type, payload, occurred_at_ms, recorded_at_ms, actor, correlation_id"
-LATER = {"schema_version": "1", "causation_id": "NULL", "hash": "NULL"}
-"""Columns that were added later, each with what stands for it where it is missing."""
-EVENT = f"{PLACE}, {', '.join(LATER)}"
 SNAPSHOT = "version, occurred_at_ms, fingerprint, taken_at_ms, state, digest"
 _STREAMS_MAX = 200
 _COLUMNS = {
@@ -43,6 +51,7 @@ class MysqlTransaction:
         self._retried: dict[int, Retried] = {}
         self._rows: dict[str, list[Row]] = {name: [] for name in _COLUMNS}
         self._states: dict[str, tuple[Table[Any], list[tuple[Struct | None, Struct | None]]]] = {}
+        self._tags = MysqlTags(connection)
         self.appended: dict[str, int] = {}
 
     def expect(self, streams: Sequence[Wanted], keys: Sequence[str]) -> None:
@@ -104,8 +113,25 @@ class MysqlTransaction:
         self._heads[stream] = (events[-1].version if events else after, ahead[2])
         return events
 
+    def expect_tags(self, tags: Collection[str]) -> None:
+        """Locks them, behind the streams: so nobody who holds a tag waits for a stream."""
+        self._tags.lock(tags)
+
+    def load_tagged(self, after: Mapping[str, int]) -> Sequence[TaggedEvent] | None:
+        """Of this transaction too."""
+        if self._rows["event"]:
+            self.flush()
+        return self._tags.load(after)
+
     def append(
-        self, stream: str, expected: int, events: Sequence[NewEvent], *, occurred_at_ms: int, origin: Origin
+        self,
+        stream: str,
+        expected: int,
+        events: Sequence[NewEvent],
+        *,
+        occurred_at_ms: int,
+        origin: Origin,
+        standing: Mapping[str, int] = NONE_STANDING,
     ) -> None:
         """The version is that of the locked stream; of a stream without events the unique key decides."""
         if stream not in self._heads:
@@ -115,6 +141,8 @@ class MysqlTransaction:
         stands, last = self._heads[stream]
         if stands != expected:
             raise VersionConflict(stream, expected, stands)
+        if standing:
+            self._tags.check(standing)
         recorded_at_ms = max(self._now_ms, occurred_at_ms)  # the transaction began before its events occurred
         times, who = (occurred_at_ms, recorded_at_ms), who_of(origin)
         for version, event in enumerate(events, expected + 1):
@@ -122,6 +150,8 @@ class MysqlTransaction:
             last = link(last, fields)
             values = (stream, version, event.type, event.payload.decode(), *times, *who[:2])
             self._rows["event"].append((*values, event.schema_version, origin.causation_id, last))
+            if event.tags:
+                self._tags.add(event.tags, stream, version)
         self.appended.setdefault(stream, expected)
         self._heads[stream] = (expected + len(events), last)
         self._ahead.pop(stream, None)
@@ -171,6 +201,7 @@ class MysqlTransaction:
         gathered, self._rows = self._rows, {name: [] for name in _COLUMNS}
         for name, rows in gathered.items():
             insert_many(self._connection, f"{name} ({_COLUMNS[name]})", rows)
+        self._tags.flush()
         states, self._states = self._states, {}
         for table, changes in states.values():
             _put(self._connection, table, changes)
@@ -226,9 +257,3 @@ class _StateWriter:
         rows, self._rows = self._rows, []
         into = f"{quoted(self._table.name)} ({quoted(*self._names)})"
         insert_many(self._connection, into, rows, replacing(self._names) if self._replacing else "")
-
-
-def stored(row: Row) -> StoredEvent:
-    """The event of a row of its columns."""
-    stream, version, type_, payload, *rest = row
-    return StoredEvent(stream, version, type_, payload.encode(), *rest)

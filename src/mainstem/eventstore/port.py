@@ -1,6 +1,6 @@
 """What the write side asks of an event store."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
@@ -13,11 +13,15 @@ R = TypeVar("R", bound=Struct)
 
 
 class NewEvent(Struct, frozen=True):
-    """An encoded event to append: `payload` is a JSON object that carries `type` as its tag."""
+    """An encoded event to append: `payload` is a JSON object that carries `type` as its tag.
+
+    By its `tags` it is found among events of other streams; they are no part of what its hash is made of.
+    """
 
     type: str
     payload: bytes
     schema_version: int = 1
+    tags: tuple[str, ...] = ()
 
 
 class StoredEvent(Struct, frozen=True):
@@ -34,6 +38,17 @@ class StoredEvent(Struct, frozen=True):
     schema_version: int = 1
     causation_id: str | None = None
     hash: bytes | None = None
+
+
+class TaggedEvent(Struct, frozen=True):
+    """An event by one of its tags. A tag's events are numbered from 1, without gaps, in the order of transactions."""
+
+    tag: str
+    number: int
+    event: StoredEvent
+
+
+NONE_STANDING: Mapping[str, int] = {}
 
 
 class Snapshot(Struct, frozen=True):
@@ -149,10 +164,31 @@ class StoreTransaction(Protocol):
     def load(self, stream: str, after: int) -> Sequence[StoredEvent] | None:
         """Events with a version above `after`, in order; None where the stream has not even reached `after`."""
 
+    def expect_tags(self, tags: Collection[str]) -> None:
+        """Hear which tags are about to be loaded or given, behind `expect`, so that all are locked at a time."""
+
+    def load_tagged(self, after: Mapping[str, int]) -> Sequence[TaggedEvent] | None:
+        """Events with any of these tags and a number in it above the one named, in the order of transactions.
+
+        An event is there once for each tag that it has of these. None where a tag has not even reached its number.
+        Until this transaction ends, nobody else appends an event with one of these tags.
+        """
+
     def append(
-        self, stream: str, expected: int, events: Sequence[NewEvent], *, occurred_at_ms: int, origin: Origin
+        self,
+        stream: str,
+        expected: int,
+        events: Sequence[NewEvent],
+        *,
+        occurred_at_ms: int,
+        origin: Origin,
+        standing: Mapping[str, int] = NONE_STANDING,
     ) -> None:
-        """Append events as versions expected+1 and on. Raises VersionConflict where the stream stands otherwise."""
+        """Append events as versions expected+1 and on. Raises VersionConflict where the stream stands otherwise.
+
+        Raises TagConflict where the last event with a tag of `standing` has another number than is named there, 0 for
+        none: then the decision was made without events that bear on it.
+        """
 
     def snapshot(self, stream: str, fingerprint: str) -> Snapshot | None:
         """The stream's snapshot of that fingerprint."""
@@ -201,6 +237,9 @@ class EventStore(Protocol):
 
     def read(self, stream: str, after: int = 0, limit: int = 1000) -> Sequence[StoredEvent]:
         """At most `limit` events of one stream with a version above `after`, in order."""
+
+    def read_tagged(self, tag: str, after: int = 0, limit: int = 1000) -> Sequence[TaggedEvent]:
+        """At most `limit` events with that tag and a number above `after`, in order."""
 
     def read_all(self, batch: int = 1000) -> Iterator[Sequence[StoredEvent]]:
         """All events, in batches, as one consistent picture of the moment of the first.

@@ -7,7 +7,7 @@ from typing import Generic, Protocol, TypeVar
 
 from mainstem.codec import EventCodec
 from mainstem.errors import ConfigurationError
-from mainstem.eventstore.port import StoredEvent
+from mainstem.eventstore.port import StoredEvent, TaggedEvent
 from mainstem.evolution import EventData
 from mainstem.messages import NOW, AsOf, Event
 from mainstem.upcasting import StreamUpcasting
@@ -20,6 +20,13 @@ class Streams(Protocol):
 
     def read(self, stream: str, after: int = 0, limit: int = 1000) -> Sequence[StoredEvent]:
         """At most `limit` events of one stream with a version above `after`, in order."""
+
+
+class Tags(Protocol):
+    """What has tags to read by; an event store."""
+
+    def read_tagged(self, tag: str, after: int = 0, limit: int = 1000) -> Sequence[TaggedEvent]:
+        """At most `limit` events with that tag and a number above `after`, in order."""
 
 
 class EventReader(Generic[E]):

@@ -1,7 +1,7 @@
 """The event store in one SQLite file: events, snapshots, state rows, kept answers and refused commands."""
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,9 +12,21 @@ from msgspec import Struct
 
 from mainstem.errors import StateDrift, VersionConflict
 from mainstem.eventstore.chain import NOTHING, link, who_of
-from mainstem.eventstore.port import KeptAnswer, KeptSnapshot, NewEvent, Refusal, Retried, Snapshot, StoredEvent, Wanted
+from mainstem.eventstore.port import (
+    NONE_STANDING,
+    KeptAnswer,
+    KeptSnapshot,
+    NewEvent,
+    Refusal,
+    Retried,
+    Snapshot,
+    StoredEvent,
+    TaggedEvent,
+    Wanted,
+)
 from mainstem.eventstore.putting import put_view
 from mainstem.eventstore.refused import REFUSAL, RefusedCommands, refusal_row
+from mainstem.eventstore.sqlite_tags import TAGS, SqliteTags, tagged_page
 from mainstem.messages import Origin
 from mainstem.sqlite import check_kind, connect, insert_many, mapped_errors, prepare, table_definition, transaction
 from mainstem.table import Table, quoted
@@ -113,12 +125,15 @@ MIGRATIONS = (
     ) STRICT;
     CREATE INDEX event_seal_last ON event_seal (last_position);
     """,
+    TAGS,
 )
 
 _PLACE = "stream, version, type, payload, occurred_at_ms, recorded_at_ms, actor, correlation_id"
 EVENT = f"{_PLACE}, schema_version, causation_id, hash"
 _LATER = {"schema_version": (3, "1"), "causation_id": (4, "NULL"), "hash": (6, "NULL")}
 """Columns that were added later: from which schema on, and what stands for it before."""
+
+_TAGGED_SINCE = MIGRATIONS.index(TAGS) + 1
 
 _SNAPSHOT = "version, occurred_at_ms, fingerprint, taken_at_ms, state, digest"
 _REPLACED = ", ".join(f"{n} = excluded.{n}" for n in ("version", "occurred_at_ms", "taken_at_ms", "state", "digest"))
@@ -173,6 +188,10 @@ class SqliteEventStore:
         sql = f"SELECT {EVENT} FROM event WHERE stream = ? AND version > ? ORDER BY version LIMIT ?"
         with self._reading, mapped_errors(self._path):
             return [stored(row) for row in self._reader.execute(sql, (stream, after, limit))]
+
+    def read_tagged(self, tag: str, after: int = 0, limit: int = 1000) -> Sequence[TaggedEvent]:
+        """A page of one tag."""
+        return tagged_page(self._ask, EVENT, tag, after, limit)
 
     def read_all(self, batch: int = 1000) -> Iterator[Sequence[StoredEvent]]:
         """All events in commit order, on a connection of their own, so that nobody waits for a slow reader."""
@@ -277,6 +296,7 @@ class SqliteEventReader:
         self._connection = connect(path, read_only=True)
         with mapped_errors(path):
             schema = check_kind(self._connection, path, "events", len(MIGRATIONS))
+        self._tagged = schema >= _TAGGED_SINCE
         later = (name if schema >= since else missing for name, (since, missing) in _LATER.items())
         self._columns = ", ".join((_PLACE, *later))
         self.refusals = RefusedCommands(self._ask, {name for name, since in _SINCE.items() if schema < since})
@@ -296,6 +316,10 @@ class SqliteEventReader:
         sql = f"SELECT {self._columns} FROM event WHERE stream = ? AND version > ? ORDER BY version LIMIT ?"
         with mapped_errors(self._path):
             return [stored(row) for row in self._connection.execute(sql, (stream, after, limit))]
+
+    def read_tagged(self, tag: str, after: int = 0, limit: int = 1000) -> Sequence[TaggedEvent]:
+        """A page of one tag; an older release gave none."""
+        return tagged_page(self._ask, EVENT, tag, after, limit) if self._tagged else ()
 
     def read_all(self, batch: int = 1000) -> Iterator[Sequence[StoredEvent]]:
         """By position, page by page: what is appended meanwhile is read too."""
@@ -325,6 +349,7 @@ class _Transaction:
         self._heads: dict[str, tuple[int, bytes]] = {}
         self._events: list[tuple[Any, ...]] = []
         self._states: dict[str, tuple[Table[Any], list[tuple[Any, ...]]]] = {}
+        self._tags = SqliteTags(connection)
 
     def expect(self, streams: Sequence[Wanted], keys: Sequence[str]) -> None:
         """Nobody else writes meanwhile, and reading is a call of this process: nothing is read before its time."""
@@ -340,8 +365,24 @@ class _Transaction:
         self._heads[stream] = _head(rows[-1][1], rows[-1][-1]) if rows else (0, NOTHING)
         return [stored(row) for row in (rows[1:] if after else rows)]
 
+    def expect_tags(self, tags: Collection[str]) -> None:
+        """Nobody else writes meanwhile."""
+
+    def load_tagged(self, after: Mapping[str, int]) -> Sequence[TaggedEvent] | None:
+        """Of this transaction too."""
+        if self._events:
+            self.flush()
+        return self._tags.load(after, EVENT)
+
     def append(
-        self, stream: str, expected: int, events: Sequence[NewEvent], *, occurred_at_ms: int, origin: Origin
+        self,
+        stream: str,
+        expected: int,
+        events: Sequence[NewEvent],
+        *,
+        occurred_at_ms: int,
+        origin: Origin,
+        standing: Mapping[str, int] = NONE_STANDING,
     ) -> None:
         """The version is that of this transaction, in which nobody else writes; the unique key holds it once more."""
         head = self._heads.get(stream)
@@ -351,6 +392,8 @@ class _Transaction:
         stands, last = head
         if stands != expected:
             raise VersionConflict(stream, expected, stands)
+        if standing:
+            self._tags.check(standing)
         recorded_at_ms = max(self._now_ms, occurred_at_ms)  # the transaction began before its events occurred
         times, who = (occurred_at_ms, recorded_at_ms), who_of(origin)
         for version, event in enumerate(events, expected + 1):
@@ -358,6 +401,8 @@ class _Transaction:
             last = link(last, fields)
             values = (stream, version, event.type, event.payload.decode(), *times, *who[:2])
             self._events.append((*values, event.schema_version, origin.causation_id, last))
+            if event.tags:
+                self._tags.add(event.tags, stream, version)
         self._heads[stream] = (expected + len(events), last)
 
     def put_state(self, table: Table[Any], before: Struct | None, after: Struct | None) -> None:
@@ -373,6 +418,7 @@ class _Transaction:
         """Write what was gathered. Raises StateDrift where a state row does not stand as it was left."""
         events, self._events = self._events, []
         insert_many(self._connection, f"event ({EVENT})", events)
+        self._tags.flush()
         states, self._states = self._states, {}
         for table, rows in states.values():
             try:

@@ -1,0 +1,91 @@
+"""Events by their tags in SQLite: each tag's events are numbered, and the last number is what a decision stands on."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import apsw
+
+from mainstem.errors import TagConflict
+from mainstem.eventstore.port import StoredEvent, TaggedEvent
+from mainstem.sqlite import insert_many
+
+TAGS = """
+    CREATE TABLE event_tag (
+        tag TEXT NOT NULL,
+        number INTEGER NOT NULL CHECK (number > 0),
+        stream TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        PRIMARY KEY (tag, number)
+    ) STRICT, WITHOUT ROWID;
+    """
+"""The migration that makes the table."""
+
+_LAST = "SELECT coalesce(max(number), 0) FROM event_tag WHERE tag = ?"
+
+
+def tagged_page(
+    ask: Callable[[str, Sequence[Any]], Sequence[Any]], columns: str, tag: str, after: int, limit: int
+) -> list[TaggedEvent]:
+    """A page of one tag's events, in the order of their numbers."""
+    sql = f"{_joined(columns)} WHERE t.tag = ? AND t.number > ? ORDER BY t.number LIMIT ?"
+    return _tagged(ask(sql, (tag, after, limit)))
+
+
+class SqliteTags:
+    """The tags of one writer's transaction, in which nobody else writes."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        self._heads: dict[str, int] = {}
+        self._rows: list[tuple[Any, ...]] = []
+
+    def load(self, after: Mapping[str, int], columns: str) -> list[TaggedEvent] | None:
+        """The events behind those numbers, in the order of their positions; what was added must be flushed."""
+        heads = {tag: self._head(tag) for tag in after}
+        if any(heads[tag] < number for tag, number in after.items()):
+            return None
+        moved = [(tag, number) for tag, number in after.items() if heads[tag] > number]
+        if not moved:
+            return []
+        ranges = " OR ".join(["(t.tag = ? AND t.number > ?)"] * len(moved))
+        sql = f"{_joined(columns)} WHERE {ranges} ORDER BY e.position, t.tag"
+        return _tagged(self._connection.execute(sql, [value for pair in moved for value in pair]))
+
+    def check(self, standing: Mapping[str, int]) -> None:
+        """Raises TagConflict where one stands otherwise."""
+        for tag, expected in standing.items():
+            if self._head(tag) != expected:
+                raise TagConflict(tag, expected, self._head(tag))
+
+    def add(self, tags: Collection[str], stream: str, version: int) -> None:
+        """Number the event in each of its tags."""
+        for tag in dict.fromkeys(tags):
+            number = self._heads[tag] = self._head(tag) + 1
+            self._rows.append((tag, number, stream, version))
+
+    def flush(self) -> None:
+        """Write what was added."""
+        if self._rows:
+            rows, self._rows = self._rows, []
+            insert_many(self._connection, "event_tag (tag, number, stream, version)", rows)
+
+    def _head(self, tag: str) -> int:
+        head = self._heads.get(tag)
+        if head is None:
+            rows: list[Any] = self._connection.execute(_LAST, (tag,)).fetchall()
+            head = self._heads[tag] = int(rows[0][0])
+        return head
+
+
+def _joined(columns: str) -> str:
+    """The tags are read first, each event by its key."""
+    named = ", ".join(f"e.{name}" for name in columns.split(", "))
+    on = "e.stream = t.stream AND e.version = t.version"
+    return f"SELECT t.tag, t.number, {named} FROM event_tag t CROSS JOIN event e ON {on}"
+
+
+def _tagged(rows: Iterable[Any]) -> list[TaggedEvent]:
+    return [
+        TaggedEvent(tag, number, StoredEvent(stream, version, type_, payload.encode(), *rest))
+        for tag, number, stream, version, type_, payload, *rest in rows
+    ]
