@@ -28,6 +28,7 @@ WHO_MAY: Mapping[str, Rule] = {
     "POST /cards/{card_id}/close": may(TELLER),
     "POST /transfers": may(TELLER, own=Own(CUSTOMER)),  # from a card of their own: `Bank.transfer` checks it
     "GET /transfers/{transfer_id}": may(TELLER, own=Own(CUSTOMER)),  # the same
+    "PUT /customers/{customer_id}/limit": may(TELLER),
     "GET /cards/{card_id}/refusals": may(TELLER, own=_ON_CARD),
     "GET /refusals": may(TELLER, OPERATOR),
     "GET /refusals/counts": may(TELLER, OPERATOR),

@@ -22,9 +22,11 @@ from bank.card import (
     UnblockCard,
     Withdraw,
 )
+from bank.http_customers import customer_routes
 from bank.http_refusals import refusal_routes
 from bank.http_transfers import transfer_routes
-from bank.inputs import AMOUNT_SCHEMA, CARD_SCHEMA, REFUSING, card_id_of
+from bank.inputs import AMOUNT_SCHEMA, CARD_SCHEMA, REFUSING, card_id_of, named
+from bank.overall import CUSTOMER_ID
 from bank.refusal import GROUP as REFUSAL_GROUP
 from bank.service import Bank, CardDifference, CardEventView, CardView, RefusalView, StatementLine
 from bank.statement import GROUP as STATEMENT_GROUP
@@ -48,6 +50,7 @@ REFUSALS = {
     "card-unknown": 404,
     "invalid-amount": 422,
     "invalid-card": 422,
+    "invalid-customer": 422,
     "process-unknown": 404,
     "refusal-unknown": 404,
     "same-card": 422,
@@ -67,6 +70,7 @@ class _Withdrawal(Struct, frozen=True, rename="camel", forbid_unknown_fields=Tru
 class _Opening(Struct, frozen=True, forbid_unknown_fields=True):
     id: str
     limit: msgspec.Raw
+    customer: str | None = None
 
 
 class _Amount(Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,6 +89,7 @@ class _Nothing(Struct, frozen=True, forbid_unknown_fields=True):
     pass
 
 
+_CUSTOMER_SCHEMA = text_schema(rf"^{CUSTOMER_ID.pattern}$", "Whose card it is", "c-1")
 _LIMIT_SCHEMA = money_schema(0, "How much may be used in all")
 _REASON_SCHEMA = text_schema(rf"^(?=.*\S)[^\x00-\x1f]{{1,{_TEXT_MAX}}}$", "Why", "lost")
 
@@ -112,6 +117,7 @@ def routes(bank: Bank) -> list[BaseRouteHandler]:
         *_state_routes(bank),
         *_history_routes(bank),
         *transfer_routes(bank),
+        *customer_routes(bank),
         *_analytics_routes(bank),
         *refusal_routes(bank),
     ]
@@ -165,17 +171,17 @@ def _card_routes(bank: Bank) -> list[BaseRouteHandler]:
         "/cards",
         tags=["cards"],
         operation_id="openCard",
-        operation_class=command_operation(id=CARD_SCHEMA, limit=_LIMIT_SCHEMA),
+        operation_class=command_operation({"customer": _CUSTOMER_SCHEMA}, id=CARD_SCHEMA, limit=_LIMIT_SCHEMA),
         response_headers=COMMAND_HEADERS,
         responses=REFUSING,
     )
     async def open_card(request: _Request) -> Response[CardView]:
-        """Open a card."""
+        """Open a card; all of one customer's share the customer's overall limit."""
         content = await opening.read(request)
         card = card_id_of(content.id, "id")
-        return await bank.command(
-            request, OpenCard(card=card, limit=decimal_of(content.limit, "limit")), 201, f"/cards/{card}"
-        )
+        customer = None if content.customer is None else named(content.customer, "customer", CUSTOMER_ID)
+        command = OpenCard(card=card, limit=decimal_of(content.limit, "limit"), customer=customer)
+        return await bank.command(request, command, 201, f"/cards/{card}")
 
     @get("/cards/{card_id:str}", tags=["cards"], operation_id="getCard", responses=problem_responses(400, 404, 503))
     async def get_card(

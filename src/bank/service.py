@@ -10,7 +10,8 @@ from litestar import Request, Response
 from msgspec import Struct
 
 from bank.balance import CARD_BALANCE, CardBalance
-from bank.card import CARD, CardCommand, DebitCard
+from bank.card import CARD, CardCommand, DebitCard, amount_of
+from bank.customer import SetOverallLimit
 from bank.refusal import REFUSAL
 from bank.statement import MONEY_WITHDRAWAL
 from bank.transfer import TRANSFER, Transfer, TransferRequested
@@ -42,6 +43,14 @@ class CardView(Struct, frozen=True, rename="camel"):
     used: Decimal
     balance: Decimal
     status: str
+    version: int
+
+
+class CustomerView(Struct, frozen=True, rename="camel"):
+    """A customer: `limit` is what all of the customer's cards may use together."""
+
+    id: str
+    limit: Decimal
     version: int
 
 
@@ -149,12 +158,22 @@ class Bank:
         )
         return _answered(answer, status, location)
 
+    async def set_overall_limit(self, request: _Request, command: SetOverallLimit) -> Response[Any]:
+        """Send the command; the answer is the customer as it stands after it."""
+        grant = grant_of(request)
+        answer = await self._running.commands.send(
+            command, key=grant.key(idempotency_key(request)), origin=Origin(actor=grant.subject)
+        )
+        return _answered_customer(command, answer)
+
     async def retry(self, request: _Request, kept: KeptRefusal) -> Response[Any]:
         """Send a refused command again, once, as the caller. Raises InvalidCommand where it cannot be read today."""
         made = retry_of(kept, self._running.application.all_deciders(), grant_of(request).subject)
         answer = await self._running.commands.send(
             made.command, key=made.key, origin=made.origin, retry_of=made.retry_of
         )
+        if isinstance(made.command, SetOverallLimit):
+            return _answered_customer(made.command, answer)
         return _answered(answer, 200, f"/cards/{answer.aggregate_id}")
 
     async def transfer(self, request: _Request, asked: TransferRequested) -> Response[Any]:
@@ -241,6 +260,13 @@ def _answered(answer: Any, status: int, location: str) -> Response[Any]:
     if answer.replayed:
         headers["Idempotency-Replayed"] = "true"
     return json_response(_view_of_state(answer.row), status, headers)
+
+
+def _answered_customer(command: SetOverallLimit, answer: Any) -> Response[Any]:
+    """No view shows customers, so there is no position to wait for."""
+    headers = {"Idempotency-Replayed": "true"} if answer.replayed else {}
+    limit = amount_of(command.limit, "limit", zero_allowed=True)
+    return json_response(CustomerView(command.customer, limit, answer.version), 200, headers)
 
 
 def _view_of_state(row: Any) -> CardView:

@@ -13,7 +13,7 @@ from mainstem.codec import iso_time
 from mainstem.decider import Decider
 from mainstem.errors import ConfigurationError
 from mainstem.eventstore.reader import Streams
-from mainstem.history import Between, Happened, Past
+from mainstem.history import Between, Happened, HappenedTagged, Past
 
 
 def decider_of(declared: Application, category: str | None, store: Streams, aggregate: str) -> Decider[Any, Any, Any]:
@@ -42,15 +42,36 @@ def print_events(out: Console, events: Sequence[Happened], *, as_json: bool) -> 
     if as_json:
         _print_json(out, [_event_fields(each) for each in events])
         return
-    grid = Grid("version", "event", "occurred", "actor")
+    grid = _grid("version")
+    for each in events:
+        grid.add_row(str(each.version), *_cells(each))
+    out.print(grid)
+
+
+def print_tagged(out: Console, events: Sequence[HappenedTagged], *, as_json: bool) -> None:
+    """What happened to whichever aggregates, the oldest first."""
+    if as_json:
+        fields = [{"number": e.number, "stream": e.stream, **_event_fields(e.happened)} for e in events]
+        _print_json(out, fields)
+        return
+    grid = _grid("number", "stream", "version")
+    for each in events:
+        grid.add_row(str(each.number), each.stream, str(each.happened.version), *_cells(each.happened))
+    out.print(grid)
+
+
+def _grid(*place: str) -> Grid:
+    grid = Grid(*place, "event", "occurred", "actor")
     for column in grid.columns:
         column.overflow = "fold"
-    for each in events:
-        data = "".join(f"\n  {name} {value}" for name, value in _fields(each.event).items())
-        what = f"{type(each.event).__name__}{data}"
-        because = "" if each.causation_id is None else f"\nbecause of {each.causation_id}"
-        grid.add_row(str(each.version), what, iso_time(each.occurred_at_ms), f"{each.actor}{because}")
-    out.print(grid)
+    return grid
+
+
+def _cells(happened: Happened) -> tuple[str, str, str]:
+    data = "".join(f"\n  {name} {value}" for name, value in _fields(happened.event).items())
+    because = "" if happened.causation_id is None else f"\nbecause of {happened.causation_id}"
+    what = f"{type(happened.event).__name__}{data}"
+    return what, iso_time(happened.occurred_at_ms), f"{happened.actor}{because}"
 
 
 def print_past(out: Console, past: Past, *, as_json: bool) -> None:

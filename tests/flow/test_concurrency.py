@@ -77,3 +77,27 @@ def test_a_key_that_all_use_at_once_is_carried_out_once(bank: BankProcess) -> No
     with bank.client() as client:
         assert client.get("/cards/123456789").json()["used"] == _EACH
     assert bank.reconcile().clean
+
+
+def test_the_overall_limit_holds_whichever_card_comes_first(bank: BankProcess) -> None:
+    """Of 800 withdrawals of 1.00 on four cards of one customer with 250.00 in all, 250 are granted."""
+    cards = [f"of-c-1-{number}" for number in range(4)]
+    with bank.client() as client:
+        client.put("/customers/c-1/limit", json={"limit": 250}).raise_for_status()
+        for card in cards:
+            client.post("/cards", json={"id": card, "limit": 100, "customer": "c-1"}).raise_for_status()
+
+    def work(client: httpx.Client, number: int, count: int) -> httpx.Response:
+        return _withdraw(client, cards[(number + count) % 4], "1.00")
+
+    found = [answer for row in _all_at_once(bank, work) for answer in row]
+    assert sum(answer.status_code == 201 for answer in found) == 250
+    reasons = {answer.json()["reason"] for answer in found if answer.status_code != 201}
+    assert reasons <= {"overall-limit-exceeded", "insufficient-balance"}
+    with bank.client() as client:
+        lowered = client.put("/customers/c-1/limit", json={"limit": 249.99})
+        assert (lowered.status_code, lowered.json()["reason"]) == (409, "overall-limit-below-used")
+        client.post(f"/cards/{cards[0]}/repayments", json={"amount": 1}).raise_for_status()
+        again = client.put("/customers/c-1/limit", json={"limit": 249})
+        assert (again.status_code, again.json()) == (200, {"id": "c-1", "limit": 249, "version": 2})
+    assert bank.reconcile().clean

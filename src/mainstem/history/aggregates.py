@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from mainstem.decider import Decider, Stamp
 from mainstem.errors import CodecError, InvalidQuery, StoreCorrupt
-from mainstem.eventstore.reader import EventReader, Streams
+from mainstem.eventstore.port import StoredEvent
+from mainstem.eventstore.reader import EventReader, Streams, Tags
 from mainstem.messages import NOW, AsOf, Event
 
 
@@ -25,6 +26,14 @@ class Happened(Struct, frozen=True):
     actor: str
     correlation_id: str | None
     causation_id: str | None
+
+
+class HappenedTagged(Struct, frozen=True):
+    """An event of a stream, found by a tag, with its number among those that have the tag."""
+
+    number: int
+    stream: str
+    happened: Happened
 
 
 class Past(Struct, frozen=True):
@@ -73,10 +82,7 @@ class History:
             found = self._reader.each(self._store.read(stream, after, limit))
         except CodecError as error:
             raise StoreCorrupt(str(error)) from error
-        return [
-            Happened(s.version, event, s.occurred_at_ms, s.recorded_at_ms, s.actor, s.correlation_id, s.causation_id)
-            for s, event in found
-        ]
+        return [_happened(stored, event) for stored, event in found]
 
     def at(self, aggregate_id: str, moment: AsOf = NOW) -> Past:
         """The aggregate at that moment. Raises InvalidQuery for a version that it has not come to."""
@@ -110,3 +116,32 @@ class History:
         stamp = Stamp(past.aggregate_id, last.version, last.occurred_at_ms)
         row = None if declared is None else declared.row(state, stamp)
         return Past(past.aggregate_id, last.version, state, row, last.occurred_at_ms, last.recorded_at_ms)
+
+
+class TagHistory:
+    """What happened to aggregates of several deciders, found by tags, from any thread.
+
+    Questions raise StoreCorrupt where an event cannot be read, and StoreError as the store does.
+    """
+
+    def __init__(self, store: Tags, deciders: Sequence[Decider[Any, Any, Any]]) -> None:
+        self._store = store
+        self._readers: dict[str, EventReader[Event]] = {each.category: EventReader(each.events) for each in deciders}
+
+    def events(self, tag: str, after: int = 0, limit: int = 100) -> Sequence[HappenedTagged]:
+        """At most so many of the events with that tag, of a number above `after`, in their order."""
+        found = list[HappenedTagged]()
+        for each in self._store.read_tagged(tag, after, limit):
+            stream = each.event.stream
+            reader = self._readers.get(stream.partition("-")[0])
+            if reader is None:
+                raise StoreCorrupt(f"an event of {stream} has the tag {tag}, and no decider has its category")
+            try:
+                found += [HappenedTagged(each.number, stream, _happened(*one)) for one in reader.each([each.event])]
+            except CodecError as error:
+                raise StoreCorrupt(str(error)) from error
+        return found
+
+
+def _happened(s: StoredEvent, event: Event) -> Happened:
+    return Happened(s.version, event, s.occurred_at_ms, s.recorded_at_ms, s.actor, s.correlation_id, s.causation_id)

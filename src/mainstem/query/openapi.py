@@ -50,9 +50,9 @@ class DecimalSchemaPlugin(OpenAPISchemaPlugin):
         return Schema(type=OpenAPIType.NUMBER)
 
 
-def command_operation(**fields: Schema) -> type[Operation]:
-    """An operation that takes an Idempotency-Key and a JSON object of exactly these fields."""
-    return _operation(fields, (_KEY,))
+def command_operation(optional: Mapping[str, Schema] | None = None, /, **fields: Schema) -> type[Operation]:
+    """An operation that takes an Idempotency-Key and a JSON object of exactly these fields, some of them if at all."""
+    return _operation(fields, (_KEY,), optional)
 
 
 def body_operation(**fields: Schema) -> type[Operation]:
@@ -60,10 +60,12 @@ def body_operation(**fields: Schema) -> type[Operation]:
     return _operation(fields, ())
 
 
-def _operation(fields: Mapping[str, Schema], more: Sequence[Parameter]) -> type[Operation]:
+def _operation(
+    fields: Mapping[str, Schema], more: Sequence[Parameter], optional: Mapping[str, Schema] | None = None
+) -> type[Operation]:
     schema = Schema(
         type=OpenAPIType.OBJECT,
-        properties=dict(fields),
+        properties={**fields, **(optional or {})},
         required=sorted(fields) or None,
         additional_properties=False,
     )

@@ -21,9 +21,14 @@ from mainstem.testing.process_story import ProcessStory
 class Story:
     """What has happened to one aggregate so far: `given(decider, *events).when(command).then(*events)`."""
 
-    def __init__(self, decider: Decider[Any, Any, Any], events: Sequence[Event]) -> None:
+    def __init__(self, decider: Decider[Any, Any, Any], events: Sequence[Event], others: Sequence[Event] = ()) -> None:
         self._decider = decider
         self._events = tuple(events)
+        self._others = tuple(others)
+
+    def elsewhere(self, *events: Event) -> "Story":
+        """What has happened to other aggregates, before: events with a tag that the command is decided over."""
+        return Story(self._decider, self._events, (*self._others, *events))
 
     def when(self, command: Command) -> "Decision":
         """Decide the command on the state that the events lead to."""
@@ -33,9 +38,10 @@ class Story:
         if type(command) not in decider.commands:
             raise AssertionError(f"{type(command).__name__} is not among the commands of {decider.category}")
         state = decider.fold(decider.initial, self._events)
-        before = _picture(state)
-        first, again = _decide(decider, state, command), _decide(decider, state, command)
-        if _picture(state) != before:
+        over = self._over(state, command)
+        before = _picture(state), _picture(over)
+        first, again = _decide(decider, state, command, over), _decide(decider, state, command, over)
+        if (_picture(state), _picture(over)) != before:
             raise AssertionError(f"deciding {command!r} has changed the state; decide must leave it as it is")
         if _told(first) != _told(again):
             text = f"{command!r} was decided twice on the same state, with two results; decide must be pure"
@@ -43,6 +49,22 @@ class Story:
         if not isinstance(first, Refused):
             _check_events(decider, first)
         return Decision(decider, state, command, first)
+
+    def _over(self, state: Any, command: Command) -> Any:
+        """The fold of the events with the command's tags, of this aggregate too; None where it has none."""
+        __tracebackhide__ = True
+        boundary = self._decider.boundary
+        tags = set() if boundary is None else set(boundary.tags(state, command))
+        if boundary is None or not tags:
+            if self._others:
+                raise AssertionError(f"{command!r} is not decided over what happened elsewhere: it has no tags")
+            return None
+        own, stood = [], self._decider.initial
+        for event in self._events:
+            stood = self._decider.evolve(stood, event)
+            if tags & set(boundary.tags_of(stood, event)):
+                own.append(event)
+        return boundary.fold(boundary.initial, (*self._others, *own))
 
 
 class Decision:
@@ -104,8 +126,10 @@ def given(subject: Decider[Any, Any, Any] | ProcessManager[Any], *past: Any) -> 
     return ProcessStory(subject, past) if isinstance(subject, ProcessManager) else Story(subject, past)
 
 
-def _decide(decider: Decider[Any, Any, Any], state: Any, command: Command) -> tuple[Event, ...] | Refused:
+def _decide(decider: Decider[Any, Any, Any], state: Any, command: Command, over: Any) -> tuple[Event, ...] | Refused:
     try:
+        if over is not None and decider.boundary is not None:
+            return tuple(decider.boundary.decide(state, command, over))
         return tuple(decider.decide(state, command))
     except Refused as refused:
         return refused
