@@ -58,7 +58,10 @@ class Boundary(Generic[C, E, S, B]):
 
     def tags_of(self, state: S, event: E) -> tuple[str, ...]:
         """The event's tags, each once. Raises ConfigurationError for what is none."""
-        tags = tuple(dict.fromkeys(self.tagged(state, event)))
+        tags = self.tagged(state, event)
+        if not tags:
+            return ()
+        tags = tuple(dict.fromkeys(tags))
         if not usable(tags):
             raise ConfigurationError(f"tags of {type(event).__name__}: {USABLE}")
         return tags

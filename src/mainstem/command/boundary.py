@@ -38,7 +38,8 @@ class Boundaries:
 
     def tags(self, state: Any, command: Any) -> Tags:
         """The tags that the command is decided over, in an order of their own."""
-        return tuple(sorted(set(self.declared.tags(state, command))))
+        tags = self.declared.tags(state, command)
+        return tuple(sorted(set(tags))) if tags else ()
 
     def load(self, transaction: StoreTransaction, tags: Tags) -> Over:
         """The fold as of now, which holds until the transaction ends. Raises StoreCorrupt for an unreadable event."""

@@ -59,6 +59,7 @@ class Handler:
         self._pending: dict[str, tuple[Aggregates, Folded]] = {}
         self._boundaries: dict[str, Boundaries] = {}
         self._over: dict[tuple[str, Tags], Over] = {}
+        self._untold: Sequence[Request] = ()
         for decider in deciders:
             own = decider.snapshots or snapshots
             aggregates = Aggregates(decider, remembered=remembered, snapshots=own)
@@ -73,6 +74,7 @@ class Handler:
         """A transaction begins: nothing has been learnt in it yet."""
         self._pending.clear()
         self._over.clear()
+        self._untold = ()
 
     def committed(self, offer: Callable[[Due], bool]) -> None:
         """The transaction is durable: remember what it brought, and offer the states that are to be kept."""
@@ -106,11 +108,11 @@ class Handler:
         began = time.perf_counter()
         transaction.expect(list(streams.values()), keys)
         self._read_s = (time.perf_counter() - began) / max(1, len(streams))
-        if self._boundaries:
-            self._expect_tags(transaction, requests)
+        self._untold = requests
 
-    def _expect_tags(self, transaction: StoreTransaction, requests: Sequence[Request]) -> None:
-        """Which tags a command is decided over, its aggregate's state tells."""
+    def _expect_tags(self, transaction: StoreTransaction) -> None:
+        """Tell the transaction, once it is about the first, all tags: which they are, the aggregates' states tell."""
+        requests, self._untold = self._untold, ()
         wanted: dict[str, None] = {}
         for request in requests:
             aggregates = self._by_command.get(type(request.command))
@@ -122,8 +124,7 @@ class Handler:
                 folded = self._loaded(transaction, aggregates, aggregates.decider.stream(aggregate_id))
                 tags = boundaries.tags(folded.state, request.command)
                 wanted.update(dict.fromkeys(tags if usable(tags) else ()))
-        if wanted:
-            transaction.expect_tags(wanted)
+        transaction.expect_tags(wanted)
 
     def handle(self, transaction: StoreTransaction, request: Request) -> Outcome:
         """Carry the command out. Store errors are raised; all that concerns this command alone is its outcome."""
@@ -159,11 +160,12 @@ class Handler:
             return InvalidCommand("the aggregate's name must be 1 to 200 printable characters")
         stream = decider.stream(aggregate_id)
         folded = self._loaded(transaction, aggregates, stream)
+        over = None
         boundaries = self._boundaries.get(decider.category)
-        tags = () if boundaries is None else boundaries.tags(folded.state, request.command)
-        if not usable(tags):
-            return InvalidCommand(f"a command is decided over {USABLE}")
-        over = self._loaded_over(transaction, boundaries, decider.category, tags) if boundaries and tags else None
+        if boundaries is not None and (tags := boundaries.tags(folded.state, request.command)):
+            if not usable(tags):
+                return InvalidCommand(f"a command is decided over {USABLE}")
+            over = self._loaded_over(transaction, boundaries, decider.category, tags)
         now_ms = self._clock_ms()
         try:
             events = list(_decided(decider, folded.state, request.command, over))
@@ -176,7 +178,8 @@ class Handler:
             folded, appended = aggregates.append(
                 transaction, stream, folded, events, now_ms=now_ms, origin=request.origin, standing=standing
             )
-            self._advance(events, appended)
+            if self._over:
+                self._advance(events, appended)
         self._pending[stream] = (aggregates, folded)
         if request.retry_of is not None:
             transaction.keep_retried(request.retry_of, Retried(folded.version, now_ms, request.origin.actor))
@@ -197,6 +200,8 @@ class Handler:
     def _loaded_over(self, transaction: StoreTransaction, boundaries: Boundaries, category: str, tags: Tags) -> Over:
         over = self._over.get((category, tags))
         if over is None:
+            if self._untold:
+                self._expect_tags(transaction)
             over = self._over[category, tags] = boundaries.load(transaction, tags)
         return over
 
