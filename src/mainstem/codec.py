@@ -14,8 +14,8 @@ import msgspec
 
 from mainstem.errors import CodecError, InvalidQuery
 from mainstem.evolution import EventData
+from mainstem.evolution.upcasting import Place, Upcasting
 from mainstem.messages import AsOf, Change, Event, Position, Recorded
-from mainstem.upcasting import Place, Upcasting
 
 E = TypeVar("E", bound=Event)
 R = TypeVar("R", bound=msgspec.Struct)

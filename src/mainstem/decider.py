@@ -8,7 +8,7 @@ import msgspec
 
 from mainstem.boundary import Boundary
 from mainstem.errors import ConfigurationError
-from mainstem.evolution import evolution_of
+from mainstem.evolution.declaring import evolution_of
 from mainstem.fingerprint import fingerprint, has_code
 from mainstem.messages import Command, Event
 from mainstem.snapshots import Snapshots

@@ -14,9 +14,10 @@ from bank.card import OpenCard, Withdraw
 from bank.main import application
 from bank.refusal import REFUSALS
 from bank.statement import STATEMENT
-from mainstem import Fold, Recorded, cli
+from mainstem import Fold, Recorded
 from mainstem.application import Figures, Ledger
 from mainstem.assembly import embedded
+from mainstem.cli import commands
 from mainstem.reconciliation import Parked, reconcile
 from mainstem.settings import Settings
 
@@ -75,5 +76,5 @@ def test_what_is_parked_is_told_where_figures_differ(tmp_path: Path, capsys: pyt
         found = bank.reconcile()
     assert {each.key for each in found.differences} == {"bad"}
     assert found.parked == (Parked("card-balance", "debit_card-bad", 3),)
-    cli._print_reconciliation(found)
+    commands._print_reconciliation(found)
     assert "card-balance: 3 messages wait behind dead letters (debit_card-bad)" in capsys.readouterr().out

@@ -12,7 +12,7 @@ from mainstem.decider import Decider
 from mainstem.errors import CodecError
 from mainstem.eventstore.port import RefusalReader, StoredEvent
 from mainstem.eventstore.reader import EventReader, Streams, Tags
-from mainstem.upcasting import StreamUpcasting
+from mainstem.evolution.upcasting import StreamUpcasting
 
 _PAGE = 1000
 _STREAMS_KEPT = 100

@@ -9,8 +9,8 @@ from mainstem.codec import EventCodec
 from mainstem.errors import ConfigurationError
 from mainstem.eventstore.port import StoredEvent, TaggedEvent
 from mainstem.evolution import EventData
+from mainstem.evolution.upcasting import StreamUpcasting
 from mainstem.messages import NOW, AsOf, Event
-from mainstem.upcasting import StreamUpcasting
 
 E = TypeVar("E", bound=Event)
 

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table as Grid
 
-from mainstem.event_schema import SchemaChange
 from mainstem.eventstore.check import Unreadable
+from mainstem.evolution.schema import SchemaChange
 
 _SHOWN = 100
 

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 from mainstem.errors import CodecError, ConfigurationError, UnknownEvent
-from mainstem.evolution import EventData, Key, Upcaster, evolution_of, stored_as
+from mainstem.evolution.declaring import EventData, Key, Upcaster, evolution_of, stored_as
 from mainstem.messages import Event
 
 

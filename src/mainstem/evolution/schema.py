@@ -18,8 +18,8 @@ from msgspec import Struct
 
 from mainstem.decider import Decider
 from mainstem.errors import ConfigurationError
-from mainstem.schema_accepts import Schema, accepts
-from mainstem.upcasting import Upcasting
+from mainstem.evolution.accepts import Schema, accepts
+from mainstem.evolution.upcasting import Upcasting
 
 _FORMAT = 1
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from rich.console import Console
 from rich.table import Table as Grid
 
-from mainstem.cli_begin import Json, begin
+from mainstem.cli.begin import Json, begin
 from mainstem.codec import iso_time, read_time
 from mainstem.errors import InvalidQuery
 from mainstem.refusals import (

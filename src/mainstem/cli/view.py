@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 from rich.table import Table as Grid
 
 from mainstem.application import Application
-from mainstem.cli_begin import Json, begin
+from mainstem.cli.begin import Json, begin
 from mainstem.codec import read_position_token, read_time
 from mainstem.errors import InvalidQuery
 from mainstem.listener.binding import Binding

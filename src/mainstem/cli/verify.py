@@ -9,7 +9,7 @@ from rich.console import Console
 
 from mainstem.assembly.sealing import seal_all
 from mainstem.assembly.stores import open_integrity
-from mainstem.cli_events import progress_bar
+from mainstem.cli.events import progress_bar
 from mainstem.eventstore.verifying import Verified, verify, work_of
 from mainstem.settings import Settings
 

@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.table import Column
 from rich.table import Table as Grid
 
-from mainstem.cli_begin import Json, begin, errors_of_start
-from mainstem.cli_refusals import refusals
-from mainstem.cli_view import view
+from mainstem.cli.begin import Json, begin, errors_of_start
+from mainstem.cli.refusals import refusals
+from mainstem.cli.view import view
 from mainstem.codec import read_moment
 from mainstem.errors import ConfigurationError, MainstemError
 from mainstem.masks import shown_url
@@ -100,7 +100,7 @@ def repair(
 ) -> None:
     """Put rows of state and views right that are not what the events say; exit 1 where something is left."""
     from mainstem.assembly.repairing import repaired
-    from mainstem.cli_repair import print_damages
+    from mainstem.cli.repair import print_damages
     from mainstem.operations import reconciliation
 
     settings, declared = begin()
@@ -159,7 +159,7 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Find every event that was changed, removed, inserted or reordered; exit 1 where there are any."""
-    from mainstem import cli_verify as shown
+    from mainstem.cli import verify as shown
 
     settings, _ = begin()
     found = shown.verified(settings, _err, workers=workers, root=root)
@@ -172,7 +172,7 @@ def verify(
 @app.command()
 def backup(target: Annotated[Path, typer.Argument(help="A folder that is not there yet.")]) -> None:
     """Copy the embedded form's files, verified, beside a running application or without one."""
-    from mainstem.cli_backup import back_up_to
+    from mainstem.cli.backup import back_up_to
 
     settings, declared = begin()
     back_up_to(declared, settings, target, _out, _err)
@@ -185,7 +185,7 @@ def restore(
     replace: Annotated[bool, typer.Option("--replace", help="Move aside what the folder holds.")] = False,
 ) -> None:
     """Put a backup in the place of the data folder, once all of it is checked."""
-    from mainstem.cli_backup import restore_from
+    from mainstem.cli.backup import restore_from
 
     settings, declared = begin()
     restore_from(declared, settings, source, _out, replacing=replace)
@@ -204,8 +204,8 @@ def history(
     as_json: Json = False,
 ) -> None:
     """Show an aggregate's events, the oldest first; how it stood at a moment; or what changed between two."""
-    from mainstem import cli_history as shown
     from mainstem.assembly.stores import stored_events
+    from mainstem.cli import history as shown
     from mainstem.history import History
 
     settings, declared = begin()
@@ -331,7 +331,7 @@ def tagged(
 ) -> None:
     """Show the events with a tag, of whichever aggregates, the oldest first."""
     from mainstem.assembly.stores import stored_events
-    from mainstem.cli_history import print_tagged
+    from mainstem.cli.history import print_tagged
     from mainstem.history import TagHistory
 
     settings, declared = begin()
@@ -343,7 +343,7 @@ def tagged(
 def check(*, as_json: Json = False) -> None:
     """Find every stored event that today's classes cannot read; exit 1 where there are any. Changes nothing."""
     from mainstem.assembly.stores import stored_events
-    from mainstem.cli_events import checked, print_checked, progress_bar
+    from mainstem.cli.events import checked, print_checked, progress_bar
     from mainstem.eventstore.check import unreadable
 
     settings, declared = begin()
@@ -372,8 +372,8 @@ def schema(
     as_json: Json = False,
 ) -> None:
     """Print the JSON Schema of all events; or what changes against an older release's, exit 1 where that breaks it."""
-    from mainstem.cli_events import print_changes
-    from mainstem.event_schema import compare, event_schemas, read_schemas
+    from mainstem.cli.events import print_changes
+    from mainstem.evolution.schema import compare, event_schemas, read_schemas
 
     _, declared = begin()
     schemas = event_schemas(declared.name, declared.all_deciders())
