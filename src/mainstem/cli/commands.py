@@ -322,24 +322,6 @@ def _shown(name: str, value: object) -> str:
 
 
 @events_app.command()
-def tagged(
-    tag: Annotated[str, typer.Argument(help="The tag, such as customer:c-1.")],
-    *,
-    after: Annotated[int, typer.Option(min=0, help="Show events above this number in the tag.")] = 0,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Show so many events.")] = 100,
-    as_json: Json = False,
-) -> None:
-    """Show the events with a tag, of whichever aggregates, the oldest first."""
-    from mainstem.assembly.stores import stored_events
-    from mainstem.cli.history import print_tagged
-    from mainstem.history import TagHistory
-
-    settings, declared = begin()
-    with closing(stored_events(settings)) as store:
-        print_tagged(_out, TagHistory(store, declared.deciders).events(tag, after, limit), as_json=as_json)
-
-
-@events_app.command()
 def check(*, as_json: Json = False) -> None:
     """Find every stored event that today's classes cannot read; exit 1 where there are any. Changes nothing."""
     from mainstem.assembly.stores import stored_events
@@ -389,6 +371,24 @@ def schema(
     else:
         print_changes(_out, changes)
     raise typer.Exit(1 if any(change.breaking for change in changes) else 0)
+
+
+@events_app.command()
+def tagged(
+    tag: Annotated[str, typer.Argument(help="The tag, such as customer:c-1.")],
+    *,
+    after: Annotated[int, typer.Option(min=0, help="Show events above this number in the tag.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Show so many events.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """Show the events with a tag, of whichever aggregates, the oldest first."""
+    from mainstem.assembly.stores import stored_events
+    from mainstem.cli.history import print_tagged
+    from mainstem.history import TagHistory
+
+    settings, declared = begin()
+    with closing(stored_events(settings)) as store:
+        print_tagged(_out, TagHistory(store, declared.deciders).events(tag, after, limit), as_json=as_json)
 
 
 def _print_reconciliation(found: Any) -> None:

@@ -27,6 +27,7 @@ _STATUS: dict[type[errors.MainstemError], tuple[int, str]] = {
     errors.AnswerTimeout: (504, "answer-timeout"),
     errors.ShuttingDown: (503, "shutting-down"),
     errors.VersionConflict: (409, "version-conflict"),
+    errors.TagConflict: (409, "tag-conflict"),
     errors.StateDrift: (409, "state-drift"),
     errors.StoreError: (503, "store-unavailable"),
     errors.LogError: (503, "log-unavailable"),

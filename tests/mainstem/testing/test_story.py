@@ -39,7 +39,7 @@ def test_other_events_are_told_field_by_field() -> None:
         "  +     amount=Decimal('30.00'),\n"
         "        transfer=None,\n"
         "    )\n"
-        "decided on Card(status='active', limit=Decimal('100.00'), used=Decimal('0.00'), held={})"
+        "decided on Card(status='active', limit=Decimal('100.00'), used=Decimal('0.00'), held={}, customer=None)"
     )
 
 
