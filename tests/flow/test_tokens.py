@@ -156,7 +156,7 @@ def test_a_customer_slips_no_other_card_past_the_check(bank: BankProcess) -> Non
         assert spelt.status_code == 403
         body = b'{"debitCard":"own","debitCard":"123456789","amount":1}'
         json_header = {"Content-Type": "application/json"}
-        assert client.post("/moneywithdrawals", content=body, headers=shown | json_header).status_code == 403
+        assert client.post("/moneywithdrawals", content=body, headers=shown | json_header).status_code == 400
 
 
 def test_who_asked_is_kept(bank: BankProcess) -> None:
