@@ -21,17 +21,17 @@ def measure(bank: Deployed) -> None:
     listening_s = time.monotonic() - began
     try:
         began = time.monotonic()
-        with api(bank) as (client, _):
+        with api(bank) as (client, pid):
             serving_s = time.monotonic() - began
             seen = latency.one_after_another(client, CARD, _SAMPLES)
             show(f"Freshness on the stack, {_SAMPLES} withdrawals one after another", latency.figures_of(seen, _AIMS))
-            _processes(bank, {"listeners": (views.pid, listening_s)}, serving_s)
+            _processes(bank, {"api": (pid, serving_s), "listeners": (views.pid, listening_s)})
     finally:
         views.stop()
 
 
-def _processes(bank: Deployed, own: dict[str, tuple[int, float]], serving_s: float) -> None:
-    figures = [Figure("api, from start to its first answer", serving_s, None, "s", "", "")]
+def _processes(bank: Deployed, own: dict[str, tuple[int, float]]) -> None:
+    figures: list[Figure] = []
     for name, (pid, seconds) in own.items():
         figures.append(Figure(f"{name}, from start until it runs", seconds, None, "s", "", ""))
         figures.append(Figure(f"{name}, resident", _resident_mb(pid), None, "MB", "", ""))
