@@ -40,6 +40,7 @@ _RECOVERY_S = 120.0
 _AT_ONCE_S = 5.0
 _DEAD_S = 15.0
 """Longer than Druid takes a process that has died for alive."""
+_ACCOUNTS = {"events", "debit_card", "money_withdrawal", "ministatement", "bankapp"}
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
 
 
@@ -107,7 +108,7 @@ class Bank:
         assert not load.surprises, load.surprises[:3]
         found = self.deployed.reconcile()
         assert found.clean, found.differences[:5]
-        assert "ministatement" in found.ledgers
+        assert set(found.ledgers) >= _ACCOUNTS
         with self.apis[0].client() as client:
             for card, count in load.acknowledged.items():
                 used = _DECODER.decode(client.get(f"/cards/{card}").raise_for_status().content)["used"]
@@ -293,9 +294,14 @@ def _sum(answer: httpx.Response) -> Decimal:
     return sum((row["amount"] for row in _DECODER.decode(answer.raise_for_status().content)), Decimal(0))
 
 
-@pytest.mark.parametrize("part", ["connect", "kafka", "mysql", "druid-indexer"])
-def test_a_part_is_killed(bank: Bank, part: str) -> None:
-    """The clients that live through it are those of the application's processes: an assertion of librdkafka's ends its
+@pytest.mark.parametrize(
+    ("part", "trouble"),
+    [("connect", "connect"), ("kafka", "kafka"), ("mysql", "mysql"), ("druid-indexer", "olap-bankapp")],
+)
+def test_a_part_is_killed(bank: Bank, part: str, trouble: str) -> None:
+    """The API says what is away and since when, and goes on by itself.
+
+    The clients that live through it are those of the application's processes: an assertion of librdkafka's ends its
     process, which must not be that of the tests.
     """
     servers = KafkaServers(bank.deployed.settings["kafka_bootstrap"])
@@ -304,6 +310,7 @@ def test_a_part_is_killed(bank: Bank, part: str) -> None:
             kill_part(part)
             if part == "mysql":
                 says_so_at_once(bank, "/cards/123456789", "store-unavailable")
+            eventually(lambda: is_told(bank, trouble), f"nobody is told of {trouble}")
             start_parts()
             load.await_more(within_s=_RECOVERY_S)
             eventually(lambda: _has_offsets(servers), "the log does not come back")
@@ -351,6 +358,13 @@ def says_so_at_once(bank: Bank, question: str, problem: str) -> None:
             assert time.monotonic() - began < _AT_ONCE_S
         assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (503, problem)
         assert int(answer.headers["Retry-After"]) >= 1
+
+
+def is_told(bank: Bank, name: str) -> bool:
+    """Whether each process that answers HTTP says that this does not work, and since when."""
+    answers = [httpx.get(f"{api.url}/health/ready", timeout=10) for api in bank.apis]
+    found = [answer.json()["troubles"].get(name) for answer in answers if answer.status_code == 503]
+    return len(found) == len(bank.apis) and all(each and each["what"] and each["since"] for each in found)
 
 
 def _has_offsets(servers: KafkaServers) -> bool:
