@@ -26,6 +26,11 @@ def environment(place: Place, **more: str) -> Mapping[str, str]:
     return {**application_settings(place), **own, **os.environ}
 
 
+def process_environment(place: Place, role: str) -> Mapping[str, str]:
+    """Of one process of the bank on the stack there."""
+    return environment(place, roles=role, http_port=str(place.ports.bank))
+
+
 def deploy(place: Place) -> None:
     """Tables, topics, connector and supervisors. Raises StackUnavailable where it fails; it has said why.
 
@@ -49,7 +54,7 @@ def run(place: Place, listeners: int, say: Say) -> None:
     Where one ends the others go on, and its end is said. Raises StackUnavailable where the API or all listeners end.
     """
     roles = ["api", *["listeners"] * listeners]
-    running = [subprocess.Popen([*_MAINSTEM, "run"], env=environment(place, roles=role)) for role in roles]
+    running = [subprocess.Popen([*_MAINSTEM, "run"], env=process_environment(place, role)) for role in roles]
     say(f"{len(running)} processes: {', '.join(f'{role} {p.pid}' for role, p in zip(roles, running, strict=True))}")
     say(f"For mainstem status and others, in another terminal: set -a; . {place.data.parent / ENVIRONMENT}; set +a")
     signal.signal(signal.SIGTERM, _interrupt)

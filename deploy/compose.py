@@ -269,7 +269,7 @@ def _bank() -> Service:
             },
             secrets=["api_key"],
         ),
-        ports=_published(8080),
+        ports=_published(PLACE.ports.bank),
         depends_on=_deployed(),
     )
 

@@ -17,8 +17,9 @@ DEVELOPMENT_PASSWORD = "mainstem"  # noqa: S105 - of a stack on loopback; elsewh
 
 @dataclass(frozen=True)
 class Ports:
-    """Where each part listens. The seed's: 8081 coordinator, 8082 Druid SQL, 8083 Connect."""
+    """Where each part listens. The seed's: 8080 bank, 8081 coordinator, 8082 Druid SQL, 8083 Connect."""
 
+    bank: int = 8080
     mysql: int = 3306
     kafka: int = 9092
     controller: int = 9093
