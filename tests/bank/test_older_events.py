@@ -14,6 +14,7 @@ from mainstem import AsOf, EventReader
 from mainstem.assembly import embedded
 from mainstem.cli import app
 from mainstem.eventstore import sqlite as store
+from mainstem.eventstore import sqlite_schema as schema_of
 from mainstem.settings import Settings
 from mainstem.sqlite import prepare, table_definition
 
@@ -27,7 +28,7 @@ _OLDER = (
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Events as the first schema has them, without a column for their own schema version."""
-    prepare(tmp_path / "events.db", "events", store.MIGRATIONS[:1])
+    prepare(tmp_path / "events.db", "events", schema_of.MIGRATIONS[:1])
     connection = apsw.Connection(str(tmp_path / "events.db"))
     connection.execute(table_definition(DEBIT_CARD))
     connection.execute("INSERT INTO debit_card VALUES ('anna', '500.00', '0.00', 'blocked', 2, 5)")
@@ -64,14 +65,14 @@ def test_a_check_finds_what_cannot_be_read(folder: Path, monkeypatch: pytest.Mon
     connection.close()
 
 
-@pytest.mark.parametrize("schema", range(1, len(store.MIGRATIONS) + 1))
+@pytest.mark.parametrize("schema", range(1, len(schema_of.MIGRATIONS) + 1))
 def test_a_file_of_each_schema_is_read_as_it_is(tmp_path: Path, schema: int) -> None:
     """What is only looked at is not brought forward."""
     path = tmp_path / "events.db"
-    prepare(path, "events", store.MIGRATIONS[:schema])
+    prepare(path, "events", schema_of.MIGRATIONS[:schema])
     connection = apsw.Connection(str(path))
     row = ("debit_card-anna", 1, *_OLDER[0], 5, 5, "teller", "c-1")
-    connection.execute(f"INSERT INTO event ({store._PLACE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+    connection.execute(f"INSERT INTO event ({schema_of.PLACE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
     connection.close()
     with closing(store.SqliteEventReader(path)) as reader:
         (found,) = reader.read("debit_card-anna")

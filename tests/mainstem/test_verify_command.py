@@ -23,8 +23,9 @@ from mainstem.assembly.stores import open_integrity
 from mainstem.errors import StoreCorrupt
 from mainstem.eventstore import verifying
 from mainstem.eventstore.port import NewEvent
-from mainstem.eventstore.sqlite import EVENT, MIGRATIONS, SqliteEventStore
+from mainstem.eventstore.sqlite import SqliteEventStore
 from mainstem.eventstore.sqlite_integrity import SqliteIntegrity
+from mainstem.eventstore.sqlite_schema import EVENT, MIGRATIONS
 from mainstem.log.scan import scan
 from mainstem.messages import Origin
 from mainstem.settings import Settings
@@ -130,7 +131,7 @@ def test_events_of_an_older_release_are_sealed_as_they_are(folder: Path) -> None
     path = folder / "events.db"
     prepare(path, "events", MIGRATIONS[:3])
     with closing(apsw.Connection(str(path))) as connection:
-        columns = EVENT.removesuffix(", hash")
+        columns = EVENT.removesuffix(", causation_id, hash")
         for number in range(1, 4):
             values = ("a-1", number, "Counted", '{"type":"Counted"}', 1, 1, "teller", None, 1)
             connection.execute(f"INSERT INTO event ({columns}) VALUES ({', '.join('?' * 9)})", values)
@@ -151,8 +152,8 @@ def test_the_hash_is_no_part_of_the_message(folder: Path) -> None:
         assert running.settle()
         (record,) = [record for page in scan(running.log, EVENT_TOPIC) for record in page]
     assert set(msgspec.json.decode(record.value or b"")) == {
-        *("stream", "version", "occurred_at_ms", "recorded_at_ms", "actor", "correlation_id", "schema_version"),
-        "payload",
+        *("stream", "version", "occurred_at_ms", "recorded_at_ms", "actor", "correlation_id", "causation_id"),
+        *("schema_version", "payload"),
     }
 
 

@@ -10,7 +10,7 @@ import msgspec
 from mainstem.errors import ConfigurationError, StoreCorrupt
 from mainstem.eventstore.integrity import Placed, seal_rows
 from mainstem.eventstore.seal import EVENTS_MAX, Seal
-from mainstem.eventstore.sqlite import EVENT, MIGRATIONS, stored
+from mainstem.eventstore.sqlite_schema import EVENT, MIGRATIONS, stored
 from mainstem.sqlite import check_kind, connect, mapped_errors, transaction
 
 _SEAL = ", ".join(Seal.__struct_fields__)

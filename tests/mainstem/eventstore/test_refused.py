@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mainstem.eventstore import mysql, sqlite
+from mainstem.eventstore import mysql, sqlite_schema
 from mainstem.eventstore.mysql import MysqlEventReader, MysqlEventStore
 from mainstem.eventstore.port import EventStore, Refusal, RefusalCount, RefusalFilter
 from mainstem.eventstore.refused import RefusedCommands
@@ -109,11 +109,11 @@ def _hold(refused: RefusedCommands) -> None:
     assert list(refused.counts()) == [RefusalCount("no", 1)]
 
 
-@pytest.mark.parametrize("schema", range(1, len(sqlite.MIGRATIONS) + 1))
+@pytest.mark.parametrize("schema", range(1, len(sqlite_schema.MIGRATIONS) + 1))
 def test_a_file_of_an_older_release_is_read_as_it_is_and_brought_forward(tmp_path: Path, schema: int) -> None:
     """Its events too, by whoever changes nothing."""
     path = tmp_path / "events.db"
-    prepare(path, "events", sqlite.MIGRATIONS[:schema])
+    prepare(path, "events", sqlite_schema.MIGRATIONS[:schema])
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(f"INSERT INTO refused_command ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", _ROW)
         connection.execute(

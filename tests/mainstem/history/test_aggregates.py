@@ -15,7 +15,7 @@ from bank.card import CARD, Card, CardBlocked, CardOpened, LimitChanged, MoneyWi
 from mainstem import NOW, AsOf, Event, Origin, cli, read_moment
 from mainstem.codec import encode
 from mainstem.errors import InvalidQuery, StoreCorrupt
-from mainstem.eventstore import sqlite
+from mainstem.eventstore import sqlite_schema
 from mainstem.eventstore.mysql import MysqlEventStore
 from mainstem.eventstore.port import EventStore, NewEvent
 from mainstem.eventstore.sqlite import SqliteEventStore
@@ -160,7 +160,7 @@ def test_a_text_that_is_no_moment(text: str) -> None:
 def test_the_command_line_changes_nothing(tmp_path: Path) -> None:
     """A file of the first release, which another process may have open, stays of that release."""
     path = tmp_path / "events.db"
-    prepare(path, "events", sqlite.MIGRATIONS[:1])
+    prepare(path, "events", sqlite_schema.MIGRATIONS[:1])
     with closing(connect(path)) as connection:
         connection.execute(
             "INSERT INTO event (stream, version, type, payload, occurred_at_ms, recorded_at_ms, actor)"

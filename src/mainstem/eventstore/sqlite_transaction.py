@@ -1,0 +1,159 @@
+"""One writer's transaction on an event store in SQLite."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import apsw
+import msgspec
+from msgspec import Struct
+
+from mainstem.errors import StateDrift, VersionConflict
+from mainstem.eventstore.chain import NOTHING, link, who_of
+from mainstem.eventstore.port import (
+    NONE_STANDING,
+    KeptAnswer,
+    NewEvent,
+    Refusal,
+    Retried,
+    Snapshot,
+    StoredEvent,
+    TaggedEvent,
+    Wanted,
+)
+from mainstem.eventstore.refused import REFUSAL, refusal_row
+from mainstem.eventstore.sqlite_schema import EVENT, SNAPSHOT, stored
+from mainstem.eventstore.sqlite_tags import SqliteTags
+from mainstem.messages import Origin
+from mainstem.sqlite import insert_many
+from mainstem.table import Table
+
+_LAST = "SELECT version, hash FROM event WHERE stream = ? ORDER BY version DESC LIMIT 1"
+
+
+class SqliteTransaction:
+    """One writer's transaction. Events and state rows are written at its end, many to a statement.
+
+    A statement gives the interpreter to the other threads while it runs, and has to wait to get it back; so the fewer
+    statements a batch of commands takes, the less it waits under load.
+    """
+
+    def __init__(self, connection: apsw.Connection, now_ms: int) -> None:
+        self._connection = connection
+        self._execute = connection.execute
+        self._now_ms = now_ms
+        self._heads: dict[str, tuple[int, bytes]] = {}
+        self._events: list[tuple[Any, ...]] = []
+        self._states: dict[str, tuple[Table[Any], list[tuple[Any, ...]]]] = {}
+        self._tags = SqliteTags(connection)
+
+    def expect(self, streams: Sequence[Wanted], keys: Sequence[str]) -> None:
+        """Nobody else writes meanwhile, and reading is a call of this process: nothing is read before its time."""
+
+    def load(self, stream: str, after: int) -> Sequence[StoredEvent] | None:
+        """Reads from `after` itself on, so that a stream which never got there is not taken for one without news."""
+        if self._events:
+            self.flush()
+        sql = f"SELECT {EVENT} FROM event WHERE stream = ? AND version >= ? ORDER BY version"
+        rows = self._execute(sql, (stream, after)).fetchall()
+        if after and (not rows or rows[0][1] != after):
+            return None
+        self._heads[stream] = _head(rows[-1][1], rows[-1][-1]) if rows else (0, NOTHING)
+        return [stored(row) for row in (rows[1:] if after else rows)]
+
+    def expect_tags(self, tags: Collection[str]) -> None:
+        """Nobody else writes meanwhile."""
+
+    def load_tagged(self, after: Mapping[str, int]) -> Sequence[TaggedEvent] | None:
+        """Of this transaction too."""
+        if self._events:
+            self.flush()
+        return self._tags.load(after, EVENT)
+
+    def append(
+        self,
+        stream: str,
+        expected: int,
+        events: Sequence[NewEvent],
+        *,
+        occurred_at_ms: int,
+        origin: Origin,
+        standing: Mapping[str, int] = NONE_STANDING,
+    ) -> None:
+        """The version is that of this transaction, in which nobody else writes; the unique key holds it once more."""
+        head = self._heads.get(stream)
+        if head is None:
+            rows: list[Any] = self._execute(_LAST, (stream,)).fetchall()
+            head = _head(*rows[0]) if rows else (0, NOTHING)
+        stands, last = head
+        if stands != expected:
+            raise VersionConflict(stream, expected, stands)
+        if standing:
+            self._tags.check(standing)
+        recorded_at_ms = max(self._now_ms, occurred_at_ms)  # the transaction began before its events occurred
+        times, who = (occurred_at_ms, recorded_at_ms), who_of(origin)
+        for version, event in enumerate(events, expected + 1):
+            fields = (stream, version, event.type, event.schema_version, event.payload, *times, *who)
+            last = link(last, fields)
+            values = (stream, version, event.type, event.payload.decode(), *times, *who[:2])
+            self._events.append((*values, event.schema_version, origin.causation_id, last))
+            if event.tags:
+                self._tags.add(event.tags, stream, version)
+        self._heads[stream] = (expected + len(events), last)
+
+    def put_state(self, table: Table[Any], before: Struct | None, after: Struct | None) -> None:
+        """Insert, update or delete; an update or delete holds only where the row stands exactly as in `before`."""
+        nothing = (None,) * len(table.columns)
+        old = nothing if before is None else table.values(before)
+        new = nothing if after is None else table.values(after)
+        if before is not None or after is not None:
+            op = "i" if before is None else "d" if after is None else "u"
+            self._states.setdefault(table.name, (table, []))[1].append((op, *old, *new))
+
+    def flush(self) -> None:
+        """Write what was gathered. Raises StateDrift where a state row does not stand as it was left."""
+        events, self._events = self._events, []
+        insert_many(self._connection, f"event ({EVENT})", events)
+        self._tags.flush()
+        states, self._states = self._states, {}
+        for table, rows in states.values():
+            try:
+                insert_many(self._connection, f"mainstem_put_{table.name}", rows)
+            except apsw.ConstraintError as error:
+                text = f"{table.name} of {rows[0][1]}" if len(rows) == 1 else table.name
+                raise StateDrift(f"a row of {text} was made, changed or removed by somebody else: {error}") from error
+
+    def snapshot(self, stream: str, fingerprint: str) -> Snapshot | None:
+        """By primary key."""
+        sql = f"SELECT {SNAPSHOT} FROM snapshot WHERE stream = ? AND fingerprint = ?"
+        rows: list[Any] = self._execute(sql, (stream, fingerprint)).fetchall()
+        return Snapshot(*rows[0]) if rows else None
+
+    def kept_answer(self, key: str) -> KeptAnswer | None:
+        """By primary key."""
+        rows: list[Any] = self._execute("SELECT digest, answer FROM kept_answer WHERE key = ?", (key,)).fetchall()
+        return KeptAnswer(*rows[0]) if rows else None
+
+    def keep_answer(self, key: str, kept: KeptAnswer, at_ms: int) -> None:
+        """A key that has an answer already is an error of the caller's."""
+        self._execute("INSERT INTO kept_answer VALUES (?, ?, ?, ?)", (key, kept.digest, kept.answer, at_ms))
+
+    def keep_refusal(self, refusal: Refusal) -> None:
+        """Kept in order of the refusals."""
+        self._execute(
+            f"INSERT INTO refused_command ({REFUSAL}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", refusal_row(refusal)
+        )
+
+    def retried(self, number: int) -> Retried | None:
+        """By primary key."""
+        sql = "SELECT version, at_ms, actor FROM retried_refusal WHERE id = ?"
+        rows: list[Any] = self._execute(sql, (number,)).fetchall()
+        return Retried(*rows[0]) if rows else None
+
+    def keep_retried(self, number: int, retried: Retried) -> None:
+        """A refusal that has one already is an error of the caller's."""
+        values = (number, *msgspec.structs.astuple(retried))
+        self._execute("INSERT INTO retried_refusal (id, version, at_ms, actor) VALUES (?, ?, ?, ?)", values)
+
+
+def _head(version: Any, link: Any) -> tuple[int, bytes]:
+    return int(version), NOTHING if link is None else bytes(link)
