@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +15,10 @@ from rich.table import Column
 from rich.table import Table as Grid
 
 from mainstem.cli.begin import Json, begin, errors_of_start
+from mainstem.cli.events import events
+from mainstem.cli.processes import processes
 from mainstem.cli.refusals import refusals
+from mainstem.cli.snapshots import snapshots
 from mainstem.cli.view import view
 from mainstem.codec import read_moment
 from mainstem.errors import ConfigurationError, MainstemError
@@ -24,18 +26,13 @@ from mainstem.masks import shown_url
 from mainstem.settings import Settings, read_settings
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
-snapshots = typer.Typer(
-    help="Look at kept states, and drop them: they are speed, and nothing else.", no_args_is_help=True
-)
 app.add_typer(snapshots, name="snapshots")
-processes_app = typer.Typer(help="Look at processes, and help those that are stuck.", no_args_is_help=True)
-app.add_typer(processes_app, name="processes")
+app.add_typer(processes, name="processes")
+app.add_typer(events, name="events")
+app.add_typer(refusals, name="refusals")
 _out = Console()
 _err = Console(stderr=True)
 
-events_app = typer.Typer(help="Look at stored events and at what is declared of them.", no_args_is_help=True)
-app.add_typer(events_app, name="events")
-app.add_typer(refusals, name="refusals")
 
 _UNSEEN = ("unavailable", "unknown")
 """States in which nobody knows how far a stage is behind."""
@@ -233,162 +230,6 @@ def show_settings() -> None:
         text = shown_url(value) if name.endswith("_url") and value is not None else str(value)
         grid.add_row(f"MAINSTEM_{name.upper()}", text)
     _out.print(grid)
-
-
-@snapshots.command(name="list")
-def list_snapshots(
-    *,
-    stream: Annotated[str | None, typer.Option(help="Show those of this stream one by one.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Show how many are kept of which aggregates, and whether today's code has made them."""
-    from mainstem.operations import snapshots_by_code, snapshots_of
-
-    settings, declared = begin()
-    found = snapshots_by_code(declared, settings) if stream is None else snapshots_of(settings, stream)
-    if as_json:
-        _out.print_json(msgspec.json.encode(found).decode())
-        return
-    names = found[0].__struct_fields__ if found else ()
-    grid = Grid(*(name.removesuffix("_ms").replace("_", " ") for name in names))
-    for each in found:
-        grid.add_row(*(_shown(name, getattr(each, name)) for name in names))
-    _out.print(grid if found else "No snapshots are kept.")
-
-
-@snapshots.command(name="drop")
-def drop_snapshots(
-    *, old: Annotated[bool, typer.Option("--old", help="Those alone that today's code has not made.")] = False
-) -> None:
-    """Drop the kept states. Commands go on, and the next one of each aggregate takes longer."""
-    from mainstem.operations import drop_snapshots as drop
-
-    settings, declared = begin()
-    _out.print(f"{drop(declared, settings, old=old)} snapshots were dropped.", highlight=False)
-
-
-@processes_app.command(name="list")
-def list_processes(
-    *,
-    stuck: Annotated[bool, typer.Option("--stuck", help="Those alone that wait for an operator.")] = False,
-    manager: Annotated[str | None, typer.Option(help="Those of this process manager alone.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Show so many.")] = 100,
-    as_json: Json = False,
-) -> None:
-    """Show processes, by manager and id: how each stands, and why it is stuck."""
-    from mainstem.operations import list_processes as listed
-
-    settings, declared = begin()
-    found = listed(declared, settings, stuck=stuck, manager=manager, limit=limit)
-    if as_json:
-        _out.print_json(msgspec.json.encode(found).decode())
-        return
-    grid = Grid("manager", "id", "status", "steps", "since", "why")
-    for each in found:
-        grid.add_row(each.manager, each.id, each.status, str(each.steps), each.changed_at, each.why)
-    _out.print(grid if found else "There are none.")
-
-
-@processes_app.command(name="resume")
-def resume_process(
-    manager: Annotated[str, typer.Argument(help="The process manager's name.")],
-    process: Annotated[str, typer.Argument(help="The process's id.")],
-) -> None:
-    """Let a stuck process go on: what has failed is tried again."""
-    from mainstem.operations import help_process
-
-    settings, declared = begin()
-    _out.print(f"{process} is {help_process(declared, settings, manager, process)}.", highlight=False)
-
-
-@processes_app.command(name="cancel")
-def cancel_process(
-    manager: Annotated[str, typer.Argument(help="The process manager's name.")],
-    process: Annotated[str, typer.Argument(help="The process's id.")],
-    *,
-    reason: Annotated[str, typer.Option(help="Why, for the record.")],
-) -> None:
-    """Have a process undone, as its manager says how."""
-    from mainstem.operations import help_process
-
-    settings, declared = begin()
-    _out.print(f"{process} is {help_process(declared, settings, manager, process, reason)}.", highlight=False)
-
-
-def _shown(name: str, value: object) -> str:
-    if name.endswith("_ms") and isinstance(value, int):
-        return datetime.fromtimestamp(value / 1000, UTC).isoformat(timespec="seconds")
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
-
-
-@events_app.command()
-def check(*, as_json: Json = False) -> None:
-    """Find every stored event that today's classes cannot read; exit 1 where there are any. Changes nothing."""
-    from mainstem.assembly.stores import stored_events
-    from mainstem.cli.events import checked, print_checked, progress_bar
-    from mainstem.eventstore.check import unreadable
-
-    settings, declared = begin()
-    looked_at = 0
-    with closing(stored_events(settings)) as store, progress_bar(_err, "events", store.count()) as bar:
-
-        def progress(done: int) -> None:
-            nonlocal looked_at
-            looked_at += done
-            bar(done)
-
-        found = checked(unreadable(store, declared.all_deciders(), progress))
-    if as_json:
-        _out.print_json(msgspec.json.encode(found).decode())
-    else:
-        print_checked(_out, found, looked_at)
-    raise typer.Exit(1 if found.unreadable else 0)
-
-
-@events_app.command()
-def schema(
-    *,
-    against: Annotated[
-        Path | None, typer.Option("--against", help="Compare with what an older release printed.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Print the JSON Schema of all events; or what changes against an older release's, exit 1 where that breaks it."""
-    from mainstem.cli.events import print_changes
-    from mainstem.evolution.schema import compare, event_schemas, read_schemas
-
-    _, declared = begin()
-    schemas = event_schemas(declared.name, declared.all_deciders())
-    if against is None:
-        _out.print_json(msgspec.json.encode(schemas).decode())
-        return
-    try:
-        changes = compare(read_schemas(against.read_bytes()), schemas)
-    except OSError as error:
-        raise ConfigurationError(f"{against} cannot be read: {error.strerror}") from error
-    if as_json:
-        _out.print_json(msgspec.json.encode(changes).decode())
-    else:
-        print_changes(_out, changes)
-    raise typer.Exit(1 if any(change.breaking for change in changes) else 0)
-
-
-@events_app.command()
-def tagged(
-    tag: Annotated[str, typer.Argument(help="The tag, such as customer:c-1.")],
-    *,
-    after: Annotated[int, typer.Option(min=0, help="Show events above this number in the tag.")] = 0,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Show so many events.")] = 100,
-    as_json: Json = False,
-) -> None:
-    """Show the events with a tag, of whichever aggregates, the oldest first."""
-    from mainstem.assembly.stores import stored_events
-    from mainstem.cli.history import print_tagged
-    from mainstem.history import TagHistory
-
-    settings, declared = begin()
-    with closing(stored_events(settings)) as store:
-        print_tagged(_out, TagHistory(store, declared.deciders).events(tag, after, limit), as_json=as_json)
 
 
 def _print_reconciliation(found: Any) -> None:

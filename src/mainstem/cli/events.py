@@ -1,18 +1,96 @@
-"""What `mainstem events` prints."""
+"""`mainstem events`: stored events checked and found by tag, and what is declared of them."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Annotated
 
+import msgspec
+import typer
 from msgspec import Struct
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table as Grid
 
+from mainstem.cli.begin import Json, begin
+from mainstem.errors import ConfigurationError
 from mainstem.eventstore.check import Unreadable
 from mainstem.evolution.schema import SchemaChange
 
+events = typer.Typer(help="Look at stored events and at what is declared of them.", no_args_is_help=True)
+_out = Console()
+_err = Console(stderr=True)
+
 _SHOWN = 100
+
+
+@events.command()
+def check(*, as_json: Json = False) -> None:
+    """Find every stored event that today's classes cannot read; exit 1 where there are any. Changes nothing."""
+    from mainstem.assembly.stores import stored_events
+    from mainstem.eventstore.check import unreadable
+
+    settings, declared = begin()
+    looked_at = 0
+    with closing(stored_events(settings)) as store, progress_bar(_err, "events", store.count()) as bar:
+
+        def progress(done: int) -> None:
+            nonlocal looked_at
+            looked_at += done
+            bar(done)
+
+        found = checked(unreadable(store, declared.all_deciders(), progress))
+    if as_json:
+        _out.print_json(msgspec.json.encode(found).decode())
+    else:
+        print_checked(_out, found, looked_at)
+    raise typer.Exit(1 if found.unreadable else 0)
+
+
+@events.command()
+def schema(
+    *,
+    against: Annotated[
+        Path | None, typer.Option("--against", help="Compare with what an older release printed.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Print the JSON Schema of all events; or what changes against an older release's, exit 1 where that breaks it."""
+    from mainstem.evolution.schema import compare, event_schemas, read_schemas
+
+    _, declared = begin()
+    schemas = event_schemas(declared.name, declared.all_deciders())
+    if against is None:
+        _out.print_json(msgspec.json.encode(schemas).decode())
+        return
+    try:
+        changes = compare(read_schemas(against.read_bytes()), schemas)
+    except OSError as error:
+        raise ConfigurationError(f"{against} cannot be read: {error.strerror}") from error
+    if as_json:
+        _out.print_json(msgspec.json.encode(changes).decode())
+    else:
+        print_changes(_out, changes)
+    raise typer.Exit(1 if any(change.breaking for change in changes) else 0)
+
+
+@events.command()
+def tagged(
+    tag: Annotated[str, typer.Argument(help="The tag, such as customer:c-1.")],
+    *,
+    after: Annotated[int, typer.Option(min=0, help="Show events above this number in the tag.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Show so many events.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """Show the events with a tag, of whichever aggregates, the oldest first."""
+    from mainstem.assembly.stores import stored_events
+    from mainstem.cli.history import print_tagged
+    from mainstem.history import TagHistory
+
+    settings, declared = begin()
+    with closing(stored_events(settings)) as store:
+        print_tagged(_out, TagHistory(store, declared.deciders).events(tag, after, limit), as_json=as_json)
 
 
 class Kind(Struct, frozen=True, rename="camel"):
