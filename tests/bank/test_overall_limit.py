@@ -32,6 +32,7 @@ from bank.card import (
 from bank.customer import CUSTOMER, SetOverallLimit
 from bank.main import application
 from bank.overall import OverallLimitSet, customer_tag
+from bank.transfer import TRANSFER, TransferRequested
 from mainstem import Command, Event, Refused
 from mainstem.assembly import embedded
 from mainstem.cli import app
@@ -227,3 +228,26 @@ def _moved(event: Event) -> Decimal:
     if isinstance(event, MoneyWithdrawn):
         return event.amount
     return -event.amount if isinstance(event, MoneyRepaid) else Decimal(0)
+
+
+@pytest.mark.parametrize(("limit", "phase", "used"), [("60", "completed", (10, 40)), ("59", "refused", (0, 50))])
+def test_a_transfer_between_two_cards_needs_room_while_it_is_under_way(
+    tmp_path: Path, limit: str, phase: str, used: tuple[int, int]
+) -> None:
+    """Afterwards as much is used together as before."""
+    with embedded(application, Settings(data_dir=tmp_path, topic_partitions=1)) as running:
+        for command in (
+            OpenCard(card="a", limit=m("100"), customer="c-1"),
+            OpenCard(card="b", limit=m("100"), customer="c-1"),
+            SetOverallLimit(customer="c-1", limit=m(limit)),
+            Withdraw(card="b", amount=m("50")),
+        ):
+            running.commands.execute(command)
+        asked = TransferRequested("t-1", "a", "b", m("10"))
+        running.commands.execute(running.processes.beginning(TRANSFER, "t-1", asked))
+        assert running.settle()
+        transfer = running.processes.find(TRANSFER.name, "t-1")
+        assert transfer is not None
+        assert (transfer.state.phase, transfer.state.reason) == (phase, "" if used[0] else "overall-limit-exceeded")
+        rows = {row.id: row.used_limit for row in running.events.states(DEBIT_CARD)}
+        assert (int(rows["a"]), int(rows["b"])) == used
