@@ -122,7 +122,9 @@ def _samples(running: Running) -> Iterator[Sample]:
         yield Sample("mainstem_snapshots_total", "Snapshots by outcome", count, (("outcome", outcome),))
     for hop in running.hops():
         labels = (("stage", hop.name),)
-        yield Sample("mainstem_lag_messages", "Messages that a stage is behind", hop.lag, labels)
-        yield Sample("mainstem_lag_seconds", "How long the oldest of those has waited", hop.lag_s, labels)
+        if hop.lag is not None:  # a gauge that is missing, rather than one that says 0
+            yield Sample("mainstem_lag_messages", "Messages that a stage is behind", hop.lag, labels)
+        if hop.lag_s is not None:
+            yield Sample("mainstem_lag_seconds", "How long the oldest of those has waited", hop.lag_s, labels)
         yield Sample("mainstem_parked_keys", "Keys that wait behind a dead letter", hop.parked, labels)
         yield Sample("mainstem_stage_up", "1 while a stage works", hop.since is None, labels)

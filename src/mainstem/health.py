@@ -17,18 +17,26 @@ class Trouble(Struct, frozen=True):
 
 
 class Seen(Struct, frozen=True):
-    """What a look at a part or stage has found. `lag` counts messages, `lag_s` is how long the oldest has waited."""
+    """What a look at a part or stage has found. `lag` counts messages, `lag_s` is how long the oldest has waited.
+
+    Both are None where that could not be asked.
+    """
 
     state: str = WORKS
     trouble: str | None = None
-    lag: int = 0
-    lag_s: float = 0.0
+    lag: int | None = 0
+    lag_s: float | None = 0.0
     parked: int = 0
 
     @property
     def works(self) -> bool:
         """Whether it does what it is for, or was told to pause."""
         return self.state in (WORKS, "paused")
+
+
+def unseen(state: str, trouble: str) -> Seen:
+    """What could not be looked at."""
+    return Seen(state, trouble, None, None)
 
 
 class Part(Struct, frozen=True):
@@ -41,13 +49,15 @@ class Part(Struct, frozen=True):
 
 
 class Hop(Struct, frozen=True, rename="camel"):
-    """One stage behind the command side: by how many messages and seconds it is behind, its trouble, if it has any,
-    since when, and how many keys are parked behind a dead letter."""
+    """One stage behind the command side, and how many keys are parked behind a dead letter.
+
+    By how many messages and seconds it is behind (None where that cannot be asked), its trouble, if any, since when.
+    """
 
     name: str
     state: str
-    lag: int
-    lag_s: float = 0.0
+    lag: int | None
+    lag_s: float | None = 0.0
     trouble: str | None = None
     since: str | None = None
     parked: int = 0
@@ -71,7 +81,8 @@ class Memory:
 
 def hop_of(name: str, seen: Seen, since: str | None) -> Hop:
     """A stage as it was seen."""
-    return Hop(name, seen.state, seen.lag, round(seen.lag_s, 3), seen.trouble, since, seen.parked)
+    lag_s = None if seen.lag_s is None else round(seen.lag_s, 3)
+    return Hop(name, seen.state, seen.lag, lag_s, seen.trouble, since, seen.parked)
 
 
 def trouble_of(found: Part | Hop) -> Trouble:

@@ -88,10 +88,10 @@ class Bank:
         """All works again, by itself, and nothing waits any more."""
         eventually(lambda: not self.troubles() and not self.behind(), lambda: f"{self.troubles()} {self.behind()}")
 
-    def behind(self) -> dict[str, int]:
-        """By how many messages each stage is behind, where it is."""
+    def behind(self) -> dict[str, int | None]:
+        """By how many messages each stage is behind, where it is; None where that cannot be asked."""
         hops = httpx.get(f"{self.apis[0].url}/status", timeout=5).raise_for_status().json()["hops"]
-        return {hop["name"]: hop["lag"] for hop in hops if hop["lag"]}
+        return {hop["name"]: hop["lag"] for hop in hops if hop["lag"] != 0}
 
     @contextmanager
     def load(self) -> Iterator[Load]:

@@ -52,7 +52,7 @@ def test_the_status_of_servers_that_are_away_can_be_read(tmp_path: Path) -> None
     environment |= {f"MAINSTEM_{name}": value for name, value in settings.items()} | {"COLUMNS": "80"}
     words = [sys.executable, "-m", "mainstem", "status"]
     said = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120, check=True).stdout
-    assert "│ mini-statement │ unavailable │" in said
+    assert "│ mini-statement │ unavailable │ ?   │ ?       │" in said
     for name, what in (("mysql", "MySQL at 127.0.0.1:1 cannot be used"), ("connect", f"Connect at {nobody}")):
         assert any(line.startswith(f"{name}: {what}") for line in said.splitlines()), said
     assert str(datetime.now(UTC).year) not in said

@@ -19,7 +19,7 @@ from mainstem.assembly.running import parked_trouble, seen_driver, seen_listener
 from mainstem.cdc.connect import Connect
 from mainstem.errors import MainstemError, StoreUnavailable
 from mainstem.eventstore.mysql import MysqlEventStore
-from mainstem.health import WORKS, Hop, Memory, Part, Seen, hop_of, waited_s
+from mainstem.health import WORKS, Hop, Memory, Part, Seen, hop_of, unseen, waited_s
 from mainstem.listener.binding import Binding
 from mainstem.listener.runner import Runner
 from mainstem.log.kafka import KafkaLog
@@ -136,18 +136,18 @@ class Stages:
         try:
             seen = self._looks[name]()
         except MainstemError as error:
-            seen = Seen("unavailable", str(error))
+            seen = unseen("unavailable", str(error))
         except Exception as error:
             _log.error("a look at a part met a fault in the program", part=name, exc_info=error)
-            seen = Seen("unavailable", f"a fault in the program: {type(error).__name__}; it was logged")
+            seen = unseen("unavailable", f"a fault in the program: {type(error).__name__}; it was logged")
         self._seen[name] = (time.monotonic(), seen)
         self._memory.since(name, seen.works, wall_clock_ms())
 
     def _last(self, name: str) -> tuple[str, Seen, str | None]:
-        at, seen = self._seen.get(name, (time.monotonic(), Seen("unknown", "not looked at yet")))
+        at, seen = self._seen.get(name, (time.monotonic(), unseen("unknown", "not looked at yet")))
         silent_s = time.monotonic() - at
         if silent_s > _SILENT_S:
-            seen = Seen("unavailable", f"no answer for {silent_s:.0f} s")
+            seen = unseen("unavailable", f"no answer for {silent_s:.0f} s")
         return name, seen, self._memory.since(name, seen.works, wall_clock_ms())
 
     def _mysql(self) -> Seen:

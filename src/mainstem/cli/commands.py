@@ -34,9 +34,6 @@ _out = Console()
 _err = Console(stderr=True)
 
 
-_UNSEEN = ("unavailable", "unknown")
-"""States in which nobody knows how far a stage is behind."""
-
 _MOMENT = "A version, as 7, or a time with its zone, as 2026-01-31T09:30:00Z."
 
 
@@ -135,9 +132,7 @@ def _print_health(seen: Sequence[Mapping[str, Any]], kind: str) -> None:
     lags = ("lag", "seconds") if kind == "stage" else ()
     grid = Grid(Column(kind, no_wrap=True), "state", *lags, Column("since", no_wrap=True))
     for each in seen:
-        lag = (str(each["lag"]), f"{each['lagS']:.1f}") if lags else ()
-        if each["state"] in _UNSEEN:
-            lag = ("?", "?") if lags else ()
+        lag = () if not lags else ("?", "?") if each["lag"] is None else (str(each["lag"]), f"{each['lagS']:.1f}")
         grid.add_row(each["name"], each["state"], *lag, each["since"] or "")
     _out.print(grid)
     for each in seen:
