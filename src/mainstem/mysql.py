@@ -74,8 +74,6 @@ class MysqlServer:
     password: str = field(repr=False)
     database: str
     tls_ca: str | None = None
-    tls_cert: str | None = None
-    tls_key: str | None = None
 
     def __str__(self) -> str:
         return f"MySQL at {self.host}:{self.port}"
@@ -101,8 +99,6 @@ def connect(server: MysqlServer, *, call_s: int = _CALL_S, idle_s: int = _IDLE_S
             read_timeout=call_s,
             write_timeout=call_s,
             ssl_ca=server.tls_ca,
-            ssl_cert=server.tls_cert,
-            ssl_key=server.tls_key,
             ssl_verify_identity=server.tls_ca is not None,
         )
 

@@ -84,8 +84,6 @@ class KafkaServers:
     sasl_username: str | None = None
     sasl_password: str | None = field(default=None, repr=False)
     tls_ca: str | None = None
-    tls_cert: str | None = None
-    tls_key: str | None = None
 
     def __str__(self) -> str:
         return f"Kafka at {self.bootstrap}"
@@ -97,8 +95,6 @@ class KafkaServers:
             "sasl.username": self.sasl_username,
             "sasl.password": self.sasl_password,
             "ssl.ca.location": self.tls_ca,
-            "ssl.certificate.location": self.tls_cert,
-            "ssl.key.location": self.tls_key,
         }
         found: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
         own = {"bootstrap.servers": self.bootstrap, "security.protocol": self.security_protocol}
