@@ -26,6 +26,7 @@ from deploy.parts import listens
 from deploy.stack import place, processes_of, up
 from mainstem.cdc.connect import Connect
 from mainstem.errors import StoreUnavailable
+from mainstem.eventstore.chain import NOTHING, link
 from mainstem.log.kafka import KafkaLog
 from mainstem.log.kafka_client import KafkaServers
 from mainstem.testing.contracts.olap import SALES, sale
@@ -276,10 +277,17 @@ def run(sql: "Connection[Any]", statement: str, *values: object) -> int:
 
 
 def add_event(sql: "Connection[Any]", card: str, version: int, kind: str, payload: str, at_ms: int) -> int:
-    """Its number in the table."""
-    columns = "stream, version, type, payload, occurred_at_ms, recorded_at_ms, actor"
-    values = (f"debit_card-{card}", version, kind, f'{{"type":"{kind}",{payload[1:]}', at_ms, at_ms, "by hand")
-    return run(sql, f"INSERT INTO event ({columns}) VALUES (%s, %s, %s, %s, %s, %s, %s)", *values)
+    """Its number in the table. It is chained as mainstem's own are: whoever verifies the log finds nothing."""
+    stream, content = f"debit_card-{card}", f'{{"type":"{kind}",{payload[1:]}'
+    with sql.cursor() as cursor:
+        cursor.execute("SELECT hash FROM event WHERE stream = %s AND version = %s", (stream, version - 1))
+        before = cursor.fetchone()
+    made = link(
+        before[0] if before else NOTHING, (stream, version, kind, 1, content.encode(), at_ms, at_ms, "by hand", None)
+    )
+    columns = "stream, version, type, payload, occurred_at_ms, recorded_at_ms, actor, hash"
+    values = (stream, version, kind, content, at_ms, at_ms, "by hand", made)
+    return run(sql, f"INSERT INTO event ({columns}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)", *values)
 
 
 def open_by_hand(sql: "Connection[Any]", card: str) -> int:

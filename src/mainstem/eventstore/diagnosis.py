@@ -114,6 +114,8 @@ class _Stream:
                 wrong.append((entry, row))
             elif row.event.hash != (entry.hash if entry.chained else None):
                 self._tell("changed", entry.version, "its hash is not the one that was sealed")
+            elif not entry.chained and self._frame.must_be_chained(entry.position):
+                self._tell("inserted", entry.version, "it had no hash when it was sealed, as all around it have")
             elif row.event.version != entry.version:
                 self._displaced.append((entry.version, row))
         others = [entry for entry, _ in wrong] if len(wrong) <= _SWAPS_MAX else []
