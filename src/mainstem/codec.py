@@ -100,7 +100,7 @@ class _RecordedEvents(Decoder[Recorded[E]]):
     def __init__(self, events: Sequence[type[E]], categories: Collection[str]) -> None:
         self._codec = EventCodec(events)
         self._codec.upcasting.check_alone()
-        self._categories = frozenset(categories)
+        self._prefixes = tuple(f"{category}-" for category in categories)
         self._streams: Decoder[_Streamed] = Decoder(_Streamed)
         self._today = {event: version for event, (_, version) in self._codec.upcasting.keys.items()}
         self._objects: Decoder[Recorded[E]] = Decoder(Recorded[reduce(or_, events)])  # type: ignore[misc]
@@ -122,24 +122,23 @@ class _RecordedEvents(Decoder[Recorded[E]]):
     def spread(self, data: Sequence[bytes]) -> tuple[list[Recorded[E]], Sequence[int]]:
         """At once where all are of today; else each by itself. Those of other categories are left out."""
         found = self._at_once(data)
-        if found is not None and all(map(self._is_plain, found)):
+        if found is not None and self._are_plain(found):
             return found, range(len(found))
         numbers: Sequence[int] = range(len(data))
-        if self._categories:
+        if self._prefixes:
             streams = self._streams.many(data)
-            numbers = [number for number in numbers if self._is_own(streams[number].stream)]
+            numbers = [number for number in numbers if streams[number].stream.startswith(self._prefixes)]
             if len(numbers) < len(data):
                 messages, within = self.spread([data[number] for number in numbers])
                 return messages, [numbers[number] for number in within]
         made = [(number, event) for number in numbers for event in self._each(self._raws.one(data[number]))]
         return [event for _, event in made], [number for number, _ in made]
 
-    def _is_plain(self, found: Recorded[E]) -> bool:
-        today = self._today[type(found.payload)] == found.schema_version
-        return today and (not self._categories or self._is_own(found.stream))
-
-    def _is_own(self, stream: str) -> bool:
-        return stream.partition("-")[0] in self._categories
+    def _are_plain(self, found: Sequence[Recorded[E]]) -> bool:
+        """Whether all are of today, and of the categories. Without a call for each: every event comes through here."""
+        today, prefixes = self._today, self._prefixes
+        of_today = [today[type(each.payload)] == each.schema_version for each in found]
+        return all(of_today) and (not prefixes or all([each.stream.startswith(prefixes) for each in found]))  # noqa: C419
 
     def _at_once(self, data: Sequence[bytes]) -> list[Recorded[E]] | None:
         """A topic has one form or the other: the first record tells which is worth trying."""
