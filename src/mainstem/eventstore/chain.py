@@ -10,11 +10,13 @@ An event that was stored before there was a chain has no hash. It counts as zero
 wherever a hash of it is needed, that is over zero bytes and its content.
 """
 
+from collections.abc import Sequence
 from hashlib import sha256
+from typing import Any
 
 import msgspec
 
-from mainstem.eventstore.port import StoredEvent
+from mainstem.eventstore.port import NewEvent, StoredEvent
 from mainstem.messages import Origin
 
 NOTHING = bytes(32)
@@ -28,6 +30,27 @@ _bytes_of = msgspec.msgpack.Encoder().encode
 def link(previous: bytes, fields: Fields) -> bytes:
     """The hash of an event behind that one: stream, version, type, schema version, payload, times, `who_of`."""
     return sha256(previous + _bytes_of(fields)).digest()
+
+
+def chained(
+    last: bytes,
+    stream: str,
+    expected: int,
+    events: Sequence[NewEvent],
+    times: tuple[int, int],
+    origin: Origin,
+) -> tuple[list[tuple[Any, ...]], bytes]:
+    """The rows of events behind version `expected`, whose hash is `last`, and the hash of the last of them.
+
+    A row is stream, version, type, payload, both times, actor, correlation id, schema version, causation id, hash.
+    """
+    rows: list[tuple[Any, ...]] = []
+    who = who_of(origin)
+    for version, event in enumerate(events, expected + 1):
+        last = link(last, (stream, version, event.type, event.schema_version, event.payload, *times, *who))
+        values = (stream, version, event.type, event.payload.decode(), *times, *who[:2])
+        rows.append((*values, event.schema_version, origin.causation_id, last))
+    return rows, last
 
 
 def link_of(previous: bytes, stored: StoredEvent, version: int | None = None) -> bytes:

@@ -8,7 +8,7 @@ from msgspec import Struct
 from pymysql.connections import Connection
 
 from mainstem.errors import StateDrift, VersionConflict
-from mainstem.eventstore.chain import NOTHING, link, who_of
+from mainstem.eventstore.chain import NOTHING, chained
 from mainstem.eventstore.mysql_columns import EVENT, stored
 from mainstem.eventstore.mysql_tags import MysqlTags
 from mainstem.eventstore.port import (
@@ -144,12 +144,9 @@ class MysqlTransaction:
         if standing:
             self._tags.check(standing)
         recorded_at_ms = max(self._now_ms, occurred_at_ms)  # the transaction began before its events occurred
-        times, who = (occurred_at_ms, recorded_at_ms), who_of(origin)
+        rows, last = chained(last, stream, expected, events, (occurred_at_ms, recorded_at_ms), origin)
+        self._rows["event"].extend(rows)
         for version, event in enumerate(events, expected + 1):
-            fields = (stream, version, event.type, event.schema_version, event.payload, *times, *who)
-            last = link(last, fields)
-            values = (stream, version, event.type, event.payload.decode(), *times, *who[:2])
-            self._rows["event"].append((*values, event.schema_version, origin.causation_id, last))
             if event.tags:
                 self._tags.add(event.tags, stream, version)
         self.appended.setdefault(stream, expected)

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from mainstem.errors import StateDrift, VersionConflict
-from mainstem.eventstore.chain import NOTHING, link, who_of
+from mainstem.eventstore.chain import NOTHING, chained
 from mainstem.eventstore.port import (
     NONE_STANDING,
     KeptAnswer,
@@ -90,12 +90,9 @@ class SqliteTransaction:
         if standing:
             self._tags.check(standing)
         recorded_at_ms = max(self._now_ms, occurred_at_ms)  # the transaction began before its events occurred
-        times, who = (occurred_at_ms, recorded_at_ms), who_of(origin)
+        rows, last = chained(last, stream, expected, events, (occurred_at_ms, recorded_at_ms), origin)
+        self._events.extend(rows)
         for version, event in enumerate(events, expected + 1):
-            fields = (stream, version, event.type, event.schema_version, event.payload, *times, *who)
-            last = link(last, fields)
-            values = (stream, version, event.type, event.payload.decode(), *times, *who[:2])
-            self._events.append((*values, event.schema_version, origin.causation_id, last))
             if event.tags:
                 self._tags.add(event.tags, stream, version)
         self._heads[stream] = (expected + len(events), last)
