@@ -20,6 +20,7 @@ from mainstem.errors import CodecError, Fenced, StateDrift, StoreCorrupt, StoreE
 from mainstem.eventstore.port import StoredEvent
 from mainstem.eventstore.reader import EventReader
 from mainstem.listener.binding import Binding
+from mainstem.log.scan import scan
 from mainstem.messages import Record
 from mainstem.table import Table
 from mainstem.view.apply import working
@@ -189,18 +190,11 @@ class _View:
 
     def _done(self) -> Iterator[Sequence[Record]]:
         topic = self._binding.topic
-        for partition, held in sorted(self._log.ranges(topic).items()):
-            end = self._offsets.get((topic, partition), 0)
-            if held.begin and end:
+        ends = {partition: offset for (name, partition), offset in self._offsets.items() if name == topic}
+        for partition, held in self._log.ranges(topic).items():
+            if held.begin and ends.get(partition):
                 raise _UntoldError(f"records are gone from {topic}/{partition}, which begins at {held.begin}")
-            offset = held.begin
-            while offset < end:
-                page = self._log.read(topic, partition, offset, _PAGE)
-                if not page:
-                    break
-                offset = page[-1].offset + 1
-                if wanted := [record for record in page if record.offset < end]:
-                    yield wanted
+        return scan(self._log, topic, ends)
 
     def damaged(self, should: "_Memory") -> Iterator[tuple[Any, Any]]:
         """What stands and what should, where these differ."""

@@ -5,7 +5,7 @@ is shown is what today's fold makes of the records up to then.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -14,10 +14,9 @@ from mainstem.errors import InvalidQuery, MainstemError, OffsetOutOfRange
 from mainstem.listener.batch import Batches
 from mainstem.listener.binding import Binding
 from mainstem.log.port import Log, Range
+from mainstem.log.scan import scan
 from mainstem.messages import Position, Record
 from mainstem.view.port import ViewStore
-
-_BATCH = 5_000
 
 
 class Until(Struct, frozen=True, kw_only=True):
@@ -61,7 +60,7 @@ def view_then(
     into.create(binding.projection.table)
     batches, taken = Batches(binding, log, into), _Taken(binding, until)
     done, counted, parked = 0, 0, dict[str, int]()
-    for page in _pages(log, binding.topic, ends):
+    for page in scan(log, binding.topic, ends):
         records = taken.of(page)
         outcome = batches.handle(records, parked, _wait)
         for key, since in outcome.since.items():
@@ -94,18 +93,6 @@ def _ends(ranges: Mapping[int, Range], topic: str, until: Until) -> Mapping[int,
             raise InvalidQuery(f"{topic}/{partition} has no offset {end}: {known}")
         ends[partition] = end
     return ends
-
-
-def _pages(log: Log, topic: str, ends: Mapping[int, int]) -> Iterator[Sequence[Record]]:
-    for partition, end in sorted(ends.items()):
-        offset = 0
-        while offset < end:
-            page = log.read(topic, partition, offset, min(_BATCH, end - offset))
-            page = [record for record in page if record.offset < end]
-            if not page:
-                break
-            yield page
-            offset = page[-1].offset + 1
 
 
 class _Taken:
