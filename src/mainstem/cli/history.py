@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 from rich.console import Console
 from rich.table import Table as Grid
 
@@ -68,7 +67,7 @@ def _grid(*place: str) -> Grid:
 
 
 def _cells(happened: Happened) -> tuple[str, str, str]:
-    data = "".join(f"\n  {name} {value}" for name, value in _fields(happened.event).items())
+    data = "".join(f"\n  {name} {value}" for name, value in msgspec.structs.asdict(happened.event).items())
     because = "" if happened.causation_id is None else f"\nbecause of {happened.causation_id}"
     what = f"{type(happened.event).__name__}{data}"
     return what, iso_time(happened.occurred_at_ms), f"{happened.actor}{because}"
@@ -78,12 +77,15 @@ def print_past(out: Console, past: Past, *, as_json: bool) -> None:
     """How it stood."""
     if as_json:
         times = {"occurredAt": iso_time(past.occurred_at_ms), "recordedAt": iso_time(past.recorded_at_ms)}
-        _print_json(out, {"id": past.aggregate_id, "version": past.version, **times, "state": _fields(past.state)})
+        _print_json(
+            out,
+            {"id": past.aggregate_id, "version": past.version, **times, "state": msgspec.structs.asdict(past.state)},
+        )
         return
     when = f"since {iso_time(past.occurred_at_ms)}" if past.version else "nothing had happened"
     out.print(f"{past.aggregate_id}, version {past.version}, {when}", highlight=False, soft_wrap=True, markup=False)
     grid = Grid("field", "value")
-    for name, value in _fields(past.state).items():
+    for name, value in msgspec.structs.asdict(past.state).items():
         grid.add_row(name, str(value))
     out.print(grid)
 
@@ -92,7 +94,7 @@ def print_between(out: Console, between: Between, *, as_json: bool) -> None:
     """What has changed."""
     versions = between.before.version, between.after.version
     if as_json:
-        changes = [_fields(change) for change in between.changes]
+        changes = [msgspec.structs.asdict(change) for change in between.changes]
         _print_json(out, {"from": versions[0], "to": versions[1], "changes": changes})
         return
     title = f"{between.before.aggregate_id}, from version {versions[0]} to {versions[1]}"
@@ -107,17 +109,13 @@ def _event_fields(happened: Happened) -> dict[str, Any]:
     return {
         "version": happened.version,
         "type": type(happened.event).__name__,
-        "data": _fields(happened.event),
+        "data": msgspec.structs.asdict(happened.event),
         "occurredAt": iso_time(happened.occurred_at_ms),
         "recordedAt": iso_time(happened.recorded_at_ms),
         "actor": happened.actor,
         "correlationId": happened.correlation_id,
         "causationId": happened.causation_id,
     }
-
-
-def _fields(struct: Struct) -> dict[str, Any]:
-    return {name: getattr(struct, name) for name in struct.__struct_fields__}
 
 
 def _print_json(out: Console, content: Any) -> None:

@@ -52,7 +52,7 @@ def view(
     condition = dict(_condition(table, text) for text in where or ())
     rows, parked = _rows(settings, binding, table, until, condition, limit)
     if as_json:
-        _out.print_json(msgspec.json.encode([_fields(row) for row in rows]).decode())
+        _out.print_json(msgspec.json.encode([msgspec.structs.asdict(row) for row in rows]).decode())
     else:
         _print(table, rows)
     if parked:
@@ -107,9 +107,5 @@ def _condition(table: Table[Any], text: str) -> tuple[str, Any]:
 def _print(table: Table[Any], rows: Sequence[Struct]) -> None:
     grid = Grid(*(column.name for column in table.columns))
     for row in rows:
-        grid.add_row(*(str(value) for value in _fields(row).values()))
+        grid.add_row(*(str(value) for value in msgspec.structs.asdict(row).values()))
     _out.print(grid)
-
-
-def _fields(row: Struct) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in row.__struct_fields__}
