@@ -80,6 +80,8 @@ def mapped_errors(path: Path) -> Iterator[None]:
         raise StoreFull(f"no space left for {path.name}: {error}") from error
     except (apsw.CorruptError, apsw.NotADBError, apsw.FormatError) as error:
         raise StoreCorrupt(f"{path.name} is damaged and is not served: {error}") from error
+    except UnicodeDecodeError as error:
+        raise StoreCorrupt(f"{path.name} has a text that is none, and is damaged: {error}") from error
     except (
         apsw.CantOpenError,
         apsw.IOError,

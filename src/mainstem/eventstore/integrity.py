@@ -28,6 +28,9 @@ class Integrity(Protocol):
     All methods raise StoreError as the store does.
     """
 
+    def check(self) -> None:
+        """Let the engine look at the structure of all that it stores, where it can. Raises StoreCorrupt for damage."""
+
     def seal(self, limit: int = EVENTS_MAX) -> int:
         """Seal at most so many events that no seal holds yet, in their order; how many. 0 also where another does."""
 

@@ -136,7 +136,7 @@ def is_intact(heads: Collection[bytes], seal: Seal) -> bool:
 
 def head_of(seal: Seal) -> bytes:
     """The head that follows from all else in it."""
-    numbers = b"".join(each.to_bytes(8, "big") for each in (seal.number, seal.sealed_to, seal.sealed_at_ms))
+    numbers = b"".join(_bytes_of(each) for each in (seal.number, seal.sealed_to, seal.sealed_at_ms))
     list_ = sha256(seal.content).digest()
     return sha256(b"\x02" + seal.previous + numbers + seal.root + list_).digest()
 
@@ -147,7 +147,12 @@ def within(position: int, holes: Iterable[Hole]) -> bool:
 
 
 def _root(entries: Sequence[Entry]) -> bytes:
-    return merkle_root([sha256(b"\x00" + each.position.to_bytes(8, "big") + each.hash).digest() for each in entries])
+    return merkle_root([sha256(b"\x00" + _bytes_of(each.position) + each.hash).digest() for each in entries])
+
+
+def _bytes_of(number: int) -> bytes:
+    """A damaged file may hold negative ones."""
+    return number.to_bytes(8, "big", signed=True)
 
 
 def _holes(last: Seal | None, sealed_to: int, found: Sequence[Unsealed], now_ms: int) -> tuple[Hole, ...]:

@@ -15,10 +15,14 @@ from mainstem.sqlite import check_kind, connect, mapped_errors, transaction
 
 _SEAL = ", ".join(Seal.__struct_fields__)
 _LAST = f"SELECT {_SEAL} FROM event_seal ORDER BY number DESC LIMIT 1"
+_HASH = bytes | None
+_SEALED = (*(int,) * 5, *(bytes,) * 3, int, bytes)
+_UNSEALED = (int, str, int, _HASH, int)
 _PLACED = (
     f"SELECT e.position, p.hash, p.version, {', '.join(f'e.{name}' for name in EVENT.split(', '))} FROM event AS e"
     " LEFT JOIN event AS p ON p.stream = e.stream AND p.version = e.version - 1"
 )
+_EVENT = (int, _HASH, int | None, str, int, str, str, int, int, str, str | None, int, str | None, _HASH)
 
 
 class SqliteIntegrity:
@@ -49,11 +53,17 @@ class SqliteIntegrity:
             self._connection.close()
             raise
 
+    def check(self) -> None:
+        """All pages and indexes: a damaged tree may hide rows, or hand out other ones for another question."""
+        found = self._ask("PRAGMA integrity_check(1)")[0][0]
+        if found != "ok":
+            raise StoreCorrupt(f"{self._path.name} is damaged: {found}")
+
     def seal(self, limit: int = EVENTS_MAX) -> int:
         """Nobody else writes meanwhile, so no gap is filled later."""
         sql = "SELECT position, stream, version, hash, recorded_at_ms FROM event WHERE position > ? ORDER BY position"
         last = self.last_seal()
-        rows = self._ask(f"{sql} LIMIT ?", (last.sealed_to if last else 0, limit))
+        rows = self._ask(f"{sql} LIMIT ?", (last.sealed_to if last else 0, limit), _UNSEALED)
         if not rows:
             return 0
         seal = seal_rows(last, rows, self.placed, self._clock_ms(), late=False)
@@ -65,13 +75,13 @@ class SqliteIntegrity:
 
     def last_seal(self) -> Seal | None:
         """By primary key."""
-        rows = self._ask(_LAST)
+        rows = self._ask(_LAST, (), _SEALED)
         return Seal(*rows[0]) if rows else None
 
     def seals(self, after: int = 0, limit: int = 100) -> Sequence[Seal]:
         """By primary key."""
         sql = f"SELECT {_SEAL} FROM event_seal WHERE number > ? ORDER BY number LIMIT ?"
-        return [Seal(*row) for row in self._ask(sql, (after, limit))]
+        return [Seal(*row) for row in self._ask(sql, (after, limit), _SEALED)]
 
     def number_of(self, head: bytes) -> int | None:
         """All seals are looked at."""
@@ -81,17 +91,17 @@ class SqliteIntegrity:
     def seals_over(self, after: int, upto: int) -> Sequence[Seal]:
         """By position."""
         sql = f"SELECT {_SEAL} FROM event_seal WHERE last_position > ? AND first_position <= ? ORDER BY number"
-        return [Seal(*row) for row in self._ask(sql, (after, upto))]
+        return [Seal(*row) for row in self._ask(sql, (after, upto), _SEALED)]
 
     def placed(self, after: int, upto: int) -> Sequence[Placed]:
         """By position."""
         sql = f"{_PLACED} WHERE e.position > ? AND e.position <= ? ORDER BY e.position"
-        return [_placed(row) for row in self._ask(sql, (after, upto))]
+        return [_placed(row) for row in self._ask(sql, (after, upto), _EVENT)]
 
     def placed_of(self, stream: str) -> Iterator[Placed]:
         """By stream and version."""
         sql = f"{_PLACED} WHERE e.stream = ? ORDER BY e.version"
-        yield from (_placed(row) for row in self._ask(sql, (stream,)))
+        yield from (_placed(row) for row in self._ask(sql, (stream,), _EVENT))
 
     def last_position(self) -> int:
         """By primary key."""
@@ -106,12 +116,15 @@ class SqliteIntegrity:
         """Closing twice is allowed."""
         self._connection.close()
 
-    def _ask(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
-        try:
-            with mapped_errors(self._path):
-                return self._connection.execute(sql, values).fetchall()
-        except UnicodeDecodeError as error:
-            raise StoreCorrupt(f"{self._path.name} has a text that is none, and is damaged: {error}") from error
+    def _ask(self, sql: str, values: tuple[Any, ...] = (), types: tuple[Any, ...] = ()) -> list[Any]:
+        """The rows. A damaged file may hand out other types than its tables have: of `types`, if any are given."""
+        with mapped_errors(self._path):
+            rows = self._connection.execute(sql, values).fetchall()
+        for row in rows if types else ():
+            if not all(map(isinstance, row, types)):
+                found = ", ".join(type(value).__name__ for value in row)
+                raise StoreCorrupt(f"{self._path.name} is damaged: the row {row[0]!r} has values of types {found}")
+        return rows
 
 
 def _placed(row: tuple[Any, ...]) -> Placed:

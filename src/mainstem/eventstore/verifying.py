@@ -70,6 +70,7 @@ def verify(
     """
     known = _head_in(root)
     with closing(open_()) as integrity:
+        integrity.check()
         last, position = integrity.last_seal(), integrity.last_position()
         findings: list[Finding] = []
         if known is not None and integrity.number_of(known) is None:
