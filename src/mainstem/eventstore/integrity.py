@@ -9,6 +9,9 @@ from mainstem.eventstore.chain import NOTHING, link_of
 from mainstem.eventstore.port import StoredEvent
 from mainstem.eventstore.seal import EVENTS_MAX, Entry, Hole, Seal, Unsealed, next_seal, opened
 
+LOWEST, HIGHEST = -(2**63), 2**63 - 1
+"""Around all positions and numbers. None is below 1 by right, but a damaged store may hold such."""
+
 
 class Placed(Struct, frozen=True):
     """An event with its position, and the hash of the event before it in its stream.
@@ -46,8 +49,24 @@ class Integrity(Protocol):
     def seals_over(self, after: int, upto: int) -> Sequence[Seal]:
         """Those that hold a position above `after` and at most `upto`, or might."""
 
+    def seals_ahead(self, after: int, limit: int) -> tuple[int, int]:
+        """How many seals have a higher number, at most so many, and the number of the last of them; 0 and 0 for none.
+
+        It takes as long as there are seals, whatever their numbers are.
+        """
+
     def placed(self, after: int, upto: int) -> Sequence[Placed]:
         """The events at these positions, in order."""
+
+    def seal_ends(self, after: int, limit: int) -> Sequence[tuple[int, int]]:
+        """Of at most so many seals that end at a higher position: where, and how many events are in it; in order."""
+
+    def events_ahead(self, after: int, limit: int) -> tuple[int, int]:
+        """How many events have a higher position, at most so many, and the position of the last of them; 0 and 0 for
+        none.
+
+        It takes as long as there are events, whatever their positions are.
+        """
 
     def placed_of(self, stream: str) -> Iterator[Placed]:
         """The events of one stream, by version."""

@@ -74,10 +74,25 @@ class MysqlIntegrity:
         sql = f"SELECT {_SEAL} FROM event_seal WHERE last_position > %s AND first_position <= %s ORDER BY number"
         return [Seal(*row) for row in self._pool.ask(sql, (after, upto))]
 
+    def seals_ahead(self, after: int, limit: int) -> tuple[int, int]:
+        """By primary key."""
+        count, last = self._pool.ask(_ahead("number", "event_seal"), (after, limit))[0]
+        return int(count), int(last)
+
     def placed(self, after: int, upto: int) -> Sequence[Placed]:
         """By position."""
         sql = f"{_PLACED} WHERE e.position > %s AND e.position <= %s ORDER BY e.position"
         return [_placed(row) for row in self._pool.ask(sql, (after, upto))]
+
+    def seal_ends(self, after: int, limit: int) -> Sequence[tuple[int, int]]:
+        """By position."""
+        sql = "SELECT last_position, events FROM event_seal WHERE last_position > %s ORDER BY last_position LIMIT %s"
+        return [(int(last), int(events)) for last, events in self._pool.ask(sql, (after, limit))]
+
+    def events_ahead(self, after: int, limit: int) -> tuple[int, int]:
+        """By primary key."""
+        count, last = self._pool.ask(_ahead("position", "event"), (after, limit))[0]
+        return int(count), int(last)
 
     def placed_of(self, stream: str) -> Iterator[Placed]:
         """In pages, on a connection of its own."""
@@ -107,3 +122,8 @@ class MysqlIntegrity:
 def _placed(row: tuple[Any, ...]) -> Placed:
     position, previous, follows, *event = row
     return Placed(position, stored(tuple(event)), previous, follows is not None)
+
+
+def _ahead(key: str, table: str) -> str:
+    page = f"SELECT {key} AS n FROM {table} WHERE {key} > %s ORDER BY {key} LIMIT %s"
+    return f"SELECT count(*), coalesce(max(n), 0) FROM ({page}) AS page"

@@ -93,10 +93,25 @@ class SqliteIntegrity:
         sql = f"SELECT {_SEAL} FROM event_seal WHERE last_position > ? AND first_position <= ? ORDER BY number"
         return [Seal(*row) for row in self._ask(sql, (after, upto), _SEALED)]
 
+    def seals_ahead(self, after: int, limit: int) -> tuple[int, int]:
+        """By primary key."""
+        count, last = self._ask(_ahead("number", "event_seal"), (after, limit))[0]
+        return int(count), int(last)
+
     def placed(self, after: int, upto: int) -> Sequence[Placed]:
         """By position."""
         sql = f"{_PLACED} WHERE e.position > ? AND e.position <= ? ORDER BY e.position"
         return [_placed(row) for row in self._ask(sql, (after, upto), _EVENT)]
+
+    def seal_ends(self, after: int, limit: int) -> Sequence[tuple[int, int]]:
+        """By position."""
+        sql = "SELECT last_position, events FROM event_seal WHERE last_position > ? ORDER BY last_position LIMIT ?"
+        return [(int(last), int(events)) for last, events in self._ask(sql, (after, limit))]
+
+    def events_ahead(self, after: int, limit: int) -> tuple[int, int]:
+        """By primary key."""
+        count, last = self._ask(_ahead("position", "event"), (after, limit))[0]
+        return int(count), int(last)
 
     def placed_of(self, stream: str) -> Iterator[Placed]:
         """By stream and version."""
@@ -130,3 +145,8 @@ class SqliteIntegrity:
 def _placed(row: tuple[Any, ...]) -> Placed:
     position, previous, follows, *event = row
     return Placed(position, stored(tuple(event)), previous, follows is not None)
+
+
+def _ahead(key: str, table: str) -> str:
+    page = f"SELECT {key} AS n FROM {table} WHERE {key} > ? ORDER BY {key} LIMIT ?"
+    return f"SELECT count(*), coalesce(max(n), 0) FROM ({page}) AS page"

@@ -1,8 +1,8 @@
 """Verifying a whole store: every event against its chain and its seal, every seal against those before it.
 
-The work is cut into ranges of positions and of seals, which processes check beside each other; what does not fit is
-told by the stream that it belongs to. It changes nothing, and may run beside writers: what they append is left for the
-next time.
+The work is cut into ranges of events and of seals, which processes check beside each other; what does not fit is told
+by the stream that it belongs to. Ranges follow the rows that are there: a position or a number that damage has made
+huge costs nothing. It changes nothing, and may run beside writers: what they append is left for the next time.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,8 +13,8 @@ from msgspec import Struct
 from mainstem.errors import ConfigurationError
 from mainstem.eventstore.chain import NOTHING, link_of
 from mainstem.eventstore.diagnosis import Finding, Frame, diagnose
-from mainstem.eventstore.integrity import Integrity, Placed, holes_of
-from mainstem.eventstore.seal import Entry, Hole, Seal, head_of, is_intact, opened
+from mainstem.eventstore.integrity import HIGHEST, LOWEST, Integrity, Placed, holes_of
+from mainstem.eventstore.seal import EVENTS_MAX, Entry, Hole, Seal, head_of, is_intact, opened
 from mainstem.eventstore.working import Open, Ranges
 
 _RANGE = 8_192
@@ -24,6 +24,10 @@ _ALONE_MAX = 20_000
 
 _STREAMS_TOLD = 1_000
 _PAGE = 100
+_COUNTED = 1_000_000
+
+Numbers = tuple[int, int]
+"""The first and the last number of seals that follow each other."""
 
 
 class Checked(Struct, frozen=True):
@@ -56,9 +60,11 @@ class Verified(Struct, frozen=True, rename="camel"):
 
 
 def work_of(integrity: Integrity) -> int:
-    """How much there is to be done, as `progress` hears of it."""
-    last = integrity.last_seal()
-    return integrity.last_position() + (last.sealed_to if last is not None else 0)
+    """How much there is to be done, as `progress` hears of it: every event, and every one that is sealed, about."""
+    events, after, last = 0, LOWEST, integrity.last_seal()
+    while (ahead := integrity.events_ahead(after, _COUNTED))[0]:
+        events, after = events + ahead[0], ahead[1]
+    return events + (min(events, max(0, last.sealed_to)) if last is not None else 0)
 
 
 def verify(
@@ -75,12 +81,15 @@ def verify(
         findings: list[Finding] = []
         if known is not None and integrity.number_of(known) is None:
             findings.append(Finding("seal", "", 0, f"no seal has the root {root}: what it stood for is not there"))
-        with Ranges(integrity, open_, workers if position > _ALONE_MAX else 1) as ranges:
-            wrong = sorted(n for found in ranges.each(check_seals, _cut(last), progress) for n in found)
-            findings += [Finding("seal", "", number, "it is missing, or not what was sealed") for number in wrong]
-            frame = _frame(integrity, last, position, frozenset(wrong))
-            tasks = [(frame, after, min(after + _RANGE, position)) for after in range(0, position, _RANGE)]
-            checked = list(ranges.each(check_events, tasks, progress))
+        few = integrity.events_ahead(LOWEST, _ALONE_MAX + 1)[0] <= _ALONE_MAX
+        with Ranges(integrity, open_, 1 if few else workers) as ranges:
+            tasks = _seal_ranges(integrity, 0 if last is None else last.number)
+            wrong = sorted(each for found in ranges.each(check_seals, tasks, progress) for each in found)
+            findings += [Finding("seal", "", each[0], _told_of(each)) for each in wrong]
+            frame = _frame(integrity, last, position, wrong)
+            end = HIGHEST if last is not None and last.number in frame.damaged else max(position, frame.sealed_to)
+            cuts = ((frame, *cut) for cut in _event_ranges(integrity, end))
+            checked = list(ranges.each(check_events, cuts, progress))
         suspects = sorted(set().union(*(each.suspects for each in checked)))
         findings += _told(integrity, frame, suspects)
     return Verified(
@@ -93,22 +102,33 @@ def verify(
     )
 
 
-def check_seals(integrity: Integrity, after: int, upto: int) -> tuple[list[int], int]:
-    """The numbers of those that are missing or not what was sealed; and how many positions were looked at."""
-    seals = {seal.number: seal for seal in integrity.seals(max(0, after - 1), upto - max(0, after - 1))}
-    before = seals.get(after)
-    heads = {NOTHING} if after == 0 else _heads(before)
-    wrong = []
-    for number in range(after + 1, upto + 1):
-        seal = seals.get(number)
-        if seal is None or not is_intact(heads, seal):
-            wrong.append(number)
-        heads = _heads(seal)
-    return wrong, sum(seal.events for seal in seals.values() if seal.number > after)
+def check_seals(integrity: Integrity, after: int, upto: int) -> tuple[list[Numbers], int]:
+    """Those that are missing, or not what was sealed; and how many events those hold that are there.
+
+    `after` is the number of a seal that is there, or LOWEST.
+    """
+    wrong: list[Numbers] = []
+    behind, done = max(0, after), 0
+    heads = {NOTHING} if behind == 0 else _heads(integrity.seals(behind - 1, 1)[0])
+    for seal in _seals_in(integrity, after, upto):
+        if seal.number > behind + 1:
+            wrong.append((behind + 1, seal.number - 1))
+            heads = set()
+        if seal.number < 1 or not is_intact(heads, seal):
+            wrong.append((seal.number, seal.number))
+        heads = _heads(seal) if seal.number > 0 else heads
+        behind, done = max(behind, seal.number), done + min(max(0, seal.events), EVENTS_MAX)
+    return wrong, done
+
+
+def _seals_in(integrity: Integrity, after: int, upto: int) -> Iterator[Seal]:
+    while after < upto and (page := integrity.seals(after, _SEALS_RANGE)):
+        after = page[-1].number
+        yield from (seal for seal in page if seal.number <= upto)
 
 
 def check_events(integrity: Integrity, frame: Frame, after: int, upto: int) -> tuple[Checked, int]:
-    """Those at these positions; and how many positions that are."""
+    """Those at these positions; and how many they are."""
     known = {entry.position: entry for entry in _entries(integrity, frame, after, upto)}
     suspects, unchained, unsealed = set[str](), 0, 0
     rows = integrity.placed(after, upto)
@@ -127,7 +147,7 @@ def check_events(integrity: Integrity, frame: Frame, after: int, upto: int) -> t
         if not fits or not _follows(row, frame):
             suspects.add(event.stream)
     suspects |= {entry.stream for entry in known.values()}
-    return Checked(len(rows), unchained, unsealed, frozenset(suspects)), upto - after
+    return Checked(len(rows), unchained, unsealed, frozenset(suspects)), len(rows)
 
 
 def _follows(row: Placed, frame: Frame) -> bool:
@@ -140,9 +160,9 @@ def _follows(row: Placed, frame: Frame) -> bool:
     return event.hash == link_of(row.previous or NOTHING, event)
 
 
-def _heads(seal: Seal | None) -> set[bytes]:
-    """What the seal behind this one may be chained to; nothing where that cannot be known."""
-    return set() if seal is None else {seal.head, head_of(seal)}
+def _heads(seal: Seal) -> set[bytes]:
+    """What the seal behind this one may be chained to."""
+    return {seal.head, head_of(seal)}
 
 
 def _head_in(root: str | None) -> bytes | None:
@@ -155,32 +175,73 @@ def _head_in(root: str | None) -> bytes | None:
     return found
 
 
-def _cut(last: Seal | None) -> list[tuple[int, int]]:
-    end = 0 if last is None else last.number
-    return [(after, min(after + _SEALS_RANGE, end)) for after in range(0, end, _SEALS_RANGE)]
+def _seal_ranges(integrity: Integrity, end: int) -> Iterator[tuple[int, int]]:
+    """Ranges of so many seals, up to that number."""
+    after = LOWEST
+    while after < end and (found := integrity.seals_ahead(after, _SEALS_RANGE))[0]:
+        yield after, min(found[1], end)
+        after = found[1]
 
 
-def _frame(integrity: Integrity, last: Seal | None, position: int, damaged: frozenset[int]) -> Frame:
+def _event_ranges(integrity: Integrity, end: int) -> Iterator[tuple[int, int]]:
+    """Ranges up to that position, all next to each other: of so many events, and of not many more that are sealed."""
+    after = LOWEST
+    while after < end:
+        count, last = integrity.events_ahead(after, _RANGE)
+        upto = min(last if count == _RANGE else end, _sealed_enough(integrity, after), end)
+        yield after, upto
+        after = upto
+
+
+def _sealed_enough(integrity: Integrity, after: int) -> int:
+    """Up to where seals hold twice as many events as a range has."""
+    sealed = 0
+    for last, events in integrity.seal_ends(after, _RANGE):
+        sealed += max(1, events)
+        if sealed >= 2 * _RANGE:
+            return last
+    return HIGHEST
+
+
+def _told_of(numbers: Numbers) -> str:
+    first, last = numbers
+    if first == last:
+        return "it is missing, or not what was sealed"
+    return f"it is missing, and so is every seal up to {last}"
+
+
+def _frame(integrity: Integrity, last: Seal | None, position: int, wrong: Sequence[Numbers]) -> Frame:
     return Frame(
         sealed_to=0 if last is None else last.sealed_to,
-        holes=() if last is None or last.number in damaged else tuple(holes_of(last)),
-        unknown=tuple(_unknown(integrity, position, damaged)),
+        holes=() if last is None or (last.number, last.number) in wrong else tuple(holes_of(last)),
+        unknown=tuple(_unknown(integrity, position, wrong)),
         chained_from=integrity.chained_from(),
-        damaged=damaged,
+        damaged=frozenset(first for first, end in wrong if first == end),
     )
 
 
-def _unknown(integrity: Integrity, position: int, damaged: frozenset[int]) -> Iterator[Hole]:
+def _unknown(integrity: Integrity, position: int, wrong: Sequence[Numbers]) -> Iterator[Hole]:
     """Where damaged seals were: no seal says what has to be there."""
-    for number in sorted(damaged):
-        before = integrity.seals(number - 2, 1) if number > 1 else ()
-        behind = integrity.seals(number, 1)
+    for first, last in _joined(wrong):
+        before = integrity.seals(first - 2, 1) if first > 1 else ()
+        behind = integrity.seals(last, 1)
         yield (before[0].sealed_to + 1 if before else 1, behind[0].first_position - 1 if behind else position)
+
+
+def _joined(wrong: Sequence[Numbers]) -> list[Numbers]:
+    """Those next to each other as one; without what is no number of a seal."""
+    joined: list[Numbers] = []
+    for first, last in wrong:
+        if joined and joined[-1][1] + 1 == first:
+            joined[-1] = (joined[-1][0], last)
+        elif first > 0:
+            joined.append((first, last))
+    return joined
 
 
 def _entries(integrity: Integrity, frame: Frame, after: int, upto: int) -> Iterator[Entry]:
     for seal in integrity.seals_over(after, upto):
-        if seal.number not in frame.damaged:
+        if seal.number > 0 and seal.number not in frame.damaged:
             yield from (entry for entry in opened(seal).entries if after < entry.position <= upto)
 
 

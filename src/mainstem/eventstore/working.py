@@ -2,7 +2,7 @@
 
 import multiprocessing
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
@@ -43,7 +43,7 @@ class Ranges:
             self._pool.shutdown(cancel_futures=True)
 
     def each(
-        self, check: Callable[..., tuple[T, int]], tasks: Sequence[tuple[Any, ...]], progress: Callable[[int], None]
+        self, check: Callable[..., tuple[T, int]], tasks: Iterable[tuple[Any, ...]], progress: Callable[[int], None]
     ) -> Iterator[T]:
         """What the check finds in each range, in their order; `progress` hears how much each has looked at.
 

@@ -198,6 +198,45 @@ class IntegrityContract(ABC):
         self.run_sql(sealed, "DELETE FROM event_seal WHERE number = 3", _remove(_EVENTS))
         assert self.told(sealed) == [("seal", "", 2), ("seal", "", 3), ("removed", _STREAM, _EVENTS)]
 
+    def test_the_last_events_of_all(self, sealed: Path) -> None:
+        """No event stands behind them, and every one of them is named all the same."""
+        self.run_sql(sealed, "DELETE FROM event WHERE stream = 'b-1' AND version = 5")
+        assert self.told(sealed) == [("removed", "b-1", 5)]
+        self.run_sql(sealed, "DELETE FROM event")
+        every = [("removed", stream, version) for stream in ("a-0", _STREAM, "b-1") for version in range(1, 6)]
+        assert self.told(sealed) == every
+
+    @pytest.mark.parametrize("position", [2**50, 2**63 - 1, 0, -5, -(2**63) + 1])
+    def test_a_position_that_nobody_gave(self, folder: Path, position: int) -> None:
+        """However far it is from all others, it takes no time; a position counts once it is sealed, and is above 0."""
+        kind = "reordered" if self._is_sealed(folder, _EVENTS) else "inserted" if position < 1 else None
+        self.run_sql(folder, f"UPDATE event SET position = {position} WHERE {_of(_EVENTS)}")
+        assert self.told(folder) == ([] if kind is None else [(kind, _STREAM, _EVENTS)])
+        done: list[int] = []
+        assert verify(partial(self.integrity, folder), progress=done.append).events == 3 * _EVENTS
+        with closing(self.integrity(folder)) as integrity:
+            assert sum(done) <= work_of(integrity) <= 6 * _EVENTS
+
+    @pytest.mark.parametrize("number", [2**50, 2**63 - 1])
+    def test_a_number_that_no_seal_had(self, sealed: Path, number: int) -> None:
+        """All that would be between are one finding; events that it held are of no seal then."""
+        self.run_sql(sealed, f"UPDATE event_seal SET number = {number} WHERE number = 4")
+        found = self.verified(sealed)
+        assert [(each.kind, each.version) for each in found.findings] == [("seal", 4), ("seal", number)]
+        assert found.findings[0].why == f"it is missing, and so is every seal up to {number - 1}"
+        assert found.unsealed == 3
+
+    @pytest.mark.parametrize("number", [0, -7])
+    def test_a_number_below_the_first(self, sealed: Path, number: int) -> None:
+        """It is damaged, and what it says is not believed."""
+        self.run_sql(sealed, f"UPDATE event_seal SET number = {number} WHERE number = 3", _remove(1))
+        assert self.told(sealed) == [("seal", "", number), ("seal", "", 3), ("removed", _STREAM, 1)]
+
+    def test_many_seals_that_are_missing(self, sealed: Path) -> None:
+        """One finding for all that stood next to each other."""
+        self.run_sql(sealed, "DELETE FROM event_seal WHERE number IN (1, 2, 3)")
+        assert self.told(sealed) == [("seal", "", 1)]
+
     @pytest.mark.parametrize("column", ["first_position", "last_position", "sealed_to", "events", "sealed_at_ms"])
     def test_every_number_in_a_seal_counts(self, sealed: Path, column: str) -> None:
         """Of the last one too."""
