@@ -1,12 +1,14 @@
 """Analytics: the datasource `bankapp`, fed from the statement's topic, and the questions that the bank asks of it."""
 
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
 from bank.statement import TOPIC
 from mainstem import Datasource, Dimension, Olap
+from mainstem.tenancy import qualified, shown, span
 
 BANKAPP = Datasource(
     name="bankapp",
@@ -39,29 +41,55 @@ class PeriodSpending(Struct, frozen=True, rename="camel"):
     amount: Decimal
 
 
-def spending_per_card(olap: Olap, card: str | None, limit: int) -> list[CardSpending]:
+class Facts(Struct, frozen=True):
+    """The facts of one tenant, or of none; all there are, where tenants are not kept `apart`."""
+
+    olap: Olap
+    tenant: str | None = None
+    apart: bool = False
+
+    def card(self, name: str | None) -> str | None:
+        """What the tenant's card is called among those of all tenants."""
+        return None if name is None else qualified(self.tenant, name)
+
+    @property
+    def where(self) -> tuple[str, tuple[str, ...]]:
+        """The condition that they are these facts, with its values; none where there is none."""
+        if self.tenant is not None:
+            return '"debitCardId" >= ? AND "debitCardId" < ?', span(self.tenant)
+        return ('("debitCardId" < ? OR "debitCardId" >= ?)', span(None)) if self.apart else ("", ())
+
+
+def spending_per_card(facts: Facts, card: str | None, limit: int) -> list[CardSpending]:
     """Spending by card, in order of ids; of one card where it is named."""
+    where, values = facts.where
     sql = (
         'SELECT "debitCardId", count(*), sum("amount_cents") FROM bankapp'
-        ' WHERE ? IS NULL OR "debitCardId" = ? GROUP BY 1 ORDER BY 1 LIMIT ?'
+        f' WHERE {_and(where)}(? IS NULL OR "debitCardId" = ?) GROUP BY 1 ORDER BY 1 LIMIT ?'
     )
-    rows = olap.ask(sql, (card, card, limit)).rows
-    return [CardSpending(card, count, _money(cents)) for card, count, cents in rows]
+    name = facts.card(card)
+    return _spending(facts, facts.olap.ask(sql, (*values, name, name, limit)).rows)
 
 
-def top_cards(olap: Olap, limit: int) -> list[CardSpending]:
+def top_cards(facts: Facts, limit: int) -> list[CardSpending]:
     """The cards from which most was withdrawn, the highest amount first."""
-    sql = 'SELECT "debitCardId", count(*), sum("amount_cents") FROM bankapp GROUP BY 1 ORDER BY 3 DESC, 1 LIMIT ?'
-    return [CardSpending(card, count, _money(cents)) for card, count, cents in olap.ask(sql, (limit,)).rows]
+    where, values = facts.where
+    sql = (
+        'SELECT "debitCardId", count(*), sum("amount_cents") FROM bankapp'
+        f"{' WHERE ' if where else ''}{where} GROUP BY 1 ORDER BY 3 DESC, 1 LIMIT ?"
+    )
+    return _spending(facts, facts.olap.ask(sql, (*values, limit)).rows)
 
 
-def spending_over_time(olap: Olap, grain: Grain, card: str | None, limit: int) -> list[PeriodSpending]:
+def spending_over_time(facts: Facts, grain: Grain, card: str | None, limit: int) -> list[PeriodSpending]:
     """Spending by hour or day, the newest first; periods without a withdrawal are left out."""
+    where, values = facts.where
     sql = (
         'SELECT date_trunc(?, "__time"), count(*), sum("amount_cents") FROM bankapp'
-        ' WHERE ? IS NULL OR "debitCardId" = ? GROUP BY 1 ORDER BY 1 DESC LIMIT ?'
+        f' WHERE {_and(where)}(? IS NULL OR "debitCardId" = ?) GROUP BY 1 ORDER BY 1 DESC LIMIT ?'
     )
-    rows = olap.ask(sql, (grain, card, card, limit)).rows
+    name = facts.card(card)
+    rows = facts.olap.ask(sql, (grain, *values, name, name, limit)).rows
     return [PeriodSpending(f"{at:%Y-%m-%dT%H:%M:%SZ}", count, _money(cents)) for at, count, cents in rows]
 
 
@@ -70,6 +98,14 @@ def totals(olap: Olap) -> dict[str, tuple[int, Decimal]]:
     sql = 'SELECT "debitCardId", count(*), sum("amount_cents") FROM bankapp GROUP BY 1'
     rows = olap.ask(sql, row_limit=100_000_000, timeout_s=600).rows
     return {card: (count, _money(cents)) for card, count, cents in rows}
+
+
+def _and(where: str) -> str:
+    return f"{where} AND " if where else ""
+
+
+def _spending(facts: Facts, rows: Sequence[tuple[Any, ...]]) -> list[CardSpending]:
+    return [CardSpending(shown(facts.tenant, card), count, _money(cents)) for card, count, cents in rows]
 
 
 def _money(cents: int) -> Decimal:

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from bank.card import CARD, BlockCard
 from mainstem import REFUSAL_TOPIC, Change, Heard, Hearing, ProcessManager, Reaction, changes_of
+from mainstem.tenancy import read_stream
 
 _COUNTED = frozenset(("insufficient-balance", "invalid-amount"))
 """Of withdrawals from a card that is there and could be blocked."""
@@ -41,10 +42,11 @@ def _heard(change: Change[_Kept]) -> Heard | None:
     kept = change.after
     if kept is None or change.before is not None or kept.command != "Withdraw" or kept.reason not in _COUNTED:
         return None
-    category, _, card = kept.stream.partition("-")
+    tenant, category, card = read_stream(kept.stream)
     if category != CARD.category:
         return None
-    return Heard(card, WithdrawalRefused(card, kept.reason, kept.refused_at_ms), "refused_command", kept.id)
+    refused = WithdrawalRefused(card, kept.reason, kept.refused_at_ms)
+    return Heard(card, refused, "refused_command", kept.id, tenant=tenant)
 
 
 def card_guard(refusals: int, within_ms: int) -> ProcessManager[Watch]:

@@ -1,6 +1,7 @@
 """The bank over HTTP: the seed's two URLs, the cards, and analytical queries."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
@@ -31,7 +32,7 @@ from bank.refusal import GROUP as REFUSAL_GROUP
 from bank.service import Bank, CardDifference, CardEventView, CardView, RefusalView, StatementLine
 from bank.statement import GROUP as STATEMENT_GROUP
 from mainstem import NOW, AsOf, read_moment
-from mainstem.query.access import grant_of
+from mainstem.query.access import tenant_of
 from mainstem.query.cursor import cursor_token
 from mainstem.query.input import Body, decimal_of, parameter
 from mainstem.query.openapi import (
@@ -43,6 +44,7 @@ from mainstem.query.openapi import (
 )
 from mainstem.query.problems import InvalidInput
 from mainstem.query.web import POSITION_HEADER, json_response, problem_responses
+from mainstem.tenancy import qualified
 
 _Request = Request[Any, Any, Any]
 
@@ -149,6 +151,7 @@ def _withdrawal_routes(bank: Bank) -> list[BaseRouteHandler]:
         responses=_READING,
     )
     async def statement(
+        request: _Request,
         card: Annotated[
             str, QueryParameter(name="debitCardId", pattern=rf"^{CARD_ID.pattern}$", description="The card's id")
         ],
@@ -158,8 +161,9 @@ def _withdrawal_routes(bank: Bank) -> list[BaseRouteHandler]:
         cursor: Cursor = None,
     ) -> Response[list[StatementLine]]:
         """The mini statement, newest first; the Link header leads to the next page."""
-        rows = await bank.read(lambda: bank.lines(card, limit, cursor), STATEMENT_GROUP, position, at)
-        return _page("/moneywithdrawals", {"debitCardId": card}, rows, limit)
+        asking = partial(bank.lines, card_id=card, limit=limit, cursor=cursor)
+        rows = await bank.read(request, asking, STATEMENT_GROUP, position, at)
+        return _page(request, "/moneywithdrawals", {"debitCardId": card}, rows, limit)
 
     return [withdraw, statement]
 
@@ -185,6 +189,7 @@ def _card_routes(bank: Bank) -> list[BaseRouteHandler]:
 
     @get("/cards/{card_id:str}", tags=["cards"], operation_id="getCard", responses=problem_responses(400, 404, 503))
     async def get_card(
+        request: _Request,
         card_id: CardId,
         position: PositionQuery = None,
         at: PositionHeader = None,
@@ -194,8 +199,9 @@ def _card_routes(bank: Bank) -> list[BaseRouteHandler]:
         """A card as the balance view has it, or, with `asOf`, as it stood then by its events."""
         if as_of is not None:
             moment = _moment("asOf", as_of, time)
-            return json_response(await bank.read(lambda: bank.card_at(card_id, moment)))
-        return json_response(await bank.read(lambda: bank.card(card_id), BALANCE_GROUP, position, at))
+            return json_response(await bank.read(request, lambda grant: bank.card_at(grant, card_id, moment)))
+        asking = partial(bank.card, card_id=card_id)
+        return json_response(await bank.read(request, asking, BALANCE_GROUP, position, at))
 
     @post(
         "/cards/{card_id:str}/repayments",
@@ -286,9 +292,9 @@ def _state_routes(bank: Bank) -> list[BaseRouteHandler]:
         request: _Request, card_id: CardId, limit: Limit = 100, cursor: Cursor = None
     ) -> Response[list[RefusalView]]:
         """The card's refused commands, newest first."""
-        grant = grant_of(request)
-        rows = await bank.read(lambda: bank.refusals(card_id, limit, cursor, grant), REFUSAL_GROUP)
-        return _page(f"/cards/{card_id}/refusals", {}, rows, limit)
+        asking = partial(bank.refusals, card_id=card_id, limit=limit, cursor=cursor)
+        rows = await bank.read(request, asking, REFUSAL_GROUP)
+        return _page(request, f"/cards/{card_id}/refusals", {}, rows, limit)
 
     return [block, unblock, close, refusals]
 
@@ -305,9 +311,8 @@ def _history_routes(bank: Bank) -> list[BaseRouteHandler]:
         request: _Request, card_id: CardId, limit: Limit = 100, cursor: Cursor = None
     ) -> Response[list[CardEventView]]:
         """What happened to the card, the oldest first, with who asked for it."""
-        grant = grant_of(request)
-        rows = await bank.read(lambda: bank.happened(card_id, limit, cursor, grant))
-        return _page(f"/cards/{card_id}/history", {}, rows, limit)
+        rows = await bank.read(request, lambda grant: bank.happened(grant, card_id, limit, cursor))
+        return _page(request, f"/cards/{card_id}/history", {}, rows, limit)
 
     @get(
         "/cards/{card_id:str}/difference",
@@ -316,6 +321,7 @@ def _history_routes(bank: Bank) -> list[BaseRouteHandler]:
         responses=problem_responses(400, 404, 503),
     )
     async def difference(
+        request: _Request,
         card_id: CardId,
         earlier: Annotated[str, QueryParameter(name="from", description=_MOMENT)],
         later: Annotated[
@@ -326,7 +332,7 @@ def _history_routes(bank: Bank) -> list[BaseRouteHandler]:
         """What has changed of the card from one moment to another."""
         begin = _moment("from", earlier, time)
         end = NOW if later is None else _moment("to", later, time)
-        return json_response(await bank.read(lambda: bank.difference(card_id, begin, end)))
+        return json_response(await bank.read(request, lambda grant: bank.difference(grant, card_id, begin, end)))
 
     return [history, difference]
 
@@ -336,22 +342,29 @@ def _analytics_routes(bank: Bank) -> list[BaseRouteHandler]:
 
     @get("/analytics/cards", tags=["analytics"], operation_id="spendingPerCard", responses=_READING)
     async def per_card(
-        card: Annotated[str | None, only_card] = None, limit: Limit = 100
+        request: _Request, card: Annotated[str | None, only_card] = None, limit: Limit = 100
     ) -> Response[list[analytics.CardSpending]]:
         """What was withdrawn from each card, from the analytical store."""
-        return json_response(await bank.read(lambda: analytics.spending_per_card(bank.olap, card, limit)))
+        return json_response(
+            await bank.read(request, lambda grant: analytics.spending_per_card(bank.facts(grant), card, limit))
+        )
 
     @get("/analytics/top-cards", tags=["analytics"], operation_id="topCards", responses=_READING)
-    async def top(limit: Limit = 10) -> Response[list[analytics.CardSpending]]:
+    async def top(request: _Request, limit: Limit = 10) -> Response[list[analytics.CardSpending]]:
         """The cards from which most was withdrawn."""
-        return json_response(await bank.read(lambda: analytics.top_cards(bank.olap, limit)))
+        return json_response(await bank.read(request, lambda grant: analytics.top_cards(bank.facts(grant), limit)))
 
     @get("/analytics/spending", tags=["analytics"], operation_id="spendingOverTime", responses=_READING)
     async def over_time(
-        grain: analytics.Grain = "day", card: Annotated[str | None, only_card] = None, limit: Limit = 100
+        request: _Request,
+        grain: analytics.Grain = "day",
+        card: Annotated[str | None, only_card] = None,
+        limit: Limit = 100,
     ) -> Response[list[analytics.PeriodSpending]]:
         """What was withdrawn in each hour or day, the newest first."""
-        return json_response(await bank.read(lambda: analytics.spending_over_time(bank.olap, grain, card, limit)))
+        return json_response(
+            await bank.read(request, lambda grant: analytics.spending_over_time(bank.facts(grant), grain, card, limit))
+        )
 
     return [per_card, top, over_time]
 
@@ -362,13 +375,18 @@ def _moment(name: str, text: str, time: str) -> AsOf:
 
 
 def _page(
-    path: str, query: dict[str, str], rows: Sequence[StatementLine | RefusalView | CardEventView], limit: int
+    request: _Request,
+    path: str,
+    query: dict[str, str],
+    rows: Sequence[StatementLine | RefusalView | CardEventView],
+    limit: int,
 ) -> Response[Any]:
     headers = {}
     if len(rows) == limit:
         last = rows[-1]
         behind = last.version if isinstance(last, CardEventView) else last.id
         asked = f"{path}?{urlencode(query)}" if query else path
-        following = urlencode({**query, "limit": limit, "cursor": cursor_token([behind], asked)})
+        cursor = cursor_token([behind], qualified(tenant_of(request), asked))
+        following = urlencode({**query, "limit": limit, "cursor": cursor})
         headers["Link"] = f'<{path}?{following}>; rel="next"'
     return json_response(rows, headers=headers)

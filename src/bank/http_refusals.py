@@ -13,6 +13,7 @@ from msgspec import Struct
 from bank.card import CARD, CARD_ID
 from bank.service import Bank, CardView
 from mainstem import Refused, iso_time, read_time
+from mainstem.query.access import Grant, tenant_of
 from mainstem.query.cursor import cursor_token, read_cursor
 from mainstem.query.input import Body, parameter
 from mainstem.query.openapi import COMMAND_HEADERS, PAGE_HEADERS, body_operation
@@ -26,6 +27,7 @@ from mainstem.refusals import (
     refusal_id,
     refusal_number,
 )
+from mainstem.tenancy import qualified, read_stream
 
 _Request = Request[Any, Any, Any]
 _PAGE_MAX = 1_000
@@ -100,7 +102,8 @@ def _questions(bank: Bank) -> list[BaseRouteHandler]:
         response_headers=PAGE_HEADERS,
         responses=problem_responses(400, 503),
     )
-    async def page(
+    async def page(  # noqa: PLR0913, PLR0917 - the query's parameters
+        request: _Request,
         card: _Card = None,
         reason: _Reason = None,
         command: _Command = None,
@@ -111,15 +114,17 @@ def _questions(bank: Bank) -> list[BaseRouteHandler]:
         cursor: Annotated[str | None, QueryParameter(description="From the Link header of the page before")] = None,
     ) -> Response[list[RefusedView]]:
         """Refused commands, newest first, as the command side keeps them."""
-        asked = _filter(card, begin, end, reason=reason, command=command, actor=actor)
+        asked = _filter(bank, request, card, begin, end, reason=reason, command=command, actor=actor)
         named = {"debitCardId": card, "reason": reason, "command": command, "actor": actor, "from": begin, "to": end}
         query = _asked(named)
-        after = None if cursor is None else _place(cursor, query)
-        rows = await bank.read(lambda: bank.refused.page(asked, after, limit))
-        return json_response(list(map(_view, rows)), headers=_next(query, rows, limit))
+        marked = qualified(tenant_of(request), query)
+        after = None if cursor is None else _place(cursor, marked)
+        rows = await bank.read(request, lambda _: bank.refused.page(asked, after, limit))
+        return json_response(list(map(_view, rows)), headers=_next(query, marked, rows, limit))
 
     @get("/refusals/counts", tags=["refusals"], operation_id="countRefusals", responses=problem_responses(400, 503))
-    async def counts(
+    async def counts(  # noqa: PLR0913, PLR0917 - the query's parameters
+        request: _Request,
         by: Annotated[Literal["reason", "hour", "day"], QueryParameter(description="By periods too (UTC)")] = "reason",
         card: _Card = None,
         reason: _Reason = None,
@@ -130,8 +135,8 @@ def _questions(bank: Bank) -> list[BaseRouteHandler]:
         limit: _Limit = 100,
     ) -> Response[list[RefusalCountView]]:
         """How many were refused by reason, the most frequent first; by periods, the newest first."""
-        asked = _filter(card, begin, end, reason=reason, command=command, actor=actor)
-        rows = await bank.read(lambda: bank.refused.counts(asked, PERIODS_MS.get(by), limit))
+        asked = _filter(bank, request, card, begin, end, reason=reason, command=command, actor=actor)
+        rows = await bank.read(request, lambda _: bank.refused.counts(asked, PERIODS_MS.get(by), limit))
         views = [
             RefusalCountView(r.reason, r.refusals, None if r.from_ms is None else iso_time(r.from_ms)) for r in rows
         ]
@@ -143,10 +148,10 @@ def _questions(bank: Bank) -> list[BaseRouteHandler]:
         operation_id="getRefusal",
         responses=problem_responses(400, 404, 503),
     )
-    async def one(refusal_id: _Id) -> Response[RefusedInFullView]:
+    async def one(request: _Request, refusal_id: _Id) -> Response[RefusedInFullView]:
         """A refused command, and what became of its retry."""
         number = refusal_number(refusal_id)
-        return json_response(await bank.read(lambda: _in_full(bank, number)))
+        return json_response(await bank.read(request, lambda grant: _in_full(bank, grant, number)))
 
     return [page, counts, one]
 
@@ -167,15 +172,19 @@ def _retry(bank: Bank) -> BaseRouteHandler:
         """Try a refused command again, once. The body is an empty object; an Idempotency-Key is not needed."""
         await nothing.read(request)
         number = refusal_number(refusal_id)
-        kept = await bank.read(lambda: _found(bank, number))
+        kept = await bank.read(request, lambda grant: _found(bank, grant, number))
         return await bank.retry(request, kept)
 
     return retry
 
 
-def _filter(card: str | None, begin: str | None, end: str | None, **named: str | None) -> RefusalFilter:
+def _filter(
+    bank: Bank, request: _Request, card: str | None, begin: str | None, end: str | None, **named: str | None
+) -> RefusalFilter:
+    tenant = tenant_of(request)
     return RefusalFilter(
-        stream=None if card is None else CARD.stream(card),
+        stream=None if card is None else CARD.stream(card, tenant),
+        tenant=tenant or ("" if bank.apart else None),
         reason=named["reason"],
         command=named["command"],
         actor=named["actor"],
@@ -198,16 +207,16 @@ def _place(cursor: str, asked: str) -> tuple[int, int]:
     return at_ms, number
 
 
-def _next(asked: str, rows: Sequence[KeptRefusal], limit: int) -> dict[str, str]:
+def _next(asked: str, marked: str, rows: Sequence[KeptRefusal], limit: int) -> dict[str, str]:
     if len(rows) < limit:
         return {}
-    query = urlencode({"limit": limit, "cursor": cursor_token(place_of(rows[-1]), asked)})
+    query = urlencode({"limit": limit, "cursor": cursor_token(place_of(rows[-1]), marked)})
     return {"Link": f'<{asked}{"" if asked.endswith("?") else "&"}{query}>; rel="next"'}
 
 
-def _found(bank: Bank, number: int) -> KeptRefusal:
+def _found(bank: Bank, grant: Grant, number: int) -> KeptRefusal:
     kept = bank.refused.find(number)
-    if kept is None:
+    if kept is None or read_stream(kept.refusal.stream).tenant != grant.tenant:
         raise Refused("refusal-unknown", f"There is no refusal {refusal_id(number)}")
     return kept
 
@@ -216,8 +225,8 @@ def _count(found: RefusalCount) -> RefusalCountView:
     return RefusalCountView(found.reason, found.refusals, None if found.from_ms is None else iso_time(found.from_ms))
 
 
-def _in_full(bank: Bank, number: int) -> RefusedInFullView:
-    view = _view(_found(bank, number))
+def _in_full(bank: Bank, grant: Grant, number: int) -> RefusedInFullView:
+    view = _view(_found(bank, grant, number))
     again = bank.refused.page(RefusalFilter(retry_of=number))
     return RefusedInFullView(**msgspec.structs.asdict(view), refused_again=[refusal_id(each.number) for each in again])
 
@@ -226,7 +235,7 @@ def _view(kept: KeptRefusal) -> RefusedView:
     refusal, retried = kept.refusal, kept.retried
     return RefusedView(
         id=refusal_id(kept.number),
-        card=refusal.stream.partition("-")[2],
+        card=read_stream(refusal.stream).id,
         command=refusal.command,
         content=msgspec.Raw(refusal.content),
         reason=refusal.reason,

@@ -11,7 +11,6 @@ from msgspec import Struct
 from bank.inputs import AMOUNT_SCHEMA, CARD_SCHEMA, REFUSING, card_id_of
 from bank.service import Bank, TransferView
 from bank.transfer import TRANSFER_ID, TransferRequested
-from mainstem.query.access import grant_of
 from mainstem.query.input import Body, decimal_of
 from mainstem.query.openapi import body_operation, text_schema
 from mainstem.query.problems import InvalidInput
@@ -70,7 +69,6 @@ def transfer_routes(bank: Bank) -> list[BaseRouteHandler]:
         ],
     ) -> Response[TransferView]:
         """How far a transfer is, as of now."""
-        grant = grant_of(request)
-        return json_response(await bank.read(lambda: bank.transferred(transfer_id, grant)))
+        return json_response(await bank.read(request, lambda grant: bank.transferred(grant, transfer_id)))
 
     return [transfer, get_transfer]

@@ -8,6 +8,7 @@ from bank.balance import CARD_BALANCE
 from bank.card import CARD, DEBIT_CARD, Card, MoneyWithdrawn
 from bank.statement import MONEY_WITHDRAWAL, TOPIC, MiniStatement, MoneyWithdrawal
 from mainstem import Decoder, Event, EventReader, Figures, Ledger, Sides, scan
+from mainstem.tenancy import key_of, read_stream
 
 _Account = Iterable[tuple[str, Figures]]
 
@@ -17,9 +18,9 @@ def _events(sides: Sides) -> _Account:
     reader = EventReader(CARD.events)
     cards: dict[str, tuple[Card, Decimal, int]] = {}
     for batch in sides.events.read_all():
-        of_cards = [stored for stored in batch if stored.stream.startswith(f"{CARD.category}-")]
+        of_cards = [stored for stored in batch if read_stream(stored.stream).category == CARD.category]
         for stored, event in reader.each(of_cards):
-            card_id = stored.stream.partition("-")[2]
+            card_id = key_of(stored.stream)
             cards[card_id] = _after(*cards.get(card_id, (Card(), Decimal("0.00"), 0)), event)
     for card_id, (card, withdrawn, count) in cards.items():
         yield card_id, {"limit": card.limit, "used": card.used, "withdrawn": withdrawn, "withdrawals": count}

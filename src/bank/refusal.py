@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from bank.card import CARD
 from mainstem import REFUSAL_TOPIC, Binding, Change, Rows, Table, changes_of
+from mainstem.tenancy import read_stream
 
 GROUP = "refusal"
 
@@ -42,10 +43,10 @@ def rows(change: Change[_Kept]) -> Sequence[Refusal]:
     kept = change.after
     if kept is None or change.before is not None:
         return ()
-    category, _, card = kept.stream.partition("-")
-    if category != CARD.category:
+    name = read_stream(kept.stream)
+    if name.category != CARD.category:
         return ()
-    return (Refusal(f"{kept.id:016d}", card, kept.command, kept.reason, kept.text, kept.refused_at_ms, kept.actor),)
+    return (Refusal(f"{kept.id:016d}", name.key, kept.command, kept.reason, kept.text, kept.refused_at_ms, kept.actor),)
 
 
 REFUSALS = Binding(group=GROUP, topic=REFUSAL_TOPIC, decoder=changes_of(_Kept), projection=Rows(REFUSAL, rows))

@@ -9,13 +9,14 @@ from typing import Any, TypeVar
 from litestar import Request, Response
 from msgspec import Struct
 
+from bank.analytics import Facts
 from bank.balance import CARD_BALANCE, CardBalance
 from bank.card import CARD, CardCommand, DebitCard, amount_of
 from bank.customer import SetOverallLimit
 from bank.refusal import REFUSAL
 from bank.statement import MONEY_WITHDRAWAL
 from bank.transfer import TRANSFER, Transfer, TransferRequested
-from mainstem import AsOf, Olap, Origin, Refused, iso_time, position_token, read_position_token
+from mainstem import AsOf, Refused, iso_time, position_token
 from mainstem.assembly import Running
 from mainstem.history import Happened, History
 from mainstem.process.step import Stepped
@@ -25,6 +26,7 @@ from mainstem.query.freshness import Freshness
 from mainstem.query.input import idempotency_key
 from mainstem.query.web import POSITION_HEADER, json_response
 from mainstem.refusals import KeptRefusal, RefusalReader, retry_of
+from mainstem.tenancy import qualified, shown
 
 R = TypeVar("R")
 _Request = Request[Any, Any, Any]
@@ -129,15 +131,19 @@ class Bank:
         self._freshness: Freshness | None = None
         self._history = History(running.events, CARD)
 
-    @property
-    def olap(self) -> Olap:
-        """The analytical store."""
-        return self._running.olap
+    def facts(self, grant: Grant) -> Facts:
+        """The facts of the analytical store that the request may ask for."""
+        return Facts(self._running.olap, grant.tenant, self.apart)
 
     @property
     def refused(self) -> RefusalReader:
         """The refused commands, as the command side keeps them."""
         return self._running.events.refusals
+
+    @property
+    def apart(self) -> bool:
+        """Whether there are tenants, which are kept apart."""
+        return self._running.tenants.apart
 
     async def begin(self) -> None:
         """Called by the server, in its event loop, before the first request."""
@@ -154,112 +160,119 @@ class Bank:
         grant = grant_of(request)
         grant.check(command.card)
         answer = await self._running.commands.send(
-            command, key=grant.key(idempotency_key(request)), origin=Origin(actor=grant.subject)
+            command, key=grant.key(idempotency_key(request)), origin=grant.origin
         )
-        return _answered(answer, status, location)
+        return _answered(answer, status, location, grant)
 
     async def set_overall_limit(self, request: _Request, command: SetOverallLimit) -> Response[Any]:
         """Send the command; the answer is the customer as it stands after it."""
         grant = grant_of(request)
         answer = await self._running.commands.send(
-            command, key=grant.key(idempotency_key(request)), origin=Origin(actor=grant.subject)
+            command, key=grant.key(idempotency_key(request)), origin=grant.origin
         )
         return _answered_customer(command, answer)
 
     async def retry(self, request: _Request, kept: KeptRefusal) -> Response[Any]:
         """Send a refused command again, once, as the caller. Raises InvalidCommand where it cannot be read today."""
-        made = retry_of(kept, self._running.application.all_deciders(), grant_of(request).subject)
+        grant = grant_of(request)
+        made = retry_of(kept, self._running.application.all_deciders(), grant.subject)
         answer = await self._running.commands.send(
             made.command, key=made.key, origin=made.origin, retry_of=made.retry_of
         )
         if isinstance(made.command, SetOverallLimit):
             return _answered_customer(made.command, answer)
-        return _answered(answer, 200, f"/cards/{answer.aggregate_id}")
+        return _answered(answer, 200, f"/cards/{shown(grant.tenant, answer.aggregate_id)}", grant)
 
     async def transfer(self, request: _Request, asked: TransferRequested) -> Response[Any]:
         """Begin a transfer, or show how far the same one is. Raises Refused for another of its name."""
         grant = grant_of(request)
         grant.check(asked.from_card)
         command = self._running.processes.beginning(TRANSFER, asked.transfer, asked)
-        await self._running.commands.send(command, origin=Origin(actor=grant.subject))
-        view = await self.read(lambda: self.transferred(asked.transfer, grant))
+        await self._running.commands.send(command, origin=grant.origin)
+        view = await self.read(request, lambda grant: self.transferred(grant, asked.transfer))
         return json_response(view, 202, {"Location": f"/transfers/{asked.transfer}"})
 
-    def transferred(self, transfer: str, grant: Grant) -> TransferView:
+    def transferred(self, grant: Grant, transfer: str) -> TransferView:
         """How far a transfer is. Raises Refused for an unknown one, Forbidden where its card is not the caller's."""
-        found = self._running.processes.find(TRANSFER.name, transfer)
+        found = self._running.processes.find(TRANSFER.name, transfer, grant.tenant)
         grant.check("" if found is None else found.state.from_card)
         if found is None:
             raise Refused("transfer-unknown", f"Transfer {transfer} does not exist")
         return _view_of_transfer(found)
 
-    async def read(self, question: Callable[[], R], group: str = "", *tokens: str | None) -> R:
-        """Ask a store, off the event loop, once the group's view has the position that was named (if any)."""
+    async def read(self, request: _Request, question: Callable[[Grant], R], group: str = "", *tokens: str | None) -> R:
+        """Ask a store, off the event loop, once the group's view has the position that was named (if any).
+
+        The question is told what the request may touch. Raises Forbidden for a position of another tenant.
+        """
+        grant = grant_of(request)
         token = next((token for token in tokens if token is not None), None)
         if token is not None and self._freshness is not None:
-            await self._freshness.reached(group, read_position_token(token), self._wait_s)
-        return await asyncio.get_running_loop().run_in_executor(self._readers, question)
+            await self._freshness.reached(group, grant.position(token, apart=self.apart), self._wait_s)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, question, grant)
 
-    def card(self, card_id: str) -> CardView:
+    def card(self, grant: Grant, card_id: str) -> CardView:
         """The card in the balance view. Raises Refused for an unknown one."""
-        rows = self._running.views.find(CARD_BALANCE, {"id": card_id}, limit=1)
+        rows = self._running.views.find(CARD_BALANCE, {"id": qualified(grant.tenant, card_id)}, limit=1)
         if not rows:
             raise Refused("card-unknown", f"Card {card_id} does not exist")
-        return _view_of_balance(rows[0])
+        return _view_of_balance(rows[0], card_id)
 
-    def card_at(self, card_id: str, moment: AsOf) -> CardView:
+    def card_at(self, grant: Grant, card_id: str, moment: AsOf) -> CardView:
         """The card as it stood, from its events. Raises Refused for one that did not exist then."""
-        past = self._history.at(card_id, moment)
+        past = self._history.at(card_id, moment, tenant=grant.tenant)
         if past.row is None:
             raise Refused("card-unknown", f"Card {card_id} did not exist then")
-        return _view_of_state(past.row)
+        return _view_of_state(past.row, grant)
 
-    def happened(self, card_id: str, limit: int, cursor: str | None, grant: Grant) -> list[CardEventView]:
+    def happened(self, grant: Grant, card_id: str, limit: int, cursor: str | None) -> list[CardEventView]:
         """A page of the card's events, oldest first. Raises Refused for an unknown card."""
-        after = 0 if cursor is None else int(read_cursor(cursor, (int,), f"/cards/{card_id}/history")[0])
-        found = self._history.events(card_id, after, limit)
-        if not found and not self._history.events(card_id, limit=1):
+        query = qualified(grant.tenant, f"/cards/{card_id}/history")
+        after = 0 if cursor is None else int(read_cursor(cursor, (int,), query)[0])
+        found = self._history.events(card_id, after, limit, tenant=grant.tenant)
+        if not found and not self._history.events(card_id, limit=1, tenant=grant.tenant):
             raise Refused("card-unknown", f"Card {card_id} does not exist")
         return [_view_of_event(each, grant) for each in found]
 
-    def difference(self, card_id: str, earlier: AsOf, later: AsOf) -> CardDifference:
+    def difference(self, grant: Grant, card_id: str, earlier: AsOf, later: AsOf) -> CardDifference:
         """What changed between two moments. Raises Refused for a card that did not exist at the later one."""
-        found = self._history.between(card_id, earlier, later)
+        found = self._history.between(card_id, earlier, later, tenant=grant.tenant)
         if not found.after.version:
             raise Refused("card-unknown", f"Card {card_id} did not exist then")
         changes = [CardChange(each.field, each.before, each.after) for each in found.changes]
         return CardDifference(found.before.version, found.after.version, changes)
 
-    def lines(self, card_id: str, limit: int, cursor: str | None) -> list[StatementLine]:
+    def lines(self, grant: Grant, card_id: str, limit: int, cursor: str | None) -> list[StatementLine]:
         """A page of the mini statement, newest first."""
-        after = None if cursor is None else read_cursor(cursor, (str,), f"/moneywithdrawals?debitCardId={card_id}")
+        query = qualified(grant.tenant, f"/moneywithdrawals?debitCardId={card_id}")
+        after = None if cursor is None else read_cursor(cursor, (str,), query)
         rows = self._running.views.find(
             MONEY_WITHDRAWAL,
-            {"debit_card_id": card_id},
+            {"debit_card_id": qualified(grant.tenant, card_id)},
             order=("id",),
             descending=True,
             after=after,
             limit=limit,
         )
-        return [StatementLine(r.id, r.debit_card_id, r.amount, iso_time(r.transaction_date_ms)) for r in rows]
+        return [StatementLine(r.id, card_id, r.amount, iso_time(r.transaction_date_ms)) for r in rows]
 
-    def refusals(self, card_id: str, limit: int, cursor: str | None, grant: Grant) -> list[RefusalView]:
+    def refusals(self, grant: Grant, card_id: str, limit: int, cursor: str | None) -> list[RefusalView]:
         """A page of refused commands, newest first."""
-        after = None if cursor is None else read_cursor(cursor, (str,), f"/cards/{card_id}/refusals")
-        rows = self._running.views.find(
-            REFUSAL, {"card": card_id}, order=("id",), descending=True, after=after, limit=limit
-        )
+        query = qualified(grant.tenant, f"/cards/{card_id}/refusals")
+        after = None if cursor is None else read_cursor(cursor, (str,), query)
+        of_card = {"card": qualified(grant.tenant, card_id)}
+        rows = self._running.views.find(REFUSAL, of_card, order=("id",), descending=True, after=after, limit=limit)
         return [
-            RefusalView(r.id, r.card, r.command, r.reason, r.text, iso_time(r.refused_at_ms), _actor(r.actor, grant))
+            RefusalView(r.id, card_id, r.command, r.reason, r.text, iso_time(r.refused_at_ms), _actor(r.actor, grant))
             for r in rows
         ]
 
 
-def _answered(answer: Any, status: int, location: str) -> Response[Any]:
+def _answered(answer: Any, status: int, location: str, grant: Grant) -> Response[Any]:
     headers = {POSITION_HEADER: position_token(answer.position), "Location": location}
     if answer.replayed:
         headers["Idempotency-Replayed"] = "true"
-    return json_response(_view_of_state(answer.row), status, headers)
+    return json_response(_view_of_state(answer.row, grant), status, headers)
 
 
 def _answered_customer(command: SetOverallLimit, answer: Any) -> Response[Any]:
@@ -269,11 +282,12 @@ def _answered_customer(command: SetOverallLimit, answer: Any) -> Response[Any]:
     return json_response(CustomerView(command.customer, limit, answer.version), 200, headers)
 
 
-def _view_of_state(row: Any) -> CardView:
+def _view_of_state(row: Any, grant: Grant) -> CardView:
     if not isinstance(row, DebitCard):
         raise TypeError("a command for a card is answered with its state row")
     balance = row.initial_limit - row.used_limit
-    return CardView(row.id, row.initial_limit, row.used_limit, balance, row.status, row.version)
+    card_id = shown(grant.tenant, row.id)
+    return CardView(card_id, row.initial_limit, row.used_limit, balance, row.status, row.version)
 
 
 def _actor(actor: str, grant: Grant) -> str:
@@ -311,5 +325,5 @@ def _view_of_transfer(step: Stepped) -> TransferView:
     )
 
 
-def _view_of_balance(row: CardBalance) -> CardView:
-    return CardView(row.id, row.card_limit, row.used, row.card_limit - row.used, row.status, row.version)
+def _view_of_balance(row: CardBalance, card_id: str) -> CardView:
+    return CardView(card_id, row.card_limit, row.used, row.card_limit - row.used, row.status, row.version)

@@ -75,6 +75,8 @@ class Application:
     processes: tuple[ProcessManager[Any], ...] = ()
     configure: "Callable[[Application, Settings], Application] | None" = None
     """What of it depends on the settings: the application as it is to run. Names and types stay the same."""
+    apart: bool = False
+    """Whether it runs for tenants, which are kept apart."""
 
     def __post_init__(self) -> None:
         _unique("listener", [binding.group for binding in self.all_listeners()])
@@ -96,7 +98,7 @@ class Application:
 
     def all_listeners(self) -> tuple[Binding[Any], ...]:
         """The declared listeners, and those of the process managers."""
-        return (*self.listeners, *bindings_of(self.processes, EVENT_TOPIC))
+        return (*self.listeners, *bindings_of(self.processes, EVENT_TOPIC, apart=self.apart))
 
     def state_tables(self) -> tuple[Table[Any], ...]:
         """The deciders' state tables."""

@@ -16,6 +16,7 @@ from mainstem.errors import CodecError, InvalidQuery
 from mainstem.evolution import EventData
 from mainstem.evolution.upcasting import Place, Upcasting
 from mainstem.messages import AsOf, Change, Event, Position, Recorded
+from mainstem.tenancy import MARK, read_stream
 
 E = TypeVar("E", bound=Event)
 R = TypeVar("R", bound=msgspec.Struct)
@@ -101,6 +102,7 @@ class _RecordedEvents(Decoder[Recorded[E]]):
         self._codec = EventCodec(events)
         self._codec.upcasting.check_alone()
         self._prefixes = tuple(f"{category}-" for category in categories)
+        self._categories = frozenset(categories)
         self._streams: Decoder[_Streamed] = Decoder(_Streamed)
         self._today = {event: version for event, (_, version) in self._codec.upcasting.keys.items()}
         self._objects: Decoder[Recorded[E]] = Decoder(Recorded[reduce(or_, events)])  # type: ignore[misc]
@@ -127,7 +129,7 @@ class _RecordedEvents(Decoder[Recorded[E]]):
         numbers: Sequence[int] = range(len(data))
         if self._prefixes:
             streams = self._streams.many(data)
-            numbers = [number for number in numbers if streams[number].stream.startswith(self._prefixes)]
+            numbers = [number for number in numbers if self._is_ours(streams[number].stream)]
             if len(numbers) < len(data):
                 messages, within = self.spread([data[number] for number in numbers])
                 return messages, [numbers[number] for number in within]
@@ -136,9 +138,17 @@ class _RecordedEvents(Decoder[Recorded[E]]):
 
     def _are_plain(self, found: Sequence[Recorded[E]]) -> bool:
         """Whether all are of today, and of the categories. Without a call for each: every event comes through here."""
-        today, prefixes = self._today, self._prefixes
+        today, prefixes, is_ours = self._today, self._prefixes, self._is_ours
         of_today = [today[type(each.payload)] == each.schema_version for each in found]
-        return all(of_today) and (not prefixes or all([each.stream.startswith(prefixes) for each in found]))  # noqa: C419
+        if not prefixes or not all(of_today):
+            return all(of_today)
+        return all([each.stream.startswith(prefixes) or is_ours(each.stream) for each in found])  # noqa: C419
+
+    def _is_ours(self, stream: str) -> bool:
+        """Whether it is of the categories, whoever's it is."""
+        if stream.startswith(MARK):
+            return read_stream(stream).category in self._categories
+        return stream.startswith(self._prefixes)
 
     def _at_once(self, data: Sequence[bytes]) -> list[Recorded[E]] | None:
         """A topic has one form or the other: the first record tells which is worth trying."""

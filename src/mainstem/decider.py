@@ -13,6 +13,7 @@ from mainstem.fingerprint import fingerprint, has_code
 from mainstem.messages import Command, Event
 from mainstem.snapshots import Snapshots
 from mainstem.table import Table
+from mainstem.tenancy import qualified
 
 C = TypeVar("C", bound=Command)
 E = TypeVar("E", bound=Event)
@@ -23,7 +24,10 @@ _FINGERPRINT = 16
 
 @dataclass(frozen=True)
 class Stamp:
-    """What the store knows of an aggregate beside its state: id, version, and the time of its last event."""
+    """What the store knows of an aggregate beside its state: id, version, and the time of its last event.
+
+    Of a tenant's the id is ``/tenant/id``, so that no two rows have one key.
+    """
 
     aggregate_id: str
     version: int
@@ -68,9 +72,10 @@ class Decider(Generic[C, E, S]):
             text = "has an evolve whose code cannot be seen: declare its snapshots with a version"
             raise ConfigurationError(f"decider {self.category} {text}")
 
-    def stream(self, aggregate_id: str) -> str:
+    def stream(self, aggregate_id: str, tenant: str | None = None) -> str:
         """The name of that aggregate's stream."""
-        return f"{self.category}-{aggregate_id}"
+        stream = f"{self.category}-{aggregate_id}"
+        return stream if tenant is None else qualified(tenant, stream)
 
     def fold(self, state: S, events: Iterable[E]) -> S:
         """The state after those events."""

@@ -8,6 +8,8 @@ from typing import Generic, Literal, TypeVar
 
 from msgspec import Struct
 
+from mainstem.tenancy import key_of, read_stream
+
 E = TypeVar("E")
 R = TypeVar("R")
 
@@ -27,12 +29,13 @@ class Origin(Struct, frozen=True, kw_only=True):
     """Who asked, in which conversation, and because of what: kept with every event and every refusal.
 
     `causation_id` names the message that the command answers, such as an event as ``stream:version``; None where a
-    command begins something.
+    command begins something. `tenant` is whose command it is: what it leads to is that tenant's.
     """
 
     actor: str = "system"
     correlation_id: str | None = None
     causation_id: str | None = None
+    tenant: str | None = None
 
 
 SYSTEM = Origin()
@@ -56,9 +59,10 @@ NOW = AsOf()
 class Recorded(Struct, Generic[E], frozen=True, kw_only=True, gc=False):
     """An event with the place that the event store gave it. Also the value of a record on the event topic.
 
-    `stream` is ``category-id`` and `version` counts from 1 within it, without gaps. `occurred_at_ms` is the event
-    time, `recorded_at_ms` the time of its transaction. `schema_version` is that of the stored event, whatever it was
-    brought to since; of a stored event that is several today, all have its version, and `part` counts them from 0.
+    `stream` is ``category-id``, of a tenant ``/tenant/category-id``, and `version` counts from 1 within it, without
+    gaps. `occurred_at_ms` is the event time, `recorded_at_ms` the time of its transaction. `schema_version` is that of
+    the stored event, whatever it was brought to since; of a stored event that is several today, all have its version,
+    and `part` counts them from 0.
     """
 
     stream: str
@@ -74,8 +78,13 @@ class Recorded(Struct, Generic[E], frozen=True, kw_only=True, gc=False):
 
     @property
     def aggregate_id(self) -> str:
-        """The stream's name without its category."""
-        return self.stream.partition("-")[2]
+        """The aggregate's id, of a tenant ``/tenant/id``: what its rows are named by."""
+        return key_of(self.stream)
+
+    @property
+    def tenant(self) -> str | None:
+        """Whose event it is."""
+        return read_stream(self.stream).tenant
 
 
 class Source(Struct, frozen=True, kw_only=True, gc=False):

@@ -24,10 +24,13 @@ from mainstem.errors import Forbidden, InvalidQuery, MainstemError, Refused, Sto
 from mainstem.eventstore.port import KeptSnapshot
 from mainstem.folder import owner_of
 from mainstem.health import WORKS
+from mainstem.messages import SYSTEM, Origin
 from mainstem.process.desk import Listed, Processes
+from mainstem.query.access import TENANT_HEADER
 from mainstem.reconciliation import Reconciliation
 from mainstem.refusals import KeptRefusal, RefusalFilter, refusal_id, retry_of
 from mainstem.settings import Settings
+from mainstem.tenancy import read_stream
 
 _log = structlog.get_logger(__name__)
 
@@ -110,7 +113,7 @@ def snapshots_by_code(application: Application, settings: Settings) -> list[Snap
     found: dict[tuple[str, str], SnapshotsOf] = {}
     with closing(open_events(settings)) as events:
         for each in events.kept_snapshots():
-            place = (each.stream.partition("-")[0], each.fingerprint)
+            place = (read_stream(each.stream).category, each.fingerprint)
             known = found.get(place) or SnapshotsOf(*place, place in current, 0, 0, 0)
             found[place] = SnapshotsOf(
                 *place,
@@ -177,7 +180,8 @@ def retry_refusal(application: Application, settings: Settings, number: int) -> 
 def _retry(application: Application, settings: Settings, kept: KeptRefusal) -> MainstemError | None:
     try:
         if settings.form == "embedded" and _running_at(settings) is not None:
-            _ask(settings, f"/refusals/{refusal_id(kept.number)}/retry", b"{}")
+            tenant = read_stream(kept.refusal.stream).tenant
+            _ask(settings, f"/refusals/{refusal_id(kept.number)}/retry", b"{}", tenant)
         else:
             made = retry_of(kept, application.all_deciders(), _OPERATOR)
             with commands_of(application, settings) as commands:
@@ -188,41 +192,59 @@ def _retry(application: Application, settings: Settings, kept: KeptRefusal) -> M
 
 
 def list_processes(
-    application: Application, settings: Settings, *, stuck: bool, manager: str | None, limit: int
+    application: Application,
+    settings: Settings,
+    *,
+    stuck: bool,
+    manager: str | None,
+    limit: int,
+    tenant: str | None = None,
 ) -> list[Listed]:
-    """How processes stand, by the process that has the files open, or by this one."""
+    """How processes of a tenant stand, or those of none, by the process that has the files open, or by this one."""
     status = "stuck" if stuck else None
     if settings.form == "embedded" and _running_at(settings) is not None:
         asked = {"status": status, "manager": manager, "limit": limit}
         query = urlencode({name: value for name, value in asked.items() if value is not None})
-        return msgspec.json.decode(_ask(settings, f"/processes?{query}"), type=list[Listed])
-    with _desk(application, settings) as processes:
-        return processes.list(manager=manager, status=status, limit=limit)
+        return msgspec.json.decode(_ask(settings, f"/processes?{query}", tenant=tenant), type=list[Listed])
+    with _desk(application, settings, tenant) as processes:
+        return processes.list(manager=manager, status=status, limit=limit, tenant=tenant)
 
 
 def help_process(
-    application: Application, settings: Settings, manager: str, process: str, cancel_because: str | None = None
+    application: Application,
+    settings: Settings,
+    manager: str,
+    process: str,
+    cancel_because: str | None = None,
+    *,
+    tenant: str | None = None,
 ) -> str:
     """Resume a stuck process, or cancel one where it is said why; how it stands then. Raises Refused."""
     if settings.form == "embedded" and _running_at(settings) is not None:
         what = "resume" if cancel_because is None else "cancel"
         content = {} if cancel_because is None else {"reason": cancel_because}
         path = f"/processes/{quote(manager, safe='')}/{quote(process, safe='')}/{what}"
-        answer = _ask(settings, path, msgspec.json.encode(content))
+        answer = _ask(settings, path, msgspec.json.encode(content), tenant)
         return str(msgspec.json.decode(answer)["status"])
-    with _desk(application, settings) as processes:
+    origin = Origin(actor=SYSTEM.actor, tenant=tenant)
+    with _desk(application, settings, tenant) as processes:
         if cancel_because is None:
-            return processes.resume(manager, process).status
-        return processes.cancel(manager, process, cancel_because).status
+            return processes.resume(manager, process, origin).status
+        return processes.cancel(manager, process, cancel_because, origin).status
 
 
 @contextmanager
-def _desk(application: Application, settings: Settings) -> Iterator[Processes]:
-    """The processes of an application that is brought up for them. Raises StoreUnavailable where there is none."""
+def _desk(application: Application, settings: Settings, tenant: str | None) -> Iterator[Processes]:
+    """The processes of an application that is brought up for them. Raises StoreUnavailable where there is none.
+
+    Raises InvalidQuery where there is no such tenant.
+    """
     if settings.form == "embedded" and not (settings.data_dir / "events.db").is_file():
         raise StoreUnavailable(f"there are no processes: no events.db in the folder {settings.data_dir}")
     own = settings if settings.form == "embedded" else replace(settings, roles="api")
     with bring_up(application, own) as running:
+        if tenant is not None and tenant not in running.tenants.known:
+            raise InvalidQuery(f"there is no tenant {tenant[:40]!r}: see `mainstem tenants`")
         if isinstance(running, Embedded):
             running.settle()
         yield running.processes
@@ -233,12 +255,13 @@ def _running_at(settings: Settings) -> str | None:
     return owner.url if owner is not None and owner.url else None
 
 
-def _ask(settings: Settings, path: str, body: bytes | None = None) -> bytes:
+def _ask(settings: Settings, path: str, body: bytes | None = None, tenant: str | None = None) -> bytes:
     url = _running_at(settings)
     if url is None:
         raise StoreUnavailable(f"no application runs on the folder {settings.data_dir}")
     headers = {} if settings.auth_token is None else {"Authorization": f"Bearer {settings.auth_token.value}"}
     headers |= {} if body is None else {"Content-Type": "application/json"}
+    headers |= {} if tenant is None else {TENANT_HEADER: tenant}
     request = urllib.request.Request(url + path, data=body, headers=headers)  # noqa: S310 - the owner's own address
     try:
         _DIRECT.open(f"{url}/health/live", timeout=_LIVE_S).close()  # the answer may take long, but not this one
@@ -246,7 +269,8 @@ def _ask(settings: Settings, path: str, body: bytes | None = None) -> bytes:
             return bytes(response.read())
     except urllib.error.HTTPError as error:
         if error.code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-            text = "wants a token with the scope operator: set MAINSTEM_AUTH_TOKEN"
+            whose = "" if tenant is None else f" of tenant {tenant}"
+            text = f"wants a token{whose} with the scope operator: set MAINSTEM_AUTH_TOKEN"
             raise Forbidden(f"the application at {url} {text}") from error
         told = _told(error)
         if error.code in (HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND) and told.type:

@@ -15,6 +15,7 @@ from mainstem.decider import Decider
 from mainstem.errors import CodecError, InvalidCommand, InvalidQuery
 from mainstem.eventstore.port import EVERY_REFUSAL, KeptRefusal, Refusal, RefusalCount, RefusalFilter, RefusalReader
 from mainstem.messages import Command, Origin
+from mainstem.tenancy import read_stream
 
 __all__ = [
     "EVERY_REFUSAL",
@@ -77,12 +78,14 @@ def retry_of(kept: KeptRefusal, deciders: Sequence[Decider[Any, Any, Any]], acto
 
 def _origin(number: int, first: Refusal, actor: str) -> Origin:
     """The one place that says what a retry comes from."""
-    return Origin(actor=actor, correlation_id=first.correlation_id, causation_id=f"refusal:{refusal_id(number)}")
+    because = f"refusal:{refusal_id(number)}"
+    tenant = read_stream(first.stream).tenant
+    return Origin(actor=actor, correlation_id=first.correlation_id, causation_id=because, tenant=tenant)
 
 
 def _command(kept: KeptRefusal, deciders: Sequence[Decider[Any, Any, Any]]) -> Command:
     refusal, name = kept.refusal, f"the command of refusal {refusal_id(kept.number)}"
-    category, _, aggregate_id = refusal.stream.partition("-")
+    _, category, aggregate_id = read_stream(refusal.stream)
     decider = next((each for each in deciders if each.category == category), None)
     if decider is None:
         raise InvalidCommand(f"{name} cannot be read: no decider has the category {category}")

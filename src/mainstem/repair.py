@@ -23,6 +23,7 @@ from mainstem.listener.binding import Binding
 from mainstem.log.scan import scan
 from mainstem.messages import Record
 from mainstem.table import Table
+from mainstem.tenancy import key_of, read_stream
 from mainstem.view.apply import working
 
 _PAGE = 1_000
@@ -124,7 +125,7 @@ class _States:
         stands: dict[Key, Any] = {self.table.key_of(row): row for row in self._events.states(self.table)}
         streams = {each.stream: None for batch in self._events.read_all(_PAGE) for each in batch}
         for stream in streams:
-            if stream.partition("-")[0] == self._decider.category:
+            if read_stream(stream).category == self._decider.category:
                 should = self._of(stream, self._whole(stream))
                 found = None if should is None else stands.pop(self.table.key_of(should), None)
                 if found != should:
@@ -151,7 +152,7 @@ class _States:
         except CodecError as error:
             raise StoreCorrupt(str(error)) from error
         last = stored[-1]
-        return self._declared.row(state, Stamp(stream.partition("-")[2], last.version, last.occurred_at_ms))
+        return self._declared.row(state, Stamp(key_of(stream), last.version, last.occurred_at_ms))
 
 
 class _UntoldError(Exception):

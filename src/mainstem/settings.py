@@ -62,6 +62,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     http_names: str | None = None
     """Names by which clients may call the HTTP server beside its address, with commas between them."""
 
+    tenants: str | None = None
+    """The tenants that are served beside what is of none, with commas between them."""
+
     auth_jwks_url: str | None = None
     """Where the keys are that callers' tokens are checked with: https, http on this machine, or file."""
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 
@@ -18,6 +19,7 @@ from mainstem.assembly.places import connector_name, kafka_servers, mysql_server
 from mainstem.assembly.running import Life, Status, command_bus, drivers, drop_old_snapshots, wall_clock_ms
 from mainstem.assembly.sealing import keep_sealing
 from mainstem.assembly.stages import Stages
+from mainstem.assembly.tenants import tenants_of
 from mainstem.cdc.connect import Connect
 from mainstem.errors import MainstemError, StoreUnavailable
 from mainstem.eventstore.mysql import MysqlEventStore
@@ -57,10 +59,11 @@ class Distributed:
             raise
 
     def _open(self) -> None:
-        application, settings = self.application, self.settings
-        server = mysql_server(settings)
-        self.events = MysqlEventStore(server, application.state_tables(), clock_ms=wall_clock_ms)
+        settings, server = self.settings, mysql_server(self.settings)
+        self.events = MysqlEventStore(server, self.application.state_tables(), clock_ms=wall_clock_ms)
         self._life.closing.callback(self.events.close)
+        self.tenants = tenants_of(settings, self.application.all_deciders(), self.events.tenants)
+        self.application = application = replace(self.application, apart=self.tenants.apart)
         self.integrity = MysqlIntegrity(server, clock_ms=wall_clock_ms)
         self._life.closing.callback(self.integrity.close)
         self.views = MysqlViews(server)
@@ -82,7 +85,7 @@ class Distributed:
             tls_ca=settings.druid_tls_ca,
         )
         self._life.closing.callback(self.olap.close)
-        self.commands = command_bus(application, settings, self.events)
+        self.commands = command_bus(application, settings, self.events, tenants=self.tenants)
         self.driver, self.processes = drivers(application, settings, self.commands, self.events, self.views)
         self._driving = keeping and bool(application.processes)
         self.listeners = {b.group: Runner(b, self.log, self.views) for b in application.all_listeners() if keeping}

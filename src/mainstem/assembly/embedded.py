@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -26,6 +27,7 @@ from mainstem.assembly.running import (
     wall_clock_ms,
 )
 from mainstem.assembly.sealing import keep_sealing
+from mainstem.assembly.tenants import tenants_of
 from mainstem.cdc.relay import Relay, producer_of
 from mainstem.cdc.sqlite import MARK_TRANSACTION, SqliteCapture
 from mainstem.errors import MainstemError, StoreCorrupt
@@ -105,11 +107,13 @@ class Embedded:
             raise
 
     def _open(self) -> None:
-        application, settings, folder = self.application, self.settings, self.settings.data_dir
+        settings, folder = self.settings, self.settings.data_dir
         _log.info("opening and checking the files", folder=str(folder))
-        tables = application.state_tables()
+        tables = self.application.state_tables()
         self.events = SqliteEventStore(folder / "events.db", tables, clock_ms=self._clock_ms, mark=MARK_TRANSACTION)
         self._life.closing.callback(self.events.close)
+        self.tenants = tenants_of(settings, self.application.all_deciders(), self.events.tenants)
+        self.application = application = replace(self.application, apart=self.tenants.apart)
         self.integrity = SqliteIntegrity(folder / "events.db", clock_ms=self._clock_ms, turn=self.events.turn)
         self._life.closing.callback(self.integrity.close)
         self.capture = SqliteCapture(folder / "events.db", application.name, application.all_captured())
@@ -137,7 +141,9 @@ class Embedded:
 
     def _roles(self) -> None:
         application, settings = self.application, self.settings
-        self.commands = command_bus(application, settings, self.events, self.capture.wake, clock_ms=self._clock_ms)
+        self.commands = command_bus(
+            application, settings, self.events, self.capture.wake, clock_ms=self._clock_ms, tenants=self.tenants
+        )
         self.relay = Relay(self.capture, self.log, application.name)
         self.driver, self.processes = drivers(
             application, settings, self.commands, self.events, self.views, clock_ms=self._clock_ms

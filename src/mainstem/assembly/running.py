@@ -23,6 +23,7 @@ from mainstem.process.driver import Driver
 from mainstem.reconciliation import Reconciliation
 from mainstem.settings import Settings
 from mainstem.snapshots import Snapshots
+from mainstem.tenancy import NONE, Tenants
 from mainstem.view.port import ViewStore
 
 _OLD_SNAPSHOT_MS = 24 * 3_600_000
@@ -72,6 +73,7 @@ class Running(Protocol):
     application: Application
     settings: Settings
     commands: CommandBus
+    tenants: Tenants
 
     @property
     def events(self) -> EventStore:
@@ -127,6 +129,7 @@ def command_bus(
     events: EventStore,
     on_commit: Callable[[], None] = lambda: None,
     clock_ms: Callable[[], int] = wall_clock_ms,
+    tenants: Tenants = NONE,
 ) -> CommandBus:
     """The writer of one process, with the settings' limits."""
     handler = Handler(
@@ -134,6 +137,7 @@ def command_bus(
         clock_ms=clock_ms,
         remembered=settings.aggregates_remembered,
         snapshots=Snapshots(every_events=settings.snapshot_every or None),
+        tenants=tenants,
     )
     limits = BusLimits(
         queue_max=settings.command_queue_max,
@@ -160,8 +164,16 @@ def drivers(
         views=views,
         clock_ms=clock_ms,
         answers_kept_ms=settings.answers_kept_ms,
+        apart=application.apart,
     )
-    desk = Processes(application.processes, commands=commands, events=events, views=views, clock_ms=clock_ms)
+    desk = Processes(
+        application.processes,
+        commands=commands,
+        events=events,
+        views=views,
+        clock_ms=clock_ms,
+        apart=application.apart,
+    )
     return driver, desk
 
 

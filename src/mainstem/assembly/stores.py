@@ -8,6 +8,7 @@ from mainstem.application import Application
 from mainstem.assembly.embedded import embedded
 from mainstem.assembly.places import kafka_servers, mysql_server
 from mainstem.assembly.running import command_bus, wall_clock_ms
+from mainstem.assembly.tenants import tenants_of
 from mainstem.command.bus import CommandBus
 from mainstem.errors import StoreUnavailable
 from mainstem.eventstore.check import StoredEvents
@@ -45,7 +46,8 @@ def commands_of(application: Application, settings: Settings) -> Iterator[Comman
         if settings.form == "distributed":
             server, tables = mysql_server(settings), application.state_tables()
             events = stack.enter_context(closing(MysqlEventStore(server, tables, clock_ms=wall_clock_ms)))
-            commands = command_bus(application, settings, events)
+            tenants = tenants_of(settings, application.all_deciders(), events.tenants)
+            commands = command_bus(application, settings, events, tenants=tenants)
         else:
             open_events(settings).close()  # else a folder would be made
             whole = embedded(application, settings)

@@ -10,9 +10,12 @@ import typer
 
 from mainstem import log_lines
 from mainstem.application import Application
-from mainstem.errors import ConfigurationError
+from mainstem.errors import ConfigurationError, InvalidQuery
+from mainstem.eventstore.port import TenantReader
 from mainstem.settings import Settings, read_settings
+from mainstem.tenancy import served_tenants
 
+Tenant = Annotated[str | None, typer.Option(help="Of this tenant; without it, of none.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -21,6 +24,12 @@ def begin() -> tuple[Settings, Application]:
     settings = read_settings(os.environ)
     log_lines.configure(settings.log_level, json=settings.log_json)
     return settings, _application(settings.app)
+
+
+def check_tenant(tenant: str | None, settings: Settings, store: TenantReader) -> None:
+    """Raises InvalidQuery where there is no such tenant: it is not served, and has no events."""
+    if tenant is not None and tenant not in served_tenants(settings.tenants) and tenant not in store.names():
+        raise InvalidQuery(f"there is no tenant {tenant[:40]!r}: see `mainstem tenants`")
 
 
 def _application(name: str) -> Application:

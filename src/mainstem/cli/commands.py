@@ -14,11 +14,12 @@ from rich.console import Console
 from rich.table import Column
 from rich.table import Table as Grid
 
-from mainstem.cli.begin import Json, begin, errors_of_start
+from mainstem.cli.begin import Json, Tenant, begin, check_tenant, errors_of_start
 from mainstem.cli.events import events
 from mainstem.cli.processes import processes
 from mainstem.cli.refusals import refusals
 from mainstem.cli.snapshots import snapshots
+from mainstem.cli.tenants import tenants
 from mainstem.cli.view import view
 from mainstem.codec import read_moment
 from mainstem.errors import ConfigurationError, MainstemError
@@ -184,7 +185,7 @@ def restore(
 
 
 @app.command()
-def history(
+def history(  # noqa: PLR0913 - the options of the command line
     aggregate: Annotated[str, typer.Argument(help="The aggregate's id.")],
     moment: Annotated[str | None, typer.Argument(help=f"Show how it stood then. {_MOMENT}")] = None,
     later: Annotated[str | None, typer.Argument(help="Show what has changed from the moment to this one.")] = None,
@@ -193,6 +194,7 @@ def history(
     recorded: Annotated[bool, typer.Option("--recorded", help="Times are those of recording the events.")] = False,
     after: Annotated[int, typer.Option(min=0, help="Show events above this version.")] = 0,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Show so many events.")] = 100,
+    tenant: Tenant = None,
     as_json: Json = False,
 ) -> None:
     """Show an aggregate's events, the oldest first; how it stood at a moment; or what changed between two."""
@@ -203,16 +205,18 @@ def history(
     settings, declared = begin()
     moments = [read_moment(text, recorded=recorded) for text in (moment, later) if text is not None]
     with closing(stored_events(settings)) as store:
-        asked = History(store, shown.decider_of(declared, category, store, aggregate))
+        check_tenant(tenant, settings, store.tenants)
+        asked = History(store, shown.decider_of(declared, category, store, aggregate, tenant))
         if not moments:
-            shown.print_events(_out, asked.events(aggregate, after, limit), as_json=as_json)
+            shown.print_events(_out, asked.events(aggregate, after, limit, tenant=tenant), as_json=as_json)
         elif len(moments) == 1:
-            shown.print_past(_out, asked.at(aggregate, moments[0]), as_json=as_json)
+            shown.print_past(_out, asked.at(aggregate, moments[0], tenant=tenant), as_json=as_json)
         else:
-            shown.print_between(_out, asked.between(aggregate, *moments), as_json=as_json)
+            shown.print_between(_out, asked.between(aggregate, *moments, tenant=tenant), as_json=as_json)
 
 
 app.command()(view)
+app.command()(tenants)
 
 
 @app.command(name="settings")

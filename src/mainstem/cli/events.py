@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table as Grid
 
-from mainstem.cli.begin import Json, begin
+from mainstem.cli.begin import Json, Tenant, begin, check_tenant
 from mainstem.errors import ConfigurationError
 from mainstem.eventstore.check import Unreadable
 from mainstem.evolution.schema import SchemaChange
@@ -81,6 +81,7 @@ def tagged(
     *,
     after: Annotated[int, typer.Option(min=0, help="Show events above this number in the tag.")] = 0,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Show so many events.")] = 100,
+    tenant: Tenant = None,
     as_json: Json = False,
 ) -> None:
     """Show the events with a tag, of whichever aggregates, the oldest first."""
@@ -90,7 +91,9 @@ def tagged(
 
     settings, declared = begin()
     with closing(stored_events(settings)) as store:
-        print_tagged(_out, TagHistory(store, declared.deciders).events(tag, after, limit), as_json=as_json)
+        check_tenant(tenant, settings, store.tenants)
+        found = TagHistory(store, declared.deciders).events(tag, after, limit, tenant=tenant)
+        print_tagged(_out, found, as_json=as_json)
 
 
 class Kind(Struct, frozen=True, rename="camel"):

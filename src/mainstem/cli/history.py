@@ -15,7 +15,9 @@ from mainstem.eventstore.reader import Streams
 from mainstem.history import Between, Happened, HappenedTagged, Past
 
 
-def decider_of(declared: Application, category: str | None, store: Streams, aggregate: str) -> Decider[Any, Any, Any]:
+def decider_of(
+    declared: Application, category: str | None, store: Streams, aggregate: str, tenant: str | None
+) -> Decider[Any, Any, Any]:
     """The decider of that category; where none is named, the only one that has such an aggregate, or the first.
 
     A process that has an aggregate's name is shown where it is asked for. Raises ConfigurationError where there is no
@@ -23,7 +25,7 @@ def decider_of(declared: Application, category: str | None, store: Streams, aggr
     """
     known = {decider.category: decider for decider in declared.all_deciders()}
     for deciders in (declared.deciders, tuple(known.values())) if category is None else ():
-        having = [each for each in deciders if store.read(each.stream(aggregate), limit=1)]
+        having = [each for each in deciders if store.read(each.stream(aggregate, tenant), limit=1)]
         if len(having) == 1:
             return having[0]
         if having:

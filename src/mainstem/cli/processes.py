@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table as Grid
 
-from mainstem.cli.begin import Json, begin
+from mainstem.cli.begin import Json, Tenant, begin
 
 processes = typer.Typer(help="Look at processes, and help those that are stuck.", no_args_is_help=True)
 _out = Console()
@@ -19,13 +19,14 @@ def list_processes(
     stuck: Annotated[bool, typer.Option("--stuck", help="Those alone that wait for an operator.")] = False,
     manager: Annotated[str | None, typer.Option(help="Those of this process manager alone.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Show so many.")] = 100,
+    tenant: Tenant = None,
     as_json: Json = False,
 ) -> None:
     """Show processes, by manager and id: how each stands, and why it is stuck."""
     from mainstem.operations import list_processes as listed
 
     settings, declared = begin()
-    found = listed(declared, settings, stuck=stuck, manager=manager, limit=limit)
+    found = listed(declared, settings, stuck=stuck, manager=manager, limit=limit, tenant=tenant)
     if as_json:
         _out.print_json(msgspec.json.encode(found).decode())
         return
@@ -39,12 +40,14 @@ def list_processes(
 def resume_process(
     manager: Annotated[str, typer.Argument(help="The process manager's name.")],
     process: Annotated[str, typer.Argument(help="The process's id.")],
+    *,
+    tenant: Tenant = None,
 ) -> None:
     """Let a stuck process go on: what has failed is tried again."""
     from mainstem.operations import help_process
 
     settings, declared = begin()
-    _out.print(f"{process} is {help_process(declared, settings, manager, process)}.", highlight=False)
+    _out.print(f"{process} is {help_process(declared, settings, manager, process, tenant=tenant)}.", highlight=False)
 
 
 @processes.command(name="cancel")
@@ -53,9 +56,11 @@ def cancel_process(
     process: Annotated[str, typer.Argument(help="The process's id.")],
     *,
     reason: Annotated[str, typer.Option(help="Why, for the record.")],
+    tenant: Tenant = None,
 ) -> None:
     """Have a process undone, as its manager says how."""
     from mainstem.operations import help_process
 
     settings, declared = begin()
-    _out.print(f"{process} is {help_process(declared, settings, manager, process, reason)}.", highlight=False)
+    stands = help_process(declared, settings, manager, process, reason, tenant=tenant)
+    _out.print(f"{process} is {stands}.", highlight=False)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from rich.console import Console
 from rich.table import Table as Grid
 
-from mainstem.cli.begin import Json, begin
+from mainstem.cli.begin import Json, Tenant, begin, check_tenant
 from mainstem.codec import iso_time, read_time
 from mainstem.errors import InvalidQuery
 from mainstem.refusals import (
@@ -48,6 +48,7 @@ def list_refusals(  # noqa: PLR0913 - the options of the command line
     actor: _Actor = None,
     from_: _From = None,
     to: _To = None,
+    tenant: Tenant = None,
     behind: Annotated[str | None, typer.Option(help="Those behind this one, which are older.")] = None,
     limit: _Limit = 100,
     as_json: Json = False,
@@ -55,7 +56,8 @@ def list_refusals(  # noqa: PLR0913 - the options of the command line
     """Show refused commands, newest first."""
     what = RefusalFilter(stream=stream, category=category, reason=reason, command=command, actor=actor)
     asked = _between(what, from_, to)
-    with _reader() as reader:
+    with _reader(tenant) as (reader, whose):
+        asked = replace(asked, tenant=whose)
         after = None if behind is None else place_of(_found(reader, behind))
         found = reader.page(asked, after, limit)
     if as_json:
@@ -75,7 +77,7 @@ def list_refusals(  # noqa: PLR0913 - the options of the command line
 @refusals.command()
 def show(refusal: _Id, *, as_json: Json = False) -> None:
     """Show one refused command with all that is kept of it, and what became of its retry."""
-    with _reader() as reader:
+    with _reader() as (reader, _):
         kept = _found(reader, refusal)
         again = reader.page(RefusalFilter(retry_of=kept.number), None, 100)
     fields = {**_fields(kept), "refusedAgain": [refusal_id(each.number) for each in again]}
@@ -101,6 +103,7 @@ def count(  # noqa: PLR0913 - the options of the command line
     actor: _Actor = None,
     from_: _From = None,
     to: _To = None,
+    tenant: Tenant = None,
     by: Annotated[str, typer.Option(help="reason, or also by hour or day (UTC).")] = "reason",
     limit: _Limit = 1_000,
     as_json: Json = False,
@@ -110,7 +113,8 @@ def count(  # noqa: PLR0913 - the options of the command line
         raise InvalidQuery(f"refusals are counted by reason, {' or '.join(PERIODS_MS)}, not by {by[:40]!r}")
     what = RefusalFilter(stream=stream, category=category, reason=reason, command=command, actor=actor)
     asked = _between(what, from_, to)
-    with _reader() as reader:
+    with _reader(tenant) as (reader, whose):
+        asked = replace(asked, tenant=whose)
         found = reader.counts(asked, PERIODS_MS.get(by), limit)
     rows = [{**_period(by, each.from_ms), "reason": each.reason, "refusals": each.refusals} for each in found]
     if as_json:
@@ -141,12 +145,15 @@ def retry(refusal: _Id, *, as_json: Json = False) -> None:
 
 
 @contextmanager
-def _reader() -> Iterator[RefusalReader]:
+def _reader(tenant: str | None = None) -> Iterator[tuple[RefusalReader, str | None]]:
+    """And what a filter names the tenant by: the empty text for none, where there are tenants."""
     from mainstem.assembly.stores import stored_events
 
     settings, _ = begin()
     with closing(stored_events(settings)) as store:
-        yield store.refusals
+        check_tenant(tenant, settings, store.tenants)
+        apart = settings.tenants is not None or next(iter(store.tenants.names()), None) is not None
+        yield store.refusals, tenant or ("" if apart else None)
 
 
 def _found(reader: RefusalReader, refusal: str) -> KeptRefusal:

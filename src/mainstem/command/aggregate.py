@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mainstem.codec import Decoder, encode
+from mainstem.command.naming import Naming
 from mainstem.command.snapshotting import Due, intact
 from mainstem.decider import Decider, Stamp
 from mainstem.errors import CodecError, StoreCorrupt
@@ -17,6 +18,7 @@ from mainstem.eventstore.port import NONE_STANDING, NewEvent, StoredEvent, Store
 from mainstem.eventstore.reader import EventReader
 from mainstem.messages import Event, Origin
 from mainstem.snapshots import Snapshots
+from mainstem.tenancy import key_of
 
 _log = structlog.get_logger(__name__)
 
@@ -45,8 +47,11 @@ class Aggregates:
     after it, and forgets it where the store's stream is shorter. What is remembered saves time and decides nothing.
     """
 
-    def __init__(self, decider: Decider[Any, Any, Any], *, remembered: int, snapshots: Snapshots) -> None:
+    def __init__(
+        self, decider: Decider[Any, Any, Any], *, remembered: int, snapshots: Snapshots, naming: Naming
+    ) -> None:
         self.decider = decider
+        self._naming = naming
         self._remembered_max = remembered
         self._snapshots = snapshots
         self._reader: EventReader[Event] = EventReader(decider.events)
@@ -90,7 +95,7 @@ class Aggregates:
     ) -> tuple[Folded, list[NewEvent]]:
         """Append the events with the state row, on condition of `standing`. The aggregate after them, and they."""
         at_ms = max(now_ms, before.occurred_at_ms)
-        state, new = self._encoded(before.state, events)
+        state, new = self._encoded(before.state, events, origin.tenant)
         transaction.append(stream, before.version, new, occurred_at_ms=at_ms, origin=origin, standing=standing)
         version = before.version + len(events)
         row = self._row(stream, state, version, at_ms)
@@ -110,7 +115,7 @@ class Aggregates:
         self._to_replace.discard(stream)
         return replace(folded, snapshot_version=folded.version, snapshot_at_ms=now_ms, sourced_ms=0.0)
 
-    def _encoded(self, state: Any, events: list[Event]) -> tuple[Any, list[NewEvent]]:
+    def _encoded(self, state: Any, events: list[Event], tenant: str | None) -> tuple[Any, list[NewEvent]]:
         """The state after the events, and they as they are stored."""
         boundary = self.decider.boundary
         if boundary is None:
@@ -118,7 +123,8 @@ class Aggregates:
         new = []
         for event in events:
             state = self.decider.evolve(state, event)
-            new.append(self._new(event, boundary.tags_of(state, event)))
+            tags = self._naming.given(boundary.tags_of(state, event), tenant)
+            new.append(self._new(event, tags))
         return state, new
 
     def _new(self, event: Event, tags: tuple[str, ...] = ()) -> NewEvent:
@@ -169,4 +175,4 @@ class Aggregates:
         declared = self.decider.state_row
         if declared is None:
             return None
-        return declared.row(state, Stamp(stream.partition("-")[2], version, at_ms))
+        return declared.row(state, Stamp(key_of(stream), version, at_ms))

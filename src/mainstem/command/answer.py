@@ -13,7 +13,10 @@ from mainstem.messages import Command, Position
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """An accepted command: its aggregate, the version it brought that to, and the state row as it stands then."""
+    """An accepted command: its aggregate, the version it brought that to, and the state row as it stands then.
+
+    Of a tenant's aggregate the id is ``/tenant/id``, as in its rows.
+    """
 
     aggregate_id: str
     version: int

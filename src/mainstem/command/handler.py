@@ -6,17 +6,18 @@ from typing import Any
 
 from msgspec import Struct
 
-from mainstem.boundary import USABLE, usable
 from mainstem.codec import encode
 from mainstem.command.aggregate import Aggregates, Folded
 from mainstem.command.answer import Answer, digest_of, keep, replay
 from mainstem.command.boundary import Boundaries, Over, Tags
+from mainstem.command.naming import Naming
 from mainstem.command.snapshotting import Due
 from mainstem.decider import Decider
 from mainstem.errors import CommandError, ConfigurationError, IdempotencyConflict, InvalidCommand, Refused
 from mainstem.eventstore.port import NONE_STANDING, NewEvent, Refusal, Retried, StoreTransaction, Wanted
 from mainstem.messages import Command, Event, Origin
 from mainstem.snapshots import Snapshots
+from mainstem.tenancy import NONE, Tenants, own_key, qualified
 
 
 class Request(Struct, frozen=True):
@@ -34,8 +35,6 @@ class Request(Struct, frozen=True):
 
 Outcome = Answer | CommandError
 
-_NAME_MAX = 200
-
 SNAPSHOTS = Snapshots(every_events=1_000)
 
 
@@ -52,8 +51,10 @@ class Handler:
         clock_ms: Callable[[], int],
         remembered: int = 10_000,
         snapshots: Snapshots = SNAPSHOTS,
+        tenants: Tenants = NONE,
     ) -> None:
         self._clock_ms = clock_ms
+        self._naming = Naming(tenants)
         self._read_s = 0.0
         self._by_command: dict[type[Command], Aggregates] = {}
         self._pending: dict[str, tuple[Aggregates, Folded]] = {}
@@ -62,7 +63,7 @@ class Handler:
         self._untold: Sequence[Request] = ()
         for decider in deciders:
             own = decider.snapshots or snapshots
-            aggregates = Aggregates(decider, remembered=remembered, snapshots=own)
+            aggregates = Aggregates(decider, remembered=remembered, snapshots=own, naming=self._naming)
             if decider.boundary is not None:
                 self._boundaries[decider.category] = Boundaries(decider.boundary, remembered=remembered)
             for command in decider.commands:
@@ -99,12 +100,10 @@ class Handler:
         streams: dict[str, Wanted] = {}
         for request in requests:
             aggregates = self._by_command.get(type(request.command))
-            if aggregates is not None:
-                aggregate_id = aggregates.decider.target(request.command)
-                if _usable(aggregate_id):
-                    wanted = aggregates.wanted(aggregates.decider.stream(aggregate_id))
-                    streams[wanted.stream] = wanted
-        keys = list({r.key: None for r in requests if r.key is not None})
+            stream = None if aggregates is None else self._stream(aggregates, request)
+            if aggregates is not None and stream is not None:
+                streams[stream] = aggregates.wanted(stream)
+        keys = list({own_key(r.origin.tenant, r.key): None for r in requests if r.key is not None})
         began = time.perf_counter()
         transaction.expect(list(streams.values()), keys)
         self._read_s = (time.perf_counter() - began) / max(1, len(streams))
@@ -119,11 +118,11 @@ class Handler:
             boundaries = None if aggregates is None else self._boundaries.get(aggregates.decider.category)
             if aggregates is None or boundaries is None:
                 continue
-            aggregate_id = aggregates.decider.target(request.command)
-            if _usable(aggregate_id):
-                folded = self._loaded(transaction, aggregates, aggregates.decider.stream(aggregate_id))
-                tags = boundaries.tags(folded.state, request.command)
-                wanted.update(dict.fromkeys(tags if usable(tags) else ()))
+            stream = self._stream(aggregates, request)
+            if stream is not None:
+                folded = self._loaded(transaction, aggregates, stream)
+                tags = self._naming.tags(boundaries.tags(folded.state, request.command), request.origin.tenant)
+                wanted.update(dict.fromkeys(tags or ()))
         transaction.expect_tags(wanted)
 
     def handle(self, transaction: StoreTransaction, request: Request) -> Outcome:
@@ -133,7 +132,7 @@ class Handler:
             return InvalidCommand(f"no decider takes the command {type(request.command).__name__}")
         if request.key is None:
             return self._decide(transaction, aggregates, request)
-        return self._once(transaction, aggregates, request, request.key)
+        return self._once(transaction, aggregates, request, own_key(request.origin.tenant, request.key))
 
     def _once(self, transaction: StoreTransaction, aggregates: Aggregates, request: Request, key: str) -> Outcome:
         digest = digest_of(request.command)
@@ -154,18 +153,18 @@ class Handler:
         return outcome
 
     def _decide(self, transaction: StoreTransaction, aggregates: Aggregates, request: Request) -> Outcome:
-        decider = aggregates.decider
-        aggregate_id = decider.target(request.command)
-        if not _usable(aggregate_id):
-            return InvalidCommand("the aggregate's name must be 1 to 200 printable characters")
-        stream = decider.stream(aggregate_id)
+        decider, tenant = aggregates.decider, request.origin.tenant
+        stream = self._stream(aggregates, request)
+        if stream is None:
+            return self._naming.why_not(tenant)
         folded = self._loaded(transaction, aggregates, stream)
         over = None
         boundaries = self._boundaries.get(decider.category)
         if boundaries is not None and (tags := boundaries.tags(folded.state, request.command)):
-            if not usable(tags):
-                return InvalidCommand(f"a command is decided over {USABLE}")
-            over = self._loaded_over(transaction, boundaries, decider.category, tags)
+            own = self._naming.tags(tags, tenant)
+            if own is None:
+                return self._naming.no_tags()
+            over = self._loaded_over(transaction, boundaries, decider.category, own)
         now_ms = self._clock_ms()
         try:
             events = list(_decided(decider, folded.state, request.command, over))
@@ -184,11 +183,14 @@ class Handler:
         if request.retry_of is not None:
             transaction.keep_retried(request.retry_of, Retried(folded.version, now_ms, request.origin.actor))
         return Answer(
-            aggregate_id=aggregate_id,
+            aggregate_id=qualified(tenant, decider.target(request.command)),
             version=folded.version,
             occurred_at_ms=folded.occurred_at_ms,
             row=folded.row,
         )
+
+    def _stream(self, aggregates: Aggregates, request: Request) -> str | None:
+        return self._naming.stream(aggregates.decider, request.command, request.origin.tenant)
 
     def _loaded(self, transaction: StoreTransaction, aggregates: Aggregates, stream: str) -> Folded:
         """As it stands in this transaction."""
@@ -217,10 +219,6 @@ def _decided(decider: Decider[Any, Any, Any], state: Any, command: Command, over
     if over is None or decider.boundary is None:
         return decider.decide(state, command)
     return decider.boundary.decide(state, command, over.state)
-
-
-def _usable(aggregate_id: str) -> bool:
-    return 0 < len(aggregate_id) <= _NAME_MAX and aggregate_id.isprintable()
 
 
 def _refusal(stream: str, request: Request, refused: Refused, now_ms: int) -> Refusal:

@@ -10,9 +10,10 @@ from msgspec import Struct
 from mainstem.codec import EventCodec
 from mainstem.decider import Decider
 from mainstem.errors import CodecError
-from mainstem.eventstore.port import RefusalReader, StoredEvent
+from mainstem.eventstore.port import RefusalReader, StoredEvent, TenantReader
 from mainstem.eventstore.reader import EventReader, Streams, Tags
 from mainstem.evolution.upcasting import StreamUpcasting
+from mainstem.tenancy import read_stream
 
 _PAGE = 1000
 _STREAMS_KEPT = 100
@@ -35,6 +36,10 @@ class StoredEvents(Streams, Tags, Protocol):
     def refusals(self) -> RefusalReader:
         """The refused commands."""
 
+    @property
+    def tenants(self) -> TenantReader:
+        """Whose the events are."""
+
     def count(self) -> int:
         """About how many there are."""
 
@@ -56,7 +61,7 @@ def unreadable(
     for batch in store.read_all(_PAGE):
         by_category: dict[str, list[StoredEvent]] = {}
         for stored in batch:
-            by_category.setdefault(stored.stream.partition("-")[0], []).append(stored)
+            by_category.setdefault(read_stream(stored.stream).category, []).append(stored)
         for category, events in by_category.items():
             check = checks.get(category)
             if check is None:

@@ -20,6 +20,7 @@ from mainstem.eventstore.mysql_transaction import SNAPSHOT, MysqlTransaction
 from mainstem.eventstore.port import KeptSnapshot, Snapshot, StoredEvent, TaggedEvent
 from mainstem.eventstore.refused import LATER as REFUSAL_LATER
 from mainstem.eventstore.refused import Ask, RefusedCommands
+from mainstem.eventstore.tenants import TenantStreams
 from mainstem.mysql import MysqlServer, Pool, Writer, ask, code_of, execute, picture
 from mainstem.mysql_rows import in_key_order, insert_many, replacing
 from mainstem.mysql_schema import create, migrate
@@ -205,6 +206,11 @@ class MysqlEventStore:
         """Asked on the readers' connections."""
         return RefusedCommands(_asking(self._readers))
 
+    @property
+    def tenants(self) -> TenantStreams:
+        """Asked on the readers' connections."""
+        return TenantStreams(_asking(self._readers))
+
     def forget_answers(self, before_ms: int, limit: int = 1000) -> int:
         """Drop the oldest kept answers."""
         with self._writer.transaction() as connection:
@@ -272,6 +278,7 @@ class MysqlEventReader:
         self._columns = ", ".join((PLACE, *later))
         lacking = {name for name in REFUSAL_LATER if ("refused_command", name) not in columns}
         self.refusals = RefusedCommands(_asking(self._readers), lacking)
+        self.tenants = TenantStreams(_asking(self._readers))
 
     def count(self) -> int:
         """By position, of which a few may be missing: a transaction that was taken back leaves its own unused."""

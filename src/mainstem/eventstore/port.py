@@ -1,6 +1,6 @@
 """What the write side asks of an event store."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
@@ -111,7 +111,10 @@ class KeptRefusal(Struct, frozen=True):
 
 
 class RefusalFilter(Struct, frozen=True, kw_only=True):
-    """Which refusals: those that have all that is named. `to_ms` is the first time that is too late."""
+    """Which refusals: those that have all that is named. `to_ms` is the first time that is too late.
+
+    `tenant` is whose; the empty text for those of no tenant, None for whoever's. A category is one of the tenant's.
+    """
 
     stream: str | None = None
     category: str | None = None
@@ -121,6 +124,7 @@ class RefusalFilter(Struct, frozen=True, kw_only=True):
     from_ms: int | None = None
     to_ms: int | None = None
     retry_of: int | None = None
+    tenant: str | None = None
 
 
 EVERY_REFUSAL = RefusalFilter()
@@ -132,6 +136,15 @@ class RefusalCount(Struct, frozen=True):
     reason: str
     refusals: int
     from_ms: int | None = None
+
+
+class TenantCounts(Struct, frozen=True):
+    """How much there is of a tenant; of None, what is of no tenant."""
+
+    tenant: str | None
+    events: int
+    streams: int
+    refused: int
 
 
 class KeptAnswer(Struct, frozen=True):
@@ -229,6 +242,19 @@ class RefusalReader(Protocol):
         """How many by reason, the most frequent first; by periods of that length, the newest of them first."""
 
 
+class TenantReader(Protocol):
+    """Questions about whose the events are."""
+
+    def names(self) -> Iterator[str]:
+        """The tenants that have events or refused commands, in the order of their names."""
+
+    def marked(self, categories: Iterable[str]) -> str | None:
+        """A stream of no tenant, of these categories, whose aggregate's id begins with a slash; None for none."""
+
+    def counts(self, tenant: str | None, told: Callable[[int], None] = ...) -> TenantCounts:
+        """How much there is of a tenant; `told` hears how many more streams are counted."""
+
+
 class EventStore(Protocol):
     """Events by stream, with state rows, idempotency keys and refusals beside them."""
 
@@ -253,6 +279,10 @@ class EventStore(Protocol):
     @property
     def refusals(self) -> RefusalReader:
         """The refused commands."""
+
+    @property
+    def tenants(self) -> TenantReader:
+        """Whose the events are."""
 
     def forget_answers(self, before_ms: int, limit: int = 1000) -> int:
         """Drop at most `limit` kept answers from before that time; how many went."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from mainstem.eventstore.port import EVERY_REFUSAL, KeptRefusal, Refusal, RefusalCount, RefusalFilter, Retried
+from mainstem.tenancy import MARK, qualified
 
 REFUSAL = "stream, command, content, reason, text, refused_at_ms, actor, correlation_id, causation_id, retry_of"
 """The columns of a refusal beside its number."""
@@ -102,10 +103,14 @@ def _kept(row: Sequence[Any]) -> KeptRefusal:
 def _conditions(asked: RefusalFilter) -> tuple[list[str], list[Any]]:
     named = {name: value for name in _EQUAL if (value := getattr(asked, name)) is not None}
     conditions, values = [f"{name} = ?" for name in named], list(named.values())
-    if asked.category is not None:
+    if asked.tenant == "" and asked.category is None:
+        conditions.append("substr(stream, 1, 1) <> ?")
+        values.append(MARK)
+    elif asked.tenant or asked.category is not None:
         # As no range of streams: a category is much of the whole, which would be sorted by time then.
+        prefix = qualified(asked.tenant or None, "" if asked.category is None else f"{asked.category}-")
         conditions.append("substr(stream, 1, ?) = ?")
-        values += [len(asked.category) + 1, f"{asked.category}-"]
+        values += [len(prefix), prefix]
     for value, condition in ((asked.from_ms, "refused_at_ms >= ?"), (asked.to_ms, "refused_at_ms < ?")):
         if value is not None:
             conditions.append(condition)

@@ -29,6 +29,7 @@ from mainstem.eventstore.sqlite_schema import (
 )
 from mainstem.eventstore.sqlite_tags import tagged_page
 from mainstem.eventstore.sqlite_transaction import SqliteTransaction
+from mainstem.eventstore.tenants import TenantStreams
 from mainstem.sqlite import check_kind, connect, insert_many, mapped_errors, prepare, table_definition, transaction
 from mainstem.table import Table, quoted
 
@@ -114,6 +115,11 @@ class SqliteEventStore:
         """Each question is asked on a connection of its own, so that nobody waits for a count."""
         return RefusedCommands(self._ask)
 
+    @property
+    def tenants(self) -> TenantStreams:
+        """In the same way."""
+        return TenantStreams(self._ask)
+
     def _ask(self, sql: str, values: Sequence[Any]) -> list[Any]:
         with closing(connect(self._path, read_only=True)) as connection, mapped_errors(self._path):
             return connection.execute(sql, values).fetchall()
@@ -193,6 +199,7 @@ class SqliteEventReader:
         later = (name if schema >= since else missing for name, (since, missing) in LATER.items())
         self._columns = ", ".join((PLACE, *later))
         self.refusals = RefusedCommands(self._ask, {name for name, since in REFUSAL_SINCE.items() if schema < since})
+        self.tenants = TenantStreams(self._ask)
 
     def _ask(self, sql: str, values: Sequence[Any]) -> list[Any]:
         with mapped_errors(self._path):

@@ -14,6 +14,7 @@ from mainstem.errors import CodecError, InvalidQuery, StoreCorrupt
 from mainstem.eventstore.port import StoredEvent
 from mainstem.eventstore.reader import EventReader, Streams, Tags
 from mainstem.messages import NOW, AsOf, Event
+from mainstem.tenancy import key_of, qualified, read_stream
 
 
 class Happened(Struct, frozen=True):
@@ -37,7 +38,10 @@ class HappenedTagged(Struct, frozen=True):
 
 
 class Past(Struct, frozen=True):
-    """An aggregate as it stood: version 0, and the decider's initial state, where nothing had happened yet."""
+    """An aggregate as it stood: version 0, and the decider's initial state, where nothing had happened yet.
+
+    Of a tenant's aggregate the id is ``/tenant/id``.
+    """
 
     aggregate_id: str
     version: int
@@ -67,7 +71,7 @@ class History:
     """The history of one decider's aggregates, from any thread.
 
     All questions raise StoreCorrupt where an event cannot be read, and StoreError as the store does. They read a stream
-    from its first event on: their cost grows with the version that they ask for.
+    from its first event on: their cost grows with the version that they ask for. They are about one tenant's aggregate.
     """
 
     def __init__(self, store: Streams, decider: Decider[Any, Any, Any]) -> None:
@@ -75,25 +79,27 @@ class History:
         self._decider = decider
         self._reader: EventReader[Event] = EventReader(decider.events)
 
-    def events(self, aggregate_id: str, after: int = 0, limit: int = 100) -> Sequence[Happened]:
+    def events(
+        self, aggregate_id: str, after: int = 0, limit: int = 100, *, tenant: str | None = None
+    ) -> Sequence[Happened]:
         """At most so many of its events with a version above `after`, in their order."""
-        stream = self._decider.stream(aggregate_id)
+        stream = self._decider.stream(aggregate_id, tenant)
         try:
             found = self._reader.each(self._store.read(stream, after, limit))
         except CodecError as error:
             raise StoreCorrupt(str(error)) from error
         return [_happened(stored, event) for stored, event in found]
 
-    def at(self, aggregate_id: str, moment: AsOf = NOW) -> Past:
+    def at(self, aggregate_id: str, moment: AsOf = NOW, *, tenant: str | None = None) -> Past:
         """The aggregate at that moment. Raises InvalidQuery for a version that it has not come to."""
-        past = self._advance(Past(aggregate_id, 0, self._decider.initial), moment)
+        past = self._advance(self._decider.stream(aggregate_id, tenant), moment)
         if moment.version is not None and past.version < moment.version:
             raise InvalidQuery(f"{aggregate_id} has no version {moment.version}: it stands at {past.version}")
         return past
 
-    def between(self, aggregate_id: str, earlier: AsOf, later: AsOf = NOW) -> Between:
+    def between(self, aggregate_id: str, earlier: AsOf, later: AsOf = NOW, *, tenant: str | None = None) -> Between:
         """What has changed from one moment to the other. Raises InvalidQuery where they come in the other order."""
-        before, after = self.at(aggregate_id, earlier), self.at(aggregate_id, later)
+        before, after = (self.at(aggregate_id, moment, tenant=tenant) for moment in (earlier, later))
         if after.version < before.version:
             raise InvalidQuery(f"the first moment (version {before.version}) is after the second ({after.version})")
         changes = (
@@ -103,19 +109,19 @@ class History:
         )
         return Between(before, after, tuple(changes))
 
-    def _advance(self, past: Past, moment: AsOf) -> Past:
-        state, last = past.state, None
+    def _advance(self, stream: str, moment: AsOf) -> Past:
+        state, last, key = self._decider.initial, None, key_of(stream)
         try:
-            for stored, event in self._reader.history(self._store, self._decider.stream(past.aggregate_id), moment):
+            for stored, event in self._reader.history(self._store, stream, moment):
                 state, last = self._decider.evolve(state, event), stored
         except CodecError as error:
             raise StoreCorrupt(str(error)) from error
         if last is None:
-            return past
+            return Past(key, 0, state)
         declared = self._decider.state_row
-        stamp = Stamp(past.aggregate_id, last.version, last.occurred_at_ms)
+        stamp = Stamp(key, last.version, last.occurred_at_ms)
         row = None if declared is None else declared.row(state, stamp)
-        return Past(past.aggregate_id, last.version, state, row, last.occurred_at_ms, last.recorded_at_ms)
+        return Past(key, last.version, state, row, last.occurred_at_ms, last.recorded_at_ms)
 
 
 class TagHistory:
@@ -128,12 +134,14 @@ class TagHistory:
         self._store = store
         self._readers: dict[str, EventReader[Event]] = {each.category: EventReader(each.events) for each in deciders}
 
-    def events(self, tag: str, after: int = 0, limit: int = 100) -> Sequence[HappenedTagged]:
-        """At most so many of the events with that tag, of a number above `after`, in their order."""
+    def events(
+        self, tag: str, after: int = 0, limit: int = 100, *, tenant: str | None = None
+    ) -> Sequence[HappenedTagged]:
+        """At most so many of the tenant's events with that tag, of a number above `after`, in their order."""
         found = list[HappenedTagged]()
-        for each in self._store.read_tagged(tag, after, limit):
+        for each in self._store.read_tagged(qualified(tenant, tag), after, limit):
             stream = each.event.stream
-            reader = self._readers.get(stream.partition("-")[0])
+            reader = self._readers.get(read_stream(stream).category)
             if reader is None:
                 raise StoreCorrupt(f"an event of {stream} has the tag {tag}, and no decider has its category")
             try:

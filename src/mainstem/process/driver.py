@@ -42,6 +42,7 @@ from mainstem.messages import Command, Origin
 from mainstem.process.manager import ProcessManager
 from mainstem.process.rows import PROCESS, InboxRow, ProcessRow, inbox_of
 from mainstem.process.step import Outcome, Pending, Stepped, Stuck, Tell, TimedOut
+from mainstem.tenancy import split, stream_of
 from mainstem.view.port import ViewStore
 
 _log = structlog.get_logger(__name__)
@@ -81,7 +82,10 @@ class DriverStatus:
 
 
 class Driver:
-    """Drives the processes of these managers. `deciders` are those that take the commands that processes send."""
+    """Drives the processes of these managers. `deciders` are those that take the commands that processes send.
+
+    A process is named by its key. Where tenants are kept `apart`, what it does it does in the tenant of its key.
+    """
 
     def __init__(
         self,
@@ -93,13 +97,14 @@ class Driver:
         views: ViewStore,
         clock_ms: Callable[[], int],
         answers_kept_ms: int,
+        apart: bool = False,
     ) -> None:
         self._managers = {each.name: each for each in managers}
         self._inboxes = [(m, inbox_of(m, n)) for m in managers for n in range(1, len(m.hears) + 1)]
         self._readers = {each.name: EventReader([each.stepped]) for each in managers}
         self._categories = {command: each.category for each in deciders for command in each.commands}
         self._commands, self._events, self._views, self._clock_ms = commands, events, views, clock_ms
-        self._forgotten_ms = answers_kept_ms // 2
+        self._forgotten_ms, self._apart = answers_kept_ms // 2, apart
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="process")
         self._bell = threading.Event()
         self._failures: dict[tuple[str, ...], tuple[int, float]] = {}
@@ -195,7 +200,7 @@ class Driver:
 
     def _go_on(self, manager: ProcessManager[Any], process: str, step: Stepped, *, late: bool) -> bool:
         """Tell it that its time is over, or carry its first command out; False: it is to be tried again later."""
-        stream = manager.stream(process)
+        stream = self._stream(manager, process)
         number = 0 if late else step.pending[0].number
         cause = f"{stream}:{step.step if late else step.pending[0].step}"
 
@@ -203,7 +208,7 @@ class Driver:
             if late:
                 self._tell(manager, process, TimedOut(), cause)
                 return
-            outcome = self._outcome(manager, stream, step, step.pending[0], cause)
+            outcome = self._outcome(manager, process, step, step.pending[0], cause)
             because = f"{outcome.stream}:{outcome.version}" if outcome.accepted else cause
             self._tell(manager, process, outcome, because)
 
@@ -238,29 +243,46 @@ class Driver:
         return True, None
 
     def _outcome(
-        self, manager: ProcessManager[Any], stream: str, step: Stepped, pending: Pending, cause: str
+        self, manager: ProcessManager[Any], process: str, step: Stepped, pending: Pending, cause: str
     ) -> Outcome:
         if self._clock_ms() - pending.since_ms > self._forgotten_ms:
             raise InvalidCommand("it has waited for so long that what became of it may be forgotten: see, then resume")
-        origin = Origin(actor=f"process:{manager.name}", correlation_id=stream, causation_id=cause)
+        stream = self._stream(manager, process)
+        origin = self._origin(manager, process, cause)
         carry_out = self._commands.revoke if pending.number <= step.revoked else self._commands.execute
         try:
             answer = carry_out(pending.command, key=f"process {stream}:{pending.number}", origin=origin)
         except Refused as refused:
             return Outcome(pending.number, False, reason=refused.reason, text=str(refused))
         category = self._categories[type(pending.command)]
-        return Outcome(pending.number, True, f"{category}-{answer.aggregate_id}", answer.version)
+        reached = stream_of(category, answer.aggregate_id, apart=self._apart)
+        return Outcome(pending.number, True, reached, answer.version)
 
     def _tell(self, manager: ProcessManager[Any], process: str, message: Any, cause: str, **source: Any) -> None:
-        tell: Tell = manager.tell(process=process, message=message, at_ms=self._clock_ms(), **source)
-        stream = manager.stream(process)
-        origin = Origin(actor=f"process:{manager.name}", correlation_id=stream, causation_id=cause)
-        self._commands.execute(tell, origin=origin)
+        _, name = self._place(process)
+        tell: Tell = manager.tell(process=name, message=message, at_ms=self._clock_ms(), **source)
+        self._commands.execute(tell, origin=self._origin(manager, process, cause))
         self._steps += 1
+
+    def _place(self, process: str) -> tuple[str | None, str]:
+        return split(process) if self._apart else (None, process)
+
+    def _stream(self, manager: ProcessManager[Any], process: str) -> str:
+        tenant, name = self._place(process)
+        return manager.stream(name, tenant)
+
+    def _origin(self, manager: ProcessManager[Any], process: str, cause: str) -> Origin:
+        tenant, _ = self._place(process)
+        return Origin(
+            actor=f"process:{manager.name}",
+            correlation_id=self._stream(manager, process),
+            causation_id=cause,
+            tenant=tenant,
+        )
 
     def _last(self, manager: ProcessManager[Any], process: str, known: int) -> Stepped:
         """The last step, which is the one that is known, or one behind it."""
-        stream, after, found = manager.stream(process), known - 1, []
+        stream, after, found = self._stream(manager, process), known - 1, []
         while page := self._events.read(stream, after, _PAGE):
             found, after = list(page), page[-1].version
         (last,) = self._readers[manager.name].of_stream(found[-1:])

@@ -28,6 +28,7 @@ from mainstem.process.step import (
     Tell,
     TimedOut,
 )
+from mainstem.tenancy import qualified
 
 M = TypeVar("M")
 S = TypeVar("S", bound=Struct)
@@ -73,7 +74,8 @@ class Reaction(Generic[S]):
 class Heard(Struct, frozen=True):
     """A message for one process, and where it came from: `number` tells the messages of a source apart.
 
-    `cause` is the causation id of what the process makes of it: source and number, unless given.
+    `cause` is the causation id of what the process makes of it: source and number, unless given. The process is that
+    of the tenant whose event was heard; of other messages, of `tenant`.
     """
 
     process: str
@@ -81,13 +83,14 @@ class Heard(Struct, frozen=True):
     source: str
     number: int
     cause: str = ""
+    tenant: str | None = None
 
 
 def heard_event(recorded: Recorded[Any], process: str, message: Struct | None = None) -> Heard:
     """An event of the event topic, for the process of that name, which is told the event unless `message` is given."""
     number = recorded.version * _PARTS + recorded.part
     told = recorded.payload if message is None else message
-    return Heard(process, told, recorded.stream, number, f"{recorded.stream}:{recorded.version}")
+    return Heard(process, told, recorded.stream, number, f"{recorded.stream}:{recorded.version}", recorded.tenant)
 
 
 @dataclass(frozen=True)
@@ -169,9 +172,9 @@ class ProcessManager(Generic[S]):
     def _title(self) -> str:
         return "".join(word.capitalize() for word in self.name.split("_"))
 
-    def stream(self, process: str) -> str:
+    def stream(self, process: str, tenant: str | None = None) -> str:
         """The name of that process's stream."""
-        return f"{self.name}-{process}"
+        return qualified(tenant, f"{self.name}-{process}")
 
 
 _PENDING = next(n for n, each in enumerate(Stepped.__struct_fields__) if each == "pending")

@@ -6,18 +6,23 @@ from typing import Any
 from msgspec import Struct
 
 from mainstem.codec import encode, recorded_events
+from mainstem.errors import ListenerError
 from mainstem.listener.binding import Binding
 from mainstem.messages import Recorded
 from mainstem.process.manager import Hearing, ProcessManager
 from mainstem.process.step import Stepped
 from mainstem.table import Table
+from mainstem.tenancy import MARK, qualified, read_stream
 from mainstem.view.projection import Fold, Rows
 
 GROUP = "process"
 
 
 class ProcessRow(Struct, frozen=True):
-    """A process as its last step has left it. `driven` from `next_at_ms` on: a command or a timeout is due then."""
+    """A process as its last step has left it. `driven` from `next_at_ms` on: a command or a timeout is due then.
+
+    A tenant's has the id ``/tenant/id``.
+    """
 
     manager: str
     id: str
@@ -54,7 +59,7 @@ PROCESS = Table(
 
 def row_of(recorded: Recorded[Stepped]) -> ProcessRow:
     """The row behind a step."""
-    manager, _, process = recorded.stream.partition("-")
+    manager, process = _place(recorded)
     step = recorded.payload
     due = [step.changed_at_ms] if step.pending else [] if step.due_at_ms is None else [step.due_at_ms]
     driven = step.status == "running" and bool(due)
@@ -62,13 +67,18 @@ def row_of(recorded: Recorded[Stepped]) -> ProcessRow:
     return ProcessRow(manager, process, step.status, step.why, len(step.pending), driven, *times)
 
 
+def _place(recorded: Recorded[Any]) -> tuple[str, str]:
+    name = read_stream(recorded.stream)
+    return name.category, name.key
+
+
 def inbox_of(manager: ProcessManager[Any], number: int) -> "Table[InboxRow]":
     """The inbox of what the manager hears, by the number of its hearing."""
     return Table(f"{manager.name}_inbox_{number}", InboxRow, key=("id",), indexes=(("waiting", "source", "number"),))
 
 
-def bindings_of(managers: Sequence[ProcessManager[Any]], events: str) -> tuple[Binding[Any], ...]:
-    """The listeners that keep the view, from the topic `events`, and the inboxes."""
+def bindings_of(managers: Sequence[ProcessManager[Any]], events: str, *, apart: bool) -> tuple[Binding[Any], ...]:
+    """The listeners that keep the view, from the topic `events`, and the inboxes; tenants are kept `apart` or not."""
     if not managers:
         return ()
     view = Binding(
@@ -77,23 +87,29 @@ def bindings_of(managers: Sequence[ProcessManager[Any]], events: str) -> tuple[B
         decoder=recorded_events([each.stepped for each in managers], categories=[each.name for each in managers]),
         projection=Fold(
             PROCESS,
-            lambda recorded: recorded.stream.partition("-")[::2],
+            _place,
             lambda _, recorded: row_of(recorded),
             lambda row, recorded: recorded.version <= row.step,
         ),
     )
-    heard = (_hears(each, number, hearing) for each in managers for number, hearing in enumerate(each.hears, 1))
+    heard = (
+        _hears(each, number, hearing, apart=apart) for each in managers for number, hearing in enumerate(each.hears, 1)
+    )
     return (view, *heard)
 
 
-def _hears(manager: ProcessManager[Any], number: int, hearing: Hearing[Any]) -> Binding[Any]:
+def _hears(manager: ProcessManager[Any], number: int, hearing: Hearing[Any], *, apart: bool) -> Binding[Any]:
     def rows(message: Any) -> Sequence[InboxRow]:
         heard = hearing.read(message)
         if heard is None:
             return ()
+        if apart and heard.process.startswith(MARK):
+            raise ListenerError(f"no process may be named {heard.process[:200]!r}: so the rows of tenants are")
+        tenant = message.tenant if isinstance(message, Recorded) else heard.tenant
         text = encode(heard.message).decode()
         name = f"{heard.source}:{heard.number}"
-        return (InboxRow(name, heard.process, heard.source, heard.number, heard.cause or name, text),)
+        process = qualified(tenant, heard.process)
+        return (InboxRow(name, process, heard.source, heard.number, heard.cause or name, text),)
 
     return Binding(
         group=f"{manager.name}-{number}",

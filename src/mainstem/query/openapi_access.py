@@ -4,9 +4,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from litestar.openapi.spec import OpenAPI, OpenAPIMediaType, OpenAPIResponse, Operation, SecurityScheme
+from litestar.openapi.spec import (
+    OpenAPI,
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    OpenAPIType,
+    Operation,
+    Parameter,
+    Schema,
+    SecurityScheme,
+)
 
-from mainstem.query.access import Access, Rule
+from mainstem.query.access import TENANT_HEADER, Access, Rule
 from mainstem.query.problems import MEDIA_TYPE
 
 _SCHEME = "bearer"
@@ -25,6 +34,8 @@ def describe_access(document: OpenAPI, rules: Mapping[str, Rule], access: Access
     content = _problem(document)
     for name, operation in _operations(document):
         rule = rules[name]
+        if access.tenants and name in access.rules:
+            operation.parameters = [*(operation.parameters or ()), _tenant()]
         statuses = {421: bool(access.names), 429: access.rates is not None, 401: access.authenticated}
         statuses[403] = access.authenticated and not rule.public
         if statuses[403]:
@@ -37,6 +48,11 @@ def describe_access(document: OpenAPI, rules: Mapping[str, Rule], access: Access
         text = "A JSON Web Token whose claim `scope` has one of the operation's scopes"
         scheme = SecurityScheme(type="http", scheme="bearer", bearer_format="JWT", description=text)
         document.components = replace(document.components, security_schemes={_SCHEME: scheme})
+
+
+def _tenant() -> Parameter:
+    text = "The tenant that the request is about; of a token with a tenant its own, or left out"
+    return Parameter(TENANT_HEADER, "header", schema=Schema(type=OpenAPIType.STRING), description=text, required=False)
 
 
 def _operations(document: OpenAPI) -> Iterator[tuple[str, Operation]]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, Literal, Protocol
 
 from litestar import Request, Response, get, post
@@ -10,7 +11,7 @@ from litestar.params import PathParameter, QueryParameter
 from msgspec import Struct
 
 from mainstem.messages import Origin
-from mainstem.query.access import Rule, grant_of, may
+from mainstem.query.access import Rule, grant_of, may, tenant_of
 from mainstem.query.input import Body
 from mainstem.query.openapi import body_operation, text_schema
 from mainstem.query.problems import InvalidInput
@@ -32,7 +33,9 @@ _REFUSING = problem_responses(400, 404, 409, 413, 415, 422, 503, 504)
 class ProcessDesk(Protocol):
     """What is asked of the processes."""
 
-    def list(self, *, manager: str | None = None, status: str | None = None, limit: int = 100) -> Any:
+    def list(
+        self, *, manager: str | None = None, status: str | None = None, limit: int = 100, tenant: str | None = None
+    ) -> Any:
         """So many of them, by manager and id."""
 
     def resume(self, manager: str, process: str, origin: Origin = ...) -> Any:
@@ -65,6 +68,7 @@ def process_routes(desk: ProcessDesk) -> list[BaseRouteHandler]:
 
     @get("/processes", tags=["operations"], operation_id="processes", responses=problem_responses(400, 503))
     async def listed(
+        request: Request[Any, Any, Any],
         status: Annotated[
             Literal["running", "stuck", "ended"] | None, QueryParameter(description="Those that stand so")
         ] = None,
@@ -72,7 +76,8 @@ def process_routes(desk: ProcessDesk) -> list[BaseRouteHandler]:
         limit: Annotated[int, QueryParameter(ge=1, le=10_000, description="The most to return")] = 100,
     ) -> Response[list[dict[str, Any]]]:
         """Processes by manager and id: how each stands, and why it is stuck."""
-        return json_response(await asyncio.to_thread(desk.list, manager=manager, status=status, limit=limit))
+        listing = partial(desk.list, manager=manager, status=status, limit=limit, tenant=tenant_of(request))
+        return json_response(await asyncio.to_thread(listing))
 
     @post(
         "/processes/{manager:str}/{process_id:str}/resume",
@@ -85,7 +90,7 @@ def process_routes(desk: ProcessDesk) -> list[BaseRouteHandler]:
     async def resume(request: Request[Any, Any, Any], manager: _Manager, process_id: _Process) -> Response[ProcessView]:
         """Let a stuck process go on: what has failed is tried again. The body is an empty object."""
         await nothing.read(request)
-        origin = Origin(actor=grant_of(request).subject)
+        origin = grant_of(request).origin
         return _view(manager, process_id, await asyncio.to_thread(desk.resume, manager, process_id, origin))
 
     @post(
@@ -103,7 +108,7 @@ def process_routes(desk: ProcessDesk) -> list[BaseRouteHandler]:
         content = await because.read(request)
         if not (0 < len(content.reason) <= _TEXT_MAX and content.reason.isprintable()):
             raise InvalidInput("reason", f"reason must be 1 to {_TEXT_MAX} printable characters")
-        origin = Origin(actor=grant_of(request).subject)
+        origin = grant_of(request).origin
         told = await asyncio.to_thread(desk.cancel, manager, process_id, content.reason, origin)
         return _view(manager, process_id, told)
 

@@ -7,7 +7,10 @@ from typing import Any
 from litestar.connection import ASGIConnection
 from msgspec import Struct
 
+from mainstem.codec import read_position_token
 from mainstem.errors import Forbidden
+from mainstem.messages import Origin, Position
+from mainstem.tenancy import unqualified
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
@@ -15,22 +18,43 @@ _SITE_BITS = 64
 
 
 class Caller(Struct, frozen=True):
-    """Somebody who has shown who they are: `scopes` is what they may, `owned` names what belongs to them."""
+    """Somebody who has shown who they are: `scopes` is what they may, `owned` names what belongs to them.
+
+    All of it within their tenant, if they are of one.
+    """
 
     subject: str
     scopes: frozenset[str]
     owned: frozenset[str] = frozenset()
+    tenant: str | None = None
 
 
 class Grant(Struct, frozen=True):
     """What a request may touch: everything, or where `only` is given, what that names.
 
-    `subject` is who asks, as events and refusals keep it. `shown` is whether they had to show it.
+    `subject` is who asks, as events and refusals keep it. `shown` is whether they had to show it. Everything is that of
+    `tenant`, or what is of no tenant.
     """
 
     subject: str
     only: frozenset[str] | None = None
     shown: bool = False
+    tenant: str | None = None
+
+    @property
+    def origin(self) -> Origin:
+        """Who asks, in which tenant, for a command."""
+        return Origin(actor=self.subject, tenant=self.tenant)
+
+    def position(self, token: str, *, apart: bool) -> Position:
+        """The position of a token. Raises Forbidden for one of another tenant's, where tenants are kept `apart`.
+
+        Raises InvalidQuery where nobody gave it out.
+        """
+        position = read_position_token(token)
+        if apart and unqualified(self.tenant, position.key) is None:
+            raise Forbidden("this position is of another tenant")
+        return position
 
     def check(self, name: str) -> None:
         """Raises Forbidden where the request may not touch the thing of that name, whether there is one or not."""
@@ -43,6 +67,28 @@ class Grant(Struct, frozen=True):
             return given
         # A subject has no control characters, so that no two pairs of subject and key run together.
         return "caller:" + hashlib.sha256(f"{self.subject}\0{given}".encode()).hexdigest()
+
+
+_TENANT = "mainstem_tenant"
+
+
+def put_tenant(scope: Any, tenant: str | None) -> None:
+    """Note whose things the request is about, for whoever handles it."""
+    if tenant is not None:
+        scope[_TENANT] = tenant
+
+
+def tenant_of(connection: Connection) -> str | None:
+    """Whose things the request is about; None for what is of no tenant."""
+    scope: Any = connection.scope
+    tenant: str | None = scope.get(_TENANT)
+    return tenant
+
+
+def check_whole(connection: Connection) -> None:
+    """Raises Forbidden where a request about one tenant asks for what concerns all of them."""
+    if tenant_of(connection) is not None:
+        raise Forbidden("this is about the whole installation, and not for one of its tenants")
 
 
 def caller_of(connection: Connection) -> Caller | None:
@@ -78,7 +124,7 @@ def grant_of(connection: Connection) -> Grant:
         return grant
     if _asked_for(connection):
         raise Forbidden("nothing was granted")
-    return Grant(f"anonymous@{address_of(connection.scope)}")
+    return Grant(f"anonymous@{address_of(connection.scope)}", tenant=tenant_of(connection))
 
 
 def _asked_for(connection: Connection) -> bool:
@@ -88,7 +134,9 @@ def _asked_for(connection: Connection) -> bool:
 
 
 def may_see(connection: Connection, scope: str) -> bool:
-    """Whether the caller has the scope; always where no authentication is asked for."""
+    """Whether the caller has the scope in the whole installation; always where no authentication is asked for."""
+    if tenant_of(connection) is not None:
+        return False
     if not _asked_for(connection):
         return True
     caller = caller_of(connection)

@@ -10,14 +10,16 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from msgspec import Struct
 
 from mainstem.errors import ConfigurationError, MainstemError, Unauthenticated
-from mainstem.query.access.caller import Caller, network_of
+from mainstem.query.access.caller import Caller, network_of, put_tenant
 from mainstem.query.access.jwks import KeySet, is_loopback
 from mainstem.query.access.keys import KNOWN, PUBLIC, Keys, OneKey, read_key
 from mainstem.query.access.rates import Rates
 from mainstem.query.access.rules import Rule
+from mainstem.query.access.tenant import callers_tenant, named_tenant
 from mainstem.query.access.tokens import Tokens
 from mainstem.query.problems import MEDIA_TYPE, InvalidInput, headers_of, problem_of
 from mainstem.settings import Settings
+from mainstem.tenancy import served_tenants
 
 _PER_MINUTE = 6_000
 """Requests of one caller in a minute, where authentication is asked for and no other limit is set."""
@@ -36,6 +38,7 @@ class Access(Struct, frozen=True):
     tokens: Tokens | None
     rates: Rates | None
     names: frozenset[str]
+    tenants: frozenset[str] = frozenset()
 
     @property
     def authenticated(self) -> bool:
@@ -43,16 +46,25 @@ class Access(Struct, frozen=True):
         return self.tokens is not None
 
 
-def access_of(settings: Settings, rules: Mapping[str, Rule], *, owned_claim: str = "owned") -> Access:
+def access_of(
+    settings: Settings, rules: Mapping[str, Rule], *, owned_claim: str = "owned", tenant_claim: str = "tenant"
+) -> Access:
     """What the settings ask for. Raises ConfigurationError where they contradict each other or cannot be used.
 
-    `owned_claim` is the claim of a token that lists what belongs to the caller.
+    `owned_claim` is the claim of a token that lists what belongs to the caller, `tenant_claim` the one that names the
+    caller's tenant, where tenants are served.
     """
-    keys = _keys(settings)
+    keys, tenants = _keys(settings), frozenset(served_tenants(settings.tenants))
     tokens = None
     if keys is not None:
-        tokens = Tokens(keys, audience=settings.auth_audience, issuer=settings.auth_issuer, owned_claim=owned_claim)
-    return Access(rules, tokens, _rates(settings, authenticated=tokens is not None), _names(settings))
+        tokens = Tokens(
+            keys,
+            audience=settings.auth_audience,
+            issuer=settings.auth_issuer,
+            owned_claim=owned_claim,
+            tenant_claim=tenant_claim if tenants else None,
+        )
+    return Access(rules, tokens, _rates(settings, authenticated=tokens is not None), _names(settings), tenants)
 
 
 class Gate:
@@ -63,6 +75,7 @@ class Gate:
         self._tokens = access.tokens
         self._rates = access.rates
         self._names = access.names
+        self._tenants = access.tenants
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection of the server."""
@@ -88,6 +101,7 @@ class Gate:
             self._check_host(scope["headers"])
         if self._tokens is None:
             self._take(network_of(scope), scope)
+            put_tenant(scope, named_tenant(scope["headers"], self._tenants))
             return
         try:
             caller = await self._caller(self._tokens, scope["headers"])
@@ -95,11 +109,15 @@ class Gate:
             self._count(None, scope)
             raise
         self._count(caller, scope)
+        put_tenant(scope, callers_tenant(scope["headers"], caller, self._tenants))
         scope["user"] = caller
 
     def _count(self, caller: Caller | None, scope: Any) -> None:
         """Who has shown nothing, or nothing good, shares the limit of their address, or of its network."""
-        self._take(f"address {network_of(scope)}" if caller is None else f"subject {caller.subject}", scope)
+        who = f"address {network_of(scope)}" if caller is None else f"subject {caller.subject}"
+        if caller is not None and caller.tenant is not None:
+            who = f"tenant {caller.tenant} {who}"  # two of one name are two
+        self._take(who, scope)
 
     def _take(self, who: str, scope: Any) -> None:
         if self._rates is not None and scope["path"] not in _PROBED:

@@ -12,6 +12,7 @@ from msgspec import Struct
 from mainstem.codec import read_position_token
 from mainstem.errors import ConfigurationError, Forbidden, InvalidQuery, Unauthenticated
 from mainstem.query.access.caller import Caller, Connection, Grant
+from mainstem.tenancy import shown
 
 
 class Own(Struct, frozen=True):
@@ -90,7 +91,8 @@ class Guard:
         rule = self._rules[scope["method"], scope["path_template"]]
         caller: Caller | None = scope["user"]
         if rule.public:
-            scope["auth"] = Grant("nobody" if caller is None else caller.subject, frozenset(), shown=True)
+            subject, tenant = ("nobody", None) if caller is None else (caller.subject, caller.tenant)
+            scope["auth"] = Grant(subject, frozenset(), shown=True, tenant=tenant)
             return
         if caller is None:
             raise Unauthenticated("this needs a bearer token")
@@ -113,14 +115,14 @@ class Guard:
         tokens += connection.headers.getall(self._position_header, [])
         for token in tokens:
             try:
-                grant.check(read_position_token(token).key)
+                grant.check(shown(grant.tenant, read_position_token(token).key))
             except InvalidQuery:
                 continue  # the handler says so
 
 
 def _granted(rule: Rule, caller: Caller) -> Grant:
     if not caller.scopes.isdisjoint(rule.scopes):
-        return Grant(caller.subject, shown=True)
+        return Grant(caller.subject, shown=True, tenant=caller.tenant)
     if rule.own is not None and rule.own.scope in caller.scopes:
-        return Grant(caller.subject, caller.owned, shown=True)
+        return Grant(caller.subject, caller.owned, shown=True, tenant=caller.tenant)
     raise Forbidden("your token does not allow this", rule.sufficient)

@@ -36,7 +36,10 @@ class _Known(Struct, frozen=True):
 
 
 class Tokens:
-    """Reads tokens. `owned_claim` names the claim that lists what belongs to the caller; it may be absent."""
+    """Reads tokens. `owned_claim` names the claim that lists what belongs to the caller; it may be absent.
+
+    So may the one that `tenant_claim` names, where tenants are served: the caller is then of none.
+    """
 
     def __init__(
         self,
@@ -45,12 +48,14 @@ class Tokens:
         audience: str | None,
         issuer: str | None,
         owned_claim: str,
+        tenant_claim: str | None = None,
         clock_s: Callable[[], float] = time.time,
     ) -> None:
         self._keys = keys
         self._audience = audience
         self._issuer = issuer
         self._owned_claim = owned_claim
+        self._tenant_claim = tenant_claim
         self._clock_s = clock_s
         self._known: dict[bytes, _Known] = {}
         self._generation = keys.generation
@@ -83,13 +88,15 @@ class Tokens:
         try:
             read = msgspec.convert(claims, _Claims)
             owned = msgspec.convert(claims.get(self._owned_claim, []), list[str])
+            tenant = msgspec.convert(claims.get(self._tenant_claim), str | None) if self._tenant_claim else None
         except msgspec.ValidationError as error:
             raise InvalidToken("a claim of the token is not of the type that it should be") from error
         if not read.sub.isprintable():
             raise InvalidToken("the token's subject has characters that cannot be printed")
         scopes = read.scope.split() if isinstance(read.scope, str) else read.scope
         return _Known(
-            Caller(read.sub, frozenset(scopes), frozenset(owned)), min(read.exp, self._clock_s() + _REMEMBERED_S)
+            Caller(read.sub, frozenset(scopes), frozenset(owned), tenant),
+            min(read.exp, self._clock_s() + _REMEMBERED_S),
         )
 
     def _claims(self, token: str, key: Key) -> dict[str, Any]:
