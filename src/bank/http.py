@@ -357,7 +357,7 @@ def _analytics_routes(bank: Bank) -> list[BaseRouteHandler]:
     @get("/analytics/spending", tags=["analytics"], operation_id="spendingOverTime", responses=_READING)
     async def over_time(
         request: _Request,
-        grain: analytics.Grain = "day",
+        grain: Annotated[analytics.Grain, QueryParameter()] = "day",
         card: Annotated[str | None, only_card] = None,
         limit: Limit = 100,
     ) -> Response[list[analytics.PeriodSpending]]:

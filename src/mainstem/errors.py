@@ -34,6 +34,7 @@
     │   ├── Unauthenticated         nobody has said who asks
     │   │   └── InvalidToken        what says so cannot be believed
     │   ├── Forbidden               who asks is known, and may not
+    │   ├── UnknownTenant           the tenant that is asked for is not there
     │   ├── TooManyRequests         who asks has asked too often
     │   └── KeysUnavailable         the keys that tokens are checked with cannot be had
     └── ConfigurationError          settings or declarations that cannot work
@@ -76,6 +77,7 @@ __all__ = [
     "TryAgain",
     "Unauthenticated",
     "UnknownEvent",
+    "UnknownTenant",
     "UnknownTopic",
     "VersionConflict",
     "WriteConflict",
@@ -244,6 +246,10 @@ class Forbidden(AccessError):
     def __init__(self, text: str, scopes: tuple[str, ...] = ()) -> None:
         super().__init__(text)
         self.scopes = scopes
+
+
+class UnknownTenant(AccessError):
+    """The tenant that a request or a command of the command line names is not there."""
 
 
 class TooManyRequests(AccessError):

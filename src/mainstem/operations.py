@@ -20,7 +20,7 @@ from mainstem.application import Application
 from mainstem.assembly import Distributed, Embedded, Status, bring_up, distributed
 from mainstem.assembly.stages import Stages
 from mainstem.assembly.stores import commands_of, open_events, stored_events
-from mainstem.errors import Forbidden, InvalidQuery, MainstemError, Refused, StoreUnavailable
+from mainstem.errors import Forbidden, InvalidQuery, MainstemError, Refused, StoreUnavailable, UnknownTenant
 from mainstem.eventstore.port import KeptSnapshot
 from mainstem.folder import owner_of
 from mainstem.health import WORKS
@@ -237,14 +237,14 @@ def help_process(
 def _desk(application: Application, settings: Settings, tenant: str | None) -> Iterator[Processes]:
     """The processes of an application that is brought up for them. Raises StoreUnavailable where there is none.
 
-    Raises InvalidQuery where there is no such tenant.
+    Raises UnknownTenant where there is no such tenant.
     """
     if settings.form == "embedded" and not (settings.data_dir / "events.db").is_file():
         raise StoreUnavailable(f"there are no processes: no events.db in the folder {settings.data_dir}")
     own = settings if settings.form == "embedded" else replace(settings, roles="api")
     with bring_up(application, own) as running:
         if tenant is not None and tenant not in running.tenants.known:
-            raise InvalidQuery(f"there is no tenant {tenant[:40]!r}: see `mainstem tenants`")
+            raise UnknownTenant(f"there is no tenant {tenant[:40]!r}: see `mainstem tenants`")
         if isinstance(running, Embedded):
             running.settle()
         yield running.processes

@@ -10,7 +10,7 @@ import typer
 
 from mainstem import log_lines
 from mainstem.application import Application
-from mainstem.errors import ConfigurationError, InvalidQuery
+from mainstem.errors import ConfigurationError, UnknownTenant
 from mainstem.eventstore.port import TenantReader
 from mainstem.settings import Settings, read_settings
 from mainstem.tenancy import served_tenants
@@ -27,9 +27,9 @@ def begin() -> tuple[Settings, Application]:
 
 
 def check_tenant(tenant: str | None, settings: Settings, store: TenantReader) -> None:
-    """Raises InvalidQuery where there is no such tenant: it is not served, and has no events."""
+    """Raises UnknownTenant where there is no such tenant: it is not served, and has no events."""
     if tenant is not None and tenant not in served_tenants(settings.tenants) and tenant not in store.names():
-        raise InvalidQuery(f"there is no tenant {tenant[:40]!r}: see `mainstem tenants`")
+        raise UnknownTenant(f"there is no tenant {tenant[:40]!r}: see `mainstem tenants`")
 
 
 def _application(name: str) -> Application:

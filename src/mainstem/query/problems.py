@@ -36,6 +36,7 @@ _STATUS: dict[type[errors.MainstemError], tuple[int, str]] = {
     errors.Unauthenticated: (401, "unauthenticated"),
     errors.InvalidToken: (401, "invalid-token"),
     errors.Forbidden: (403, "forbidden"),
+    errors.UnknownTenant: (400, "unknown-tenant"),
     errors.TooManyRequests: (429, "too-many-requests"),
     errors.KeysUnavailable: (503, "keys-unavailable"),
 }

@@ -5,7 +5,7 @@ Never by the body: what a command is about is decided before it is read.
 
 from collections.abc import Collection, Iterable
 
-from mainstem.errors import Forbidden
+from mainstem.errors import Forbidden, UnknownTenant
 from mainstem.query.access.caller import Caller
 from mainstem.query.problems import InvalidInput
 
@@ -17,13 +17,12 @@ _NAME = _FIELD.encode()
 
 
 def named_tenant(headers: Iterable[tuple[bytes, bytes]], served: Collection[str]) -> str | None:
-    """The tenant of the header. Raises InvalidInput (400) for one that is not served."""
+    """The tenant of the header. Raises UnknownTenant for one that is not served."""
     name = _header(headers)
     if name is not None and name not in served:
-        text = f"there is no tenant {name[:40]!r} here"
         if not served:
-            text = "no tenants are served here; MAINSTEM_TENANTS names them"
-        raise InvalidInput(_FIELD, text, reason="unknown-tenant", status=400)
+            raise UnknownTenant(f"no tenants are served here, and {TENANT_HEADER} names one")
+        raise UnknownTenant(f"there is no tenant {name[:40]!r} here")
     return name
 
 

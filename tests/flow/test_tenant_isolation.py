@@ -1,0 +1,195 @@
+"""Tenants beside each other answer as each would alone: random commands and questions, with ids that all of them use."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from itertools import count
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mainstem.assembly import Embedded
+from tests.web import Web, bank_here
+
+_EXAMPLES = 25
+_TENANTS = (None, "acme", "north-bank")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
+_NUMBER = re.compile(r"(?<=refusal:)\d{16}|^\d{16}$|^[\w.-]+:\d{12}:\d{3}$")
+"""What the installation names things by, which has no meaning beside that: refusals, and lines of a statement."""
+
+_COMMANDS: Mapping[str, tuple[str, str]] = {
+    "open": ("POST", "/cards"),
+    "withdraw": ("POST", "/moneywithdrawals"),
+    "repay": ("POST", "/cards/{card}/repayments"),
+    "limit": ("PUT", "/cards/{card}/limit"),
+    "block": ("POST", "/cards/{card}/block"),
+    "unblock": ("POST", "/cards/{card}/unblock"),
+    "close": ("POST", "/cards/{card}/close"),
+    "overall": ("PUT", "/customers/{customer}/limit"),
+    "transfer": ("POST", "/transfers"),
+}
+_QUESTIONS = (
+    "/cards/{card}",
+    "/cards/{card}?asOf=2",
+    "/moneywithdrawals?debitCardId={card}",
+    "/moneywithdrawals?debitCardId={card}&limit=1",
+    "/cards/{card}/history",
+    "/cards/{card}/history?limit=1",
+    "/cards/{card}/difference?from=1",
+    "/cards/{card}/refusals",
+    "/refusals?limit=4",
+    "/refusals?debitCardId={card}",
+    "/refusals/counts",
+    "/refusals/counts?by=day",
+    "/analytics/cards",
+    "/analytics/cards?debitCardId={card}",
+    "/analytics/top-cards",
+    "/analytics/spending",
+    "/transfers/{transfer}",
+    "/processes",
+    "/processes?manager=transfer&status=ended",
+    "/processes?limit=1",
+)
+
+_amounts = st.sampled_from([0, 1, 5, 40, 90])
+_keys = st.sampled_from([None, "k1", "k2"])
+_whose = st.sampled_from(_TENANTS)
+_cards = st.sampled_from(["a", "b"])
+_command = st.tuples(st.just("command"), _whose, st.sampled_from(sorted(_COMMANDS)), _cards, _amounts, _keys)
+_question = st.tuples(st.just("question"), _whose, st.sampled_from(_QUESTIONS), _cards, st.booleans())
+_retry = st.tuples(st.just("retry"), _whose)
+_steps = st.lists(st.one_of(_command, _command, _question, _retry), min_size=4, max_size=14)
+
+
+class Side:
+    """One installation, as one tenant uses it; what it answers, with what means nothing replaced by its order."""
+
+    def __init__(self, running: Embedded, asked: Web, tenant: str | None) -> None:
+        self._running, self._web = running, asked
+        self._headers = {} if tenant is None else {"X-Tenant": tenant}
+        self._names: dict[str, str] = {}
+        self.position: str | None = None
+
+    def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """Once nothing is on its way any more."""
+        assert self._running.settle(30)
+        headers = {**self._headers, **more.pop("headers", {})}
+        return self._web.ask(method, path, headers=headers, **more)
+
+    def plain(self, answer: httpx.Response) -> Any:
+        """The answer as it can be compared."""
+        headers = [answer.headers.get(name) for name in ("location", "mainstem-position", "idempotency-replayed")]
+        return answer.status_code, self._told(answer.json()), headers, sorted(answer.links)
+
+    def _told(self, content: Any) -> Any:
+        if isinstance(content, dict):
+            return {name: self._told(value) for name, value in content.items()}
+        if isinstance(content, list):
+            return [self._told(each) for each in content]
+        if not isinstance(content, str):
+            return content
+        return _NUMBER.sub(self._name, _TIME.sub("time", content))
+
+    def _name(self, found: re.Match[str]) -> str:
+        return self._names.setdefault(found[0], f"name {len(self._names) + 1}")
+
+
+@pytest.fixture(scope="module")
+def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str | None, Sequence[Side]]]:
+    """Of each tenant its side of the installation of all of them, and of one of its own."""
+    folder = tmp_path_factory.mktemp("isolation")
+    guarded = {"block_after_refusals": "3", "seal_every_ms": "0"}
+    with ExitStack() as stack:
+        shared = stack.enter_context(bank_here(folder / "shared", tenants="acme,north-bank", **guarded))
+        found = {}
+        for tenant in _TENANTS:
+            own = guarded if tenant is None else {**guarded, "tenants": tenant}
+            alone = stack.enter_context(bank_here(folder / str(tenant), **own))
+            found[tenant] = (Side(*shared, tenant), Side(*alone, tenant))
+        yield found
+
+
+def _body(what: str, card: str, other: str, amount: int, transfer: str, customer: str) -> dict[str, Any]:
+    bodies: dict[str, dict[str, Any]] = {
+        "open": {"id": card, "limit": amount, "customer": customer},
+        "withdraw": {"debitCard": card, "amount": amount},
+        "repay": {"amount": amount},
+        "limit": {"limit": amount},
+        "block": {"reason": "lost"},
+        "overall": {"limit": amount},
+        "transfer": {"transferId": transfer, "fromCard": card, "toCard": other, "amount": amount},
+    }
+    return bodies.get(what, {})
+
+
+_numbers = count(1)
+
+
+@settings(max_examples=_EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(steps=_steps)
+def test_every_answer_is_what_the_tenant_alone_is_told(
+    sides: Mapping[str | None, Sequence[Side]], steps: Sequence[tuple[Any, ...]]
+) -> None:
+    """Each step is done on both sides of its tenant, and answered the same."""
+    run = f"{next(_numbers)}"
+    names = {"transfer": f"{run}-t", "customer": f"{run}-c"}
+    for tenant in _TENANTS:
+        for card in ("a", "b"):
+            body = _body("open", f"{run}-{card}", "", 100, **names)
+            answers = [side.plain(side.ask("POST", "/cards", json=body)) for side in sides[tenant]]
+            assert answers[0] == answers[1]
+    for kind, tenant, *step in steps:
+        pair = sides[tenant]
+        if kind == "command":
+            _same_command(pair, run, names, *step)
+        elif kind == "question":
+            _same_question(pair, run, names, *step)
+        else:
+            _same_retry(pair)
+
+
+def _same_command(
+    pair: Sequence[Side], run: str, names: Mapping[str, str], what: str, card: str, amount: int, key: str | None
+) -> None:
+    method, path = _COMMANDS[what]
+    path = path.format(card=f"{run}-{card}", **names)
+    body = _body(what, f"{run}-{card}", f"{run}-{'b' if card == 'a' else 'a'}", amount, **names)
+    headers = {} if key is None else {"Idempotency-Key": f"{run}-{key}"}
+    answers = [side.ask(method, path, json=body, headers=headers) for side in pair]
+    if what == "transfer" and all(answer.is_success for answer in answers):
+        return  # how far it is by now is a matter of time
+    assert pair[0].plain(answers[0]) == pair[1].plain(answers[1])
+    for side, answer in zip(pair, answers, strict=True):
+        side.position = answer.headers.get("mainstem-position", side.position)
+
+
+def _same_question(
+    pair: Sequence[Side], run: str, names: Mapping[str, str], path: str, card: str, waits: bool
+) -> None:
+    paths: list[str | None] = [path.format(card=f"{run}-{card}", **names)] * 2
+    for _ in range(6):
+        answers = []
+        for side, at in zip(pair, paths, strict=True):
+            takes = waits and side.position is not None and path.startswith(("/cards/{card}?", "/moneywithdrawals"))
+            answers.append(side.ask("GET", str(at), headers={"Mainstem-Position": side.position} if takes else {}))
+        assert pair[0].plain(answers[0]) == pair[1].plain(answers[1]), path
+        assert answers[0].status_code < 500
+        paths = [answer.links.get("next", {}).get("url") for answer in answers]
+        if None in paths:
+            assert paths == [None, None]
+            return
+
+
+def _same_retry(pair: Sequence[Side]) -> None:
+    """Of the last refused command of the tenant, by the name that each installation has given it."""
+    found = [side.ask("GET", "/refusals?limit=1").json() for side in pair]
+    assert len(found[0]) == len(found[1])
+    if found[0]:
+        answers = [
+            side.plain(side.ask("POST", f"/refusals/{one[0]['id']}/retry", json={}))
+            for side, one in zip(pair, found, strict=True)
+        ]
+        assert answers[0] == answers[1]
