@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from mainstem.query.access import Own, Rule, may
+from mainstem.query.privacy import PRIVACY_RULES
 from mainstem.query.processes import PROCESS_RULES
 from mainstem.query.web import OPERATOR
 
@@ -35,6 +36,7 @@ WHO_MAY: Mapping[str, Rule] = {
     "GET /refusals/{refusal_id}": may(TELLER, OPERATOR),
     "POST /refusals/{refusal_id}/retry": may(TELLER, OPERATOR),
     **PROCESS_RULES,
+    **PRIVACY_RULES,
     "GET /analytics/cards": may(ANALYST, own=_ASKED_FOR),
     "GET /analytics/top-cards": may(ANALYST),
     "GET /analytics/spending": may(ANALYST, own=_ASKED_FOR),

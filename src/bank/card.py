@@ -3,13 +3,13 @@
 import re
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Literal
+from typing import Annotated, Literal
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from bank.overall import CUSTOMER_ID, OverallLimitSet, Spending, customer_tag
-from mainstem import Boundary, Command, Decider, Event, Refused, Stamp, StateRow, Table
+from mainstem import Boundary, Command, Decider, Event, Personal, Refused, Stamp, StateRow, Table
 from mainstem.evolution import default_field, evolved, rename_field
 
 Money = Decimal
@@ -20,6 +20,9 @@ MAX_AMOUNT = Money("9999999999999999.99")
 
 ZERO = Money("0.00")
 
+HolderName = Annotated[str | None, Personal(of="customer")]
+"""Whose name is on a card: personal data of the customer."""
+
 TRANSFERS_MAX = 100
 """How many transfers of one card may be under way."""
 
@@ -27,15 +30,17 @@ CARD_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,35}")
 """What a card may be called."""
 
 
-@evolved(2, default_field("CardOpened", 1, "customer", None))
+@evolved(3, default_field("CardOpened", 1, "customer", None), default_field("CardOpened", 2, "holder", None))
 class CardOpened(Event, frozen=True, omit_defaults=True, repr_omit_defaults=True):
     """For a customer, whose cards share an overall limit, or for none.
 
-    The schema version is another so that a release which knows of no overall limit does not take it for no customer.
+    The schema version is another so that a release which knows of no overall limit does not take it for no customer,
+    and one that knows of no holders does not leave a name out.
     """
 
     limit: Money
     customer: str | None = None
+    holder: HolderName = None
 
 
 class MoneyWithdrawn(Event, frozen=True, omit_defaults=True, repr_omit_defaults=True):
@@ -101,6 +106,7 @@ class Card(Struct, frozen=True):
     used: Money = ZERO
     held: dict[str, Money] = field(default_factory=dict)
     customer: str | None = None
+    holder: HolderName = None
 
     @property
     def balance(self) -> Money:
@@ -118,7 +124,7 @@ def evolve(card: Card, event: Event) -> Card:
         case TransferSettled():
             return replace(card, held=_without(card.held, event.transfer))
         case CardOpened():
-            return Card("active", event.limit, customer=event.customer)
+            return Card("active", event.limit, customer=event.customer, holder=event.holder)
         case LimitChanged():
             return replace(card, limit=event.limit)
         case CardBlocked():
@@ -141,6 +147,7 @@ class CardCommand(Command, frozen=True, tag=True):
 class OpenCard(CardCommand, frozen=True, omit_defaults=True, repr_omit_defaults=True):
     limit: Money
     customer: str | None = None
+    holder: HolderName = None
 
 
 class Withdraw(CardCommand, frozen=True, omit_defaults=True, repr_omit_defaults=True):
@@ -215,7 +222,7 @@ def _open(card: Card, command: OpenCard) -> Sequence[CardEvent]:
             "invalid-customer", "A customer's id is 1 to 36 letters, digits, '.', '_' or '-', a letter or digit first"
         )
     limit = amount_of(command.limit, "limit", zero_allowed=True)
-    return [CardOpened(limit=limit, customer=command.customer)]
+    return [CardOpened(limit=limit, customer=command.customer, holder=command.holder)]
 
 
 def _withdraw(card: Card, command: Withdraw) -> Sequence[CardEvent]:

@@ -23,6 +23,7 @@ from bank.card import (
     UnblockCard,
     Withdraw,
 )
+from bank.holder import GROUP as HOLDER_GROUP
 from bank.http_customers import customer_routes
 from bank.http_refusals import refusal_routes
 from bank.http_transfers import transfer_routes
@@ -32,7 +33,7 @@ from bank.refusal import GROUP as REFUSAL_GROUP
 from bank.service import Bank, CardDifference, CardEventView, CardView, RefusalView, StatementLine
 from bank.statement import GROUP as STATEMENT_GROUP
 from mainstem import NOW, AsOf, read_moment
-from mainstem.query.access import tenant_of
+from mainstem.query.access import grant_of, tenant_of
 from mainstem.query.cursor import cursor_token
 from mainstem.query.input import Body, decimal_of, parameter
 from mainstem.query.openapi import (
@@ -73,6 +74,7 @@ class _Opening(Struct, frozen=True, forbid_unknown_fields=True):
     id: str
     limit: msgspec.Raw
     customer: str | None = None
+    holder: str | None = None
 
 
 class _Amount(Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,6 +94,9 @@ class _Nothing(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _CUSTOMER_SCHEMA = text_schema(rf"^{CUSTOMER_ID.pattern}$", "Whose card it is", "c-1")
+_HOLDER_SCHEMA = text_schema(
+    rf"^(?=.*\S)[^\x00-\x1f]{{1,{_TEXT_MAX}}}$", "The name on it, personal data of the customer", "Ada Lovelace"
+)
 _LIMIT_SCHEMA = money_schema(0, "How much may be used in all")
 _REASON_SCHEMA = text_schema(rf"^(?=.*\S)[^\x00-\x1f]{{1,{_TEXT_MAX}}}$", "Why", "lost")
 
@@ -175,16 +180,19 @@ def _card_routes(bank: Bank) -> list[BaseRouteHandler]:
         "/cards",
         tags=["cards"],
         operation_id="openCard",
-        operation_class=command_operation({"customer": _CUSTOMER_SCHEMA}, id=CARD_SCHEMA, limit=_LIMIT_SCHEMA),
+        operation_class=command_operation(
+            {"customer": _CUSTOMER_SCHEMA, "holder": _HOLDER_SCHEMA}, id=CARD_SCHEMA, limit=_LIMIT_SCHEMA
+        ),
         response_headers=COMMAND_HEADERS,
         responses=REFUSING,
     )
     async def open_card(request: _Request) -> Response[CardView]:
-        """Open a card; all of one customer's share the customer's overall limit."""
+        """Open a card; all of one customer's share the customer's overall limit. The holder is in no answer but GET."""
         content = await opening.read(request)
         card = card_id_of(content.id, "id")
         customer = None if content.customer is None else named(content.customer, "customer", CUSTOMER_ID)
-        command = OpenCard(card=card, limit=decimal_of(content.limit, "limit"), customer=customer)
+        limit, holder = decimal_of(content.limit, "limit"), _holder(content.holder, customer)
+        command = OpenCard(card=card, limit=limit, customer=customer, holder=holder)
         return await bank.command(request, command, 201, f"/cards/{card}")
 
     @get("/cards/{card_id:str}", tags=["cards"], operation_id="getCard", responses=problem_responses(400, 404, 503))
@@ -200,6 +208,7 @@ def _card_routes(bank: Bank) -> list[BaseRouteHandler]:
         if as_of is not None:
             moment = _moment("asOf", as_of, time)
             return json_response(await bank.read(request, lambda grant: bank.card_at(grant, card_id, moment)))
+        await bank.reached(grant_of(request), HOLDER_GROUP, position, at)
         asking = partial(bank.card, card_id=card_id)
         return json_response(await bank.read(request, asking, BALANCE_GROUP, position, at))
 
@@ -249,9 +258,8 @@ def _state_routes(bank: Bank) -> list[BaseRouteHandler]:
     async def block(request: _Request, card_id: CardId) -> Response[CardView]:
         """Block the card: no withdrawals until it is unblocked."""
         content = await reason.read(request)
-        if not (len(content.reason) <= _TEXT_MAX and content.reason.isprintable() and content.reason.strip()):
-            raise InvalidInput("reason", f"reason must be 1 to {_TEXT_MAX} printable characters, not blanks alone")
-        return await bank.command(request, BlockCard(card=card_id, reason=content.reason), 200, f"/cards/{card_id}")
+        command = BlockCard(card=card_id, reason=_text(content.reason, "reason"))
+        return await bank.command(request, command, 200, f"/cards/{card_id}")
 
     @post(
         "/cards/{card_id:str}/unblock",
@@ -367,6 +375,20 @@ def _analytics_routes(bank: Bank) -> list[BaseRouteHandler]:
         )
 
     return [per_card, top, over_time]
+
+
+def _holder(name: str | None, customer: str | None) -> str | None:
+    if name is None:
+        return None
+    if customer is None:
+        raise InvalidInput("customer", "a holder's name is personal data of a customer, who must be named")
+    return _text(name, "holder")
+
+
+def _text(text: str, field: str) -> str:
+    if not (len(text) <= _TEXT_MAX and text.isprintable() and text.strip()):
+        raise InvalidInput(field, f"{field} must be 1 to {_TEXT_MAX} printable characters, not blanks alone")
+    return text
 
 
 def _moment(name: str, text: str, time: str) -> AsOf:

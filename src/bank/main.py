@@ -13,6 +13,7 @@ from bank.balance import BALANCE
 from bank.card import CARD, OpenCard
 from bank.customer import CUSTOMER
 from bank.guard import card_guard
+from bank.holder import HOLDERS
 from bank.http import REFUSALS as REFUSAL_STATUS
 from bank.http import routes
 from bank.ledgers import LEDGERS
@@ -25,6 +26,7 @@ from mainstem.assembly import Running, bring_up
 from mainstem.assembly.places import mysql_server
 from mainstem.query.access import Access, access_of
 from mainstem.query.metrics import Metrics, Sample, observed
+from mainstem.query.privacy import privacy_routes
 from mainstem.query.processes import process_routes
 from mainstem.query.server import check_address, serve_http
 from mainstem.query.web import About, Operations, web_application
@@ -39,7 +41,7 @@ def _configured(declared: Application, settings: Settings) -> Application:
 application = Application(
     name="bank",
     deciders=(CARD, CUSTOMER),
-    listeners=(STATEMENT, BALANCE, REFUSALS),
+    listeners=(STATEMENT, BALANCE, REFUSALS, HOLDERS),
     datasources=(BANKAPP,),
     topics=(TOPIC,),
     ledgers=LEDGERS,
@@ -97,7 +99,7 @@ def web(running: Running, access: Access) -> "object":
             version("mainstem"),
             "Withdrawals as commands, statements as views, analytics within a second of the fact.",
         ),
-        routes=[*routes(bank), *process_routes(running.processes)],
+        routes=[*routes(bank), *process_routes(running.processes), *privacy_routes(running.forgetter)],
         access=access,
         operations=Operations(running.troubles, running.status, running.reconcile, metrics),
         refusals=REFUSAL_STATUS,

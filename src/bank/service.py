@@ -8,11 +8,13 @@ from typing import Any, TypeVar
 
 from litestar import Request, Response
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bank.analytics import Facts
 from bank.balance import CARD_BALANCE, CardBalance
 from bank.card import CARD, CardCommand, DebitCard, amount_of
 from bank.customer import SetOverallLimit
+from bank.holder import CARD_HOLDER
 from bank.refusal import REFUSAL
 from bank.statement import MONEY_WITHDRAWAL
 from bank.transfer import TRANSFER, Transfer, TransferRequested
@@ -37,8 +39,8 @@ BANK = "bank"
 """What a customer sees in the place of an actor that is somebody else."""
 
 
-class CardView(Struct, frozen=True, rename="camel"):
-    """A card: `balance` is what can still be withdrawn."""
+class CardView(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """A card: `balance` is what can still be withdrawn. `holder` is there where it is asked for and has one."""
 
     id: str
     limit: Decimal
@@ -46,6 +48,7 @@ class CardView(Struct, frozen=True, rename="camel"):
     balance: Decimal
     status: str
     version: int
+    holder: str | None = None
 
 
 class CustomerView(Struct, frozen=True, rename="camel"):
@@ -200,15 +203,22 @@ class Bank:
             raise Refused("transfer-unknown", f"Transfer {transfer} does not exist")
         return _view_of_transfer(found)
 
+    async def reached(self, grant: Grant, group: str, *tokens: str | None) -> None:
+        """Wait, a time at most, until the group's view has the position that was named, if any.
+
+        Raises Forbidden for a position of another tenant.
+        """
+        token = next((token for token in tokens if token is not None), None)
+        if token is not None and self._freshness is not None:
+            await self._freshness.reached(group, grant.position(token, apart=self.apart), self._wait_s)
+
     async def read(self, request: _Request, question: Callable[[Grant], R], group: str = "", *tokens: str | None) -> R:
         """Ask a store, off the event loop, once the group's view has the position that was named (if any).
 
         The question is told what the request may touch. Raises Forbidden for a position of another tenant.
         """
         grant = grant_of(request)
-        token = next((token for token in tokens if token is not None), None)
-        if token is not None and self._freshness is not None:
-            await self._freshness.reached(group, grant.position(token, apart=self.apart), self._wait_s)
+        await self.reached(grant, group, *tokens)
         return await asyncio.get_running_loop().run_in_executor(self._readers, question, grant)
 
     def card(self, grant: Grant, card_id: str) -> CardView:
@@ -216,14 +226,17 @@ class Bank:
         rows = self._running.views.find(CARD_BALANCE, {"id": qualified(grant.tenant, card_id)}, limit=1)
         if not rows:
             raise Refused("card-unknown", f"Card {card_id} does not exist")
-        return _view_of_balance(rows[0], card_id)
+        holders = self._running.views.get(CARD_HOLDER, [(qualified(grant.tenant, card_id),)])
+        opened = self._running.vault.open_all(list(holders.values()), qualified(grant.tenant, ""))
+        return _view_of_balance(rows[0], card_id, opened[0].holder if opened else None)
 
     def card_at(self, grant: Grant, card_id: str, moment: AsOf) -> CardView:
         """The card as it stood, from its events. Raises Refused for one that did not exist then."""
         past = self._history.at(card_id, moment, tenant=grant.tenant)
         if past.row is None:
             raise Refused("card-unknown", f"Card {card_id} did not exist then")
-        return _view_of_state(past.row, grant)
+        holder = self._running.vault.open(past.state, qualified(grant.tenant, "")).holder
+        return replace(_view_of_state(past.row, grant), holder=holder)
 
     def happened(self, grant: Grant, card_id: str, limit: int, cursor: str | None) -> list[CardEventView]:
         """A page of the card's events, oldest first. Raises Refused for an unknown card."""
@@ -232,14 +245,18 @@ class Bank:
         found = self._history.events(card_id, after, limit, tenant=grant.tenant)
         if not found and not self._history.events(card_id, limit=1, tenant=grant.tenant):
             raise Refused("card-unknown", f"Card {card_id} does not exist")
-        return [_view_of_event(each, grant) for each in found]
+        events = self._running.vault.open_all([each.event for each in found], qualified(grant.tenant, ""))
+        return [_view_of_event(replace(e, event=event), grant) for e, event in zip(found, events, strict=True)]
 
     def difference(self, grant: Grant, card_id: str, earlier: AsOf, later: AsOf) -> CardDifference:
         """What changed between two moments. Raises Refused for a card that did not exist at the later one."""
         found = self._history.between(card_id, earlier, later, tenant=grant.tenant)
         if not found.after.version:
             raise Refused("card-unknown", f"Card {card_id} did not exist then")
-        changes = [CardChange(each.field, each.before, each.after) for each in found.changes]
+        before, after = self._running.vault.open_all(
+            [found.before.state, found.after.state], qualified(grant.tenant, "")
+        )
+        changes = [CardChange(e.field, getattr(before, e.field), getattr(after, e.field)) for e in found.changes]
         return CardDifference(found.before.version, found.after.version, changes)
 
     def lines(self, grant: Grant, card_id: str, limit: int, cursor: str | None) -> list[StatementLine]:
@@ -325,5 +342,5 @@ def _view_of_transfer(step: Stepped) -> TransferView:
     )
 
 
-def _view_of_balance(row: CardBalance, card_id: str) -> CardView:
-    return CardView(card_id, row.card_limit, row.used, row.card_limit - row.used, row.status, row.version)
+def _view_of_balance(row: CardBalance, card_id: str, holder: str | None) -> CardView:
+    return CardView(card_id, row.card_limit, row.used, row.card_limit - row.used, row.status, row.version, holder)

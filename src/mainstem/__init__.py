@@ -25,6 +25,7 @@ from mainstem.log.port import Topic
 from mainstem.log.scan import scan
 from mainstem.messages import NOW, AsOf, Change, Command, Event, NewRecord, Origin, Position, Record, Recorded
 from mainstem.olap.port import Datasource, Dimension, Olap
+from mainstem.privacy import AGGREGATE, Personal
 from mainstem.process.manager import Accepted, Declined, Heard, Hearing, ProcessManager, Reaction, heard_event
 from mainstem.process.step import Cancelled, Resumed, TimedOut
 from mainstem.snapshots import Snapshots
@@ -32,6 +33,7 @@ from mainstem.table import Table
 from mainstem.view.projection import Fold, Rows
 
 __all__ = [
+    "AGGREGATE",
     "EVENT_TOPIC",
     "NOW",
     "REFUSAL_TOPIC",
@@ -61,6 +63,7 @@ __all__ = [
     "Olap",
     "Origin",
     "Outbox",
+    "Personal",
     "Position",
     "ProcessManager",
     "Reaction",

@@ -12,6 +12,7 @@ from mainstem.eventstore.port import EventStore
 from mainstem.listener.binding import Binding
 from mainstem.log.port import Log, Topic
 from mainstem.olap.port import Datasource, Olap
+from mainstem.privacy.declared import kinds_of
 from mainstem.process.deciding import decider_of
 from mainstem.process.manager import ProcessManager
 from mainstem.process.rows import bindings_of
@@ -87,6 +88,7 @@ class Application:
         for topic in (*(b.topic for b in self.all_listeners()), *(d.topic for d in self.datasources)):
             if topic not in known:
                 raise ConfigurationError(f"nobody makes the topic {topic!r}; known are {sorted(known)}")
+        self.personal_kinds()
 
     def configured(self, settings: Settings) -> "Application":
         """The application as it runs with those settings."""
@@ -103,6 +105,14 @@ class Application:
     def state_tables(self) -> tuple[Table[Any], ...]:
         """The deciders' state tables."""
         return tuple(decider.state_row.table for decider in self.deciders if decider.state_row is not None)
+
+    def views(self) -> tuple[Table[Any], ...]:
+        """The tables of all listeners that keep a view."""
+        return tuple(each.projection.table for each in self.all_listeners() if each.projection is not None)
+
+    def personal_kinds(self) -> frozenset[str]:
+        """The kinds of subjects that fields are marked as personal data of; none where no field is."""
+        return kinds_of(self.all_deciders(), (*self.state_tables(), *self.views()))
 
     def all_captured(self) -> tuple[Captured, ...]:
         """Everything captured: the events, the refused commands, the state tables, and what the application adds."""

@@ -7,6 +7,8 @@
     │   ├── IdempotencyConflict     a known key with other content
     │   ├── TryAgain                the queue is full, nothing was done
     │   ├── AnswerTimeout           no answer in time; the command may still be carried out
+    │   ├── SubjectForgotten        personal data of somebody who is forgotten
+    │   ├── KeyStoreUnavailable     the keys of personal data cannot be had
     │   └── ShuttingDown            the writer has stopped taking commands
     ├── StoreError                  of any file or server that holds data
     │   ├── WriteConflict           another writer came first: try it again as it is
@@ -54,6 +56,7 @@ __all__ = [
     "InvalidCommand",
     "InvalidQuery",
     "InvalidToken",
+    "KeyStoreUnavailable",
     "KeysUnavailable",
     "ListenerError",
     "LogError",
@@ -70,6 +73,7 @@ __all__ = [
     "StoreError",
     "StoreFull",
     "StoreUnavailable",
+    "SubjectForgotten",
     "TagConflict",
     "TooManyRequests",
     "TopicMismatch",
@@ -122,6 +126,14 @@ class TryAgain(CommandError):
 
 class AnswerTimeout(CommandError):
     """The answer did not come in time. Ask again with the same idempotency key to learn what became of it."""
+
+
+class SubjectForgotten(CommandError):
+    """The command has personal data of a subject who is forgotten. Nothing was done, and nothing of it is kept."""
+
+
+class KeyStoreUnavailable(CommandError):
+    """The keys that personal data are kept with cannot be had at the moment. Nothing was done."""
 
 
 class ShuttingDown(CommandError):

@@ -17,14 +17,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mainstem.application import Application
-from mainstem.assembly import Distributed, Embedded, Status, bring_up, distributed
+from mainstem.assembly import Distributed, Embedded, Running, Status, bring_up, distributed
 from mainstem.assembly.stages import Stages
 from mainstem.assembly.stores import commands_of, open_events, stored_events
 from mainstem.errors import Forbidden, InvalidQuery, MainstemError, Refused, StoreUnavailable, UnknownTenant
 from mainstem.eventstore.port import KeptSnapshot
 from mainstem.folder import owner_of
+from mainstem.forgetting import Told
 from mainstem.health import WORKS
 from mainstem.messages import SYSTEM, Origin
+from mainstem.privacy.port import Forgetting
 from mainstem.process.desk import Listed, Processes
 from mainstem.query.access import TENANT_HEADER
 from mainstem.reconciliation import Reconciliation
@@ -233,6 +235,46 @@ def help_process(
         return processes.cancel(manager, process, cancel_because, origin).status
 
 
+def forget_subject(
+    application: Application,
+    settings: Settings,
+    subject: str,
+    *,
+    tenant: str | None,
+    why: str,
+    dry_run: bool,
+    told: Told,
+) -> Forgetting:
+    """Forget a subject, or only look where its data are, by the process that has the files open, or by this one.
+
+    Raises InvalidQuery for what is no subject, StoreUnavailable where there is nothing.
+    """
+    if settings.form == "embedded" and _running_at(settings) is not None:
+        body = msgspec.json.encode({"why": why or "-", "dryRun": dry_run})
+        answer = _ask(settings, f"/subjects/{quote(subject, safe='')}/forget", body, tenant)
+        return msgspec.json.decode(answer, type=Forgetting)
+    with _brought_up(application, settings) as running:
+        _check_tenant(tenant, running)
+        return running.forgetter.forget(subject, tenant=tenant, actor=_OPERATOR, why=why, dry_run=dry_run, told=told)
+
+
+def _check_tenant(tenant: str | None, running: Running) -> None:
+    if tenant is not None and tenant not in running.tenants.known:
+        raise UnknownTenant(f"there is no tenant {tenant[:40]!r}: see `mainstem tenants`")
+
+
+@contextmanager
+def _brought_up(application: Application, settings: Settings) -> Iterator[Running]:
+    """An application that is opened and not started. Raises StoreUnavailable where there is none."""
+    if settings.form == "embedded" and not (settings.data_dir / "events.db").is_file():
+        raise StoreUnavailable(f"there is no events.db in the folder {settings.data_dir}")
+    running = bring_up(application, settings if settings.form == "embedded" else replace(settings, roles="api"))
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
 @contextmanager
 def _desk(application: Application, settings: Settings, tenant: str | None) -> Iterator[Processes]:
     """The processes of an application that is brought up for them. Raises StoreUnavailable where there is none.
@@ -243,8 +285,7 @@ def _desk(application: Application, settings: Settings, tenant: str | None) -> I
         raise StoreUnavailable(f"there are no processes: no events.db in the folder {settings.data_dir}")
     own = settings if settings.form == "embedded" else replace(settings, roles="api")
     with bring_up(application, own) as running:
-        if tenant is not None and tenant not in running.tenants.known:
-            raise UnknownTenant(f"there is no tenant {tenant[:40]!r}: see `mainstem tenants`")
+        _check_tenant(tenant, running)
         if isinstance(running, Embedded):
             running.settle()
         yield running.processes

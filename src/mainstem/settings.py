@@ -224,6 +224,18 @@ class Settings(Struct, frozen=True, kw_only=True):
     druid_tls_ca: str | None = None
     """A file of certificates; at https addresses Druid must show one of theirs."""
 
+    privacy_keys_file: Path | None = None
+    """The file that holds the keys of personal data, embedded; `keys.db` in the data folder unless given."""
+
+    privacy_master_key_file: Path | None = None
+    """The file with the key that those are wrapped by; `master.key` in the data folder unless given, embedded."""
+
+    privacy_mysql_database: str = "mainstem_keys"
+    """The database that holds the keys of personal data, distributed."""
+
+    privacy_keys_kept_ms: _Milliseconds = 5_000
+    """How long a process keeps such a key in memory, and may use one that another process has destroyed."""
+
     block_after_refusals: Annotated[int, Meta(ge=0, le=1_000)] = 0
     """After how many refused withdrawals within a time the bank blocks a card; 0 for never."""
 

@@ -15,6 +15,7 @@ from types import TracebackType
 import structlog
 
 from mainstem.application import Application, Sides
+from mainstem.assembly.personal import open_keys, vault_on
 from mainstem.assembly.places import connector_name, kafka_servers, mysql_server
 from mainstem.assembly.running import Life, Status, command_bus, drivers, drop_old_snapshots, wall_clock_ms
 from mainstem.assembly.sealing import keep_sealing
@@ -24,6 +25,7 @@ from mainstem.cdc.connect import Connect
 from mainstem.errors import MainstemError, StoreUnavailable
 from mainstem.eventstore.mysql import MysqlEventStore
 from mainstem.eventstore.mysql_integrity import MysqlIntegrity
+from mainstem.forgetting import Forgetter
 from mainstem.health import Hop, Memory, Part, Trouble, trouble_of
 from mainstem.listener.runner import Runner
 from mainstem.log.kafka import KafkaLog
@@ -85,7 +87,12 @@ class Distributed:
             tls_ca=settings.druid_tls_ca,
         )
         self._life.closing.callback(self.olap.close)
-        self.commands = command_bus(application, settings, self.events, tenants=self.tenants)
+        keys = open_keys(settings)
+        self._life.closing.callback(keys.close)
+        self.vault = vault_on(keys, settings)
+        sides = Sides(self.events, self.log, self.views, self.olap)
+        self.forgetter = Forgetter(application, sides, self.vault, clock_ms=wall_clock_ms)
+        self.commands = command_bus(application, settings, self.events, tenants=self.tenants, vault=self.vault)
         self.driver, self.processes = drivers(application, settings, self.commands, self.events, self.views)
         self._driving = keeping and bool(application.processes)
         self.listeners = {b.group: Runner(b, self.log, self.views) for b in application.all_listeners() if keeping}

@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from mainstem.application import Application, Sides
+from mainstem.assembly.personal import open_keys, vault_on
 from mainstem.assembly.running import (
     Life,
     Status,
@@ -34,6 +35,7 @@ from mainstem.errors import MainstemError, StoreCorrupt
 from mainstem.eventstore.sqlite import SqliteEventStore
 from mainstem.eventstore.sqlite_integrity import SqliteIntegrity
 from mainstem.folder import Folder
+from mainstem.forgetting import Forgetter
 from mainstem.health import Hop, Memory, Seen, Trouble, hop_of, trouble_of, waited_s
 from mainstem.listener.binding import Binding
 from mainstem.listener.runner import Runner
@@ -141,8 +143,19 @@ class Embedded:
 
     def _roles(self) -> None:
         application, settings = self.application, self.settings
+        keys = open_keys(settings)
+        self._life.closing.callback(keys.close)
+        self.vault = vault_on(keys, settings)
+        sides = Sides(self.events, self.log, self.views, self.olap)
+        self.forgetter = Forgetter(application, sides, self.vault, clock_ms=self._clock_ms)
         self.commands = command_bus(
-            application, settings, self.events, self.capture.wake, clock_ms=self._clock_ms, tenants=self.tenants
+            application,
+            settings,
+            self.events,
+            self.capture.wake,
+            clock_ms=self._clock_ms,
+            tenants=self.tenants,
+            vault=self.vault,
         )
         self.relay = Relay(self.capture, self.log, application.name)
         self.driver, self.processes = drivers(

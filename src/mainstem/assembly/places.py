@@ -1,5 +1,7 @@
 """Where the parts of the distributed form are, from the settings; and what is deployed to them."""
 
+from pathlib import Path
+
 from mainstem.application import Application
 from mainstem.assembly.java_clients import connect_kafka, connect_mysql, druid_kafka
 from mainstem.cdc.debezium import CaptureSource
@@ -7,6 +9,8 @@ from mainstem.log.kafka_client import KafkaServers
 from mainstem.mysql import MysqlServer
 from mainstem.olap.druid_spec import Reading
 from mainstem.settings import Secret, Settings
+
+KEYS, MASTER_KEY = "keys.db", "master.key"
 
 
 def _open(secret: Secret | None) -> str:
@@ -23,6 +27,12 @@ def mysql_server(settings: Settings) -> MysqlServer:
         settings.mysql_database,
         tls_ca=settings.mysql_tls_ca,
     )
+
+
+def key_files(settings: Settings) -> tuple[Path, Path]:
+    """The keys of personal data and their master key, embedded."""
+    keys = settings.privacy_keys_file or settings.data_dir / KEYS
+    return keys, settings.privacy_master_key_file or settings.data_dir / MASTER_KEY
 
 
 def kafka_servers(settings: Settings) -> KafkaServers:

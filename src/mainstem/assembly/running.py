@@ -11,13 +11,16 @@ from msgspec import Struct
 
 from mainstem.application import Application
 from mainstem.command.bus import BusLimits, BusStatus, CommandBus
+from mainstem.command.closing import Closing
 from mainstem.command.handler import Handler
 from mainstem.eventstore.port import EventStore
+from mainstem.forgetting import Forgetter
 from mainstem.health import Hop, Part, Seen, Trouble, waited_s
 from mainstem.listener.binding import Binding
 from mainstem.listener.runner import Runner
 from mainstem.log.port import Log
 from mainstem.olap.port import Olap
+from mainstem.privacy.vault import Vault
 from mainstem.process.desk import Processes
 from mainstem.process.driver import Driver
 from mainstem.reconciliation import Reconciliation
@@ -74,6 +77,8 @@ class Running(Protocol):
     settings: Settings
     commands: CommandBus
     tenants: Tenants
+    vault: Vault
+    forgetter: Forgetter
 
     @property
     def events(self) -> EventStore:
@@ -129,15 +134,19 @@ def command_bus(
     events: EventStore,
     on_commit: Callable[[], None] = lambda: None,
     clock_ms: Callable[[], int] = wall_clock_ms,
+    *,
     tenants: Tenants = NONE,
+    vault: Vault,
 ) -> CommandBus:
     """The writer of one process, with the settings' limits."""
+    personal = bool(application.personal_kinds())
     handler = Handler(
         application.all_deciders(),
         clock_ms=clock_ms,
         remembered=settings.aggregates_remembered,
         snapshots=Snapshots(every_events=settings.snapshot_every or None),
         tenants=tenants,
+        closing=Closing(application.all_deciders(), vault) if personal else None,
     )
     limits = BusLimits(
         queue_max=settings.command_queue_max,

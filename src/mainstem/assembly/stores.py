@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mainstem.application import Application
 from mainstem.assembly.embedded import embedded
+from mainstem.assembly.personal import open_keys, vault_on
 from mainstem.assembly.places import kafka_servers, mysql_server
 from mainstem.assembly.running import command_bus, wall_clock_ms
 from mainstem.assembly.tenants import tenants_of
@@ -21,6 +22,7 @@ from mainstem.eventstore.sqlite_integrity import SqliteIntegrity
 from mainstem.log.kafka import KafkaLog
 from mainstem.log.port import Log
 from mainstem.log.sqlite import SqliteLog
+from mainstem.privacy.vault import Vault
 from mainstem.settings import Settings
 from mainstem.view.port import ViewStore
 from mainstem.view.sqlite import SqliteViews
@@ -47,7 +49,8 @@ def commands_of(application: Application, settings: Settings) -> Iterator[Comman
             server, tables = mysql_server(settings), application.state_tables()
             events = stack.enter_context(closing(MysqlEventStore(server, tables, clock_ms=wall_clock_ms)))
             tenants = tenants_of(settings, application.all_deciders(), events.tenants)
-            commands = command_bus(application, settings, events, tenants=tenants)
+            keys = stack.enter_context(closing(open_keys(settings)))
+            commands = command_bus(application, settings, events, tenants=tenants, vault=vault_on(keys, settings))
         else:
             open_events(settings).close()  # else a folder would be made
             whole = embedded(application, settings)
@@ -66,6 +69,13 @@ def stored_events(settings: Settings) -> StoredEvents:
     if settings.form == "distributed":
         return MysqlEventReader(mysql_server(settings))
     return SqliteEventReader(settings.data_dir / "events.db")
+
+
+@contextmanager
+def open_vault(settings: Settings) -> Iterator[Vault]:
+    """What opens personal data, beside a process that runs or without one."""
+    with closing(open_keys(settings)) as keys:
+        yield vault_on(keys, settings)
 
 
 def open_log(settings: Settings) -> Log:

@@ -16,6 +16,7 @@ from rich.table import Table as Grid
 
 from mainstem.cli.begin import Json, Tenant, begin, check_tenant, errors_of_start
 from mainstem.cli.events import events
+from mainstem.cli.forget import forget
 from mainstem.cli.processes import processes
 from mainstem.cli.refusals import refusals
 from mainstem.cli.snapshots import snapshots
@@ -195,28 +196,34 @@ def history(  # noqa: PLR0913 - the options of the command line
     after: Annotated[int, typer.Option(min=0, help="Show events above this version.")] = 0,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Show so many events.")] = 100,
     tenant: Tenant = None,
+    personal: Annotated[bool, typer.Option("--personal", help="Open personal data, which needs their keys.")] = False,
     as_json: Json = False,
 ) -> None:
     """Show an aggregate's events, the oldest first; how it stood at a moment; or what changed between two."""
-    from mainstem.assembly.stores import stored_events
+    from mainstem.assembly.stores import open_vault, stored_events
     from mainstem.cli import history as shown
     from mainstem.history import History
 
     settings, declared = begin()
     moments = [read_moment(text, recorded=recorded) for text in (moment, later) if text is not None]
-    with closing(stored_events(settings)) as store:
+    with closing(stored_events(settings)) as store, open_vault(settings) as vault:
         check_tenant(tenant, settings, store.tenants)
-        asked = History(store, shown.decider_of(declared, category, store, aggregate, tenant))
+        decider = shown.decider_of(declared, category, store, aggregate, tenant)
+        opening = shown.Opening(vault if personal else None, decider.stream(aggregate, tenant))
+        asked = History(store, decider)
         if not moments:
-            shown.print_events(_out, asked.events(aggregate, after, limit, tenant=tenant), as_json=as_json)
+            found = asked.events(aggregate, after, limit, tenant=tenant)
+            shown.print_events(_out, opening.events(found), as_json=as_json)
         elif len(moments) == 1:
-            shown.print_past(_out, asked.at(aggregate, moments[0], tenant=tenant), as_json=as_json)
+            shown.print_past(_out, opening.past(asked.at(aggregate, moments[0], tenant=tenant)), as_json=as_json)
         else:
-            shown.print_between(_out, asked.between(aggregate, *moments, tenant=tenant), as_json=as_json)
+            found_between = asked.between(aggregate, *moments, tenant=tenant)
+            shown.print_between(_out, opening.between(found_between), as_json=as_json)
 
 
 app.command()(view)
 app.command()(tenants)
+app.command()(forget)
 
 
 @app.command(name="settings")

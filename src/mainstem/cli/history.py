@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 from rich.console import Console
 from rich.table import Table as Grid
 
@@ -12,7 +13,8 @@ from mainstem.codec import iso_time
 from mainstem.decider import Decider
 from mainstem.errors import ConfigurationError
 from mainstem.eventstore.reader import Streams
-from mainstem.history import Between, Happened, HappenedTagged, Past
+from mainstem.history import Between, Change, Happened, HappenedTagged, Past
+from mainstem.privacy.vault import Vault
 
 
 def decider_of(
@@ -36,6 +38,34 @@ def decider_of(
     if category not in known:
         raise ConfigurationError(f"name a category with --category: {', '.join(sorted(known))}")
     return known[category]
+
+
+class Opening:
+    """Opens personal data with the vault; without one they stay as they are."""
+
+    def __init__(self, vault: Vault | None, stream: str) -> None:
+        self._vault = vault
+        self._stream = stream
+
+    def events(self, events: Sequence[Happened]) -> Sequence[Happened]:
+        """Of events."""
+        if self._vault is None:
+            return events
+        opened = self._vault.open_all([each.event for each in events], self._stream)
+        return [replace(each, event=event) for each, event in zip(events, opened, strict=True)]
+
+    def past(self, past: Past) -> Past:
+        """Of a state."""
+        return past if self._vault is None else replace(past, state=self._vault.open(past.state, self._stream))
+
+    def between(self, between: Between) -> Between:
+        """Of two states."""
+        if self._vault is None:
+            return between
+        before, after = self.past(between.before), self.past(between.after)
+        names = [each.field for each in between.changes]
+        changes = [Change(name, getattr(before.state, name), getattr(after.state, name)) for name in names]
+        return Between(before, after, tuple(changes))
 
 
 def print_events(out: Console, events: Sequence[Happened], *, as_json: bool) -> None:

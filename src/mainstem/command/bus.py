@@ -17,8 +17,10 @@ from queue import SimpleQueue
 
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mainstem.command.answer import Answer
+from mainstem.command.closing import Closing
 from mainstem.command.handler import Handler, Outcome, Request
 from mainstem.command.snapshotting import SnapshotCounts, SnapshotWriter
 from mainstem.errors import (
@@ -245,11 +247,26 @@ class CommandBus:
 
     def _carry_out(self, batch: Sequence[_Ticket]) -> list[Outcome | Exception]:
         requests = [ticket.request for ticket in batch]
+        closing = self._handler.closing
+        return self._carry(requests) if closing is None else self._carry_closed(closing, requests)
+
+    def _carry_closed(self, closing: Closing, requests: Sequence[Request]) -> list[Outcome | Exception]:
+        """Before the transaction: keys may have to be made. What cannot be closed is not carried out."""
+        closed = closing.commands([(request.command, request.origin.tenant) for request in requests])
+        ready = [
+            request if command is request.command else replace(request, command=command)
+            for request, command in zip(requests, closed, strict=True)
+            if isinstance(command, Command)
+        ]
+        outcomes = iter(self._carry(ready) if ready else ())
+        return [next(outcomes) if isinstance(each, Command) else each for each in closed]
+
+    def _carry(self, requests: Sequence[Request]) -> list[Outcome | Exception]:
         try:
             outcomes: list[Outcome | Exception] = list(self._together(requests))
         except _OF_THE_STORE as error:
             self._failed(error)
-            return [type(error)(*error.args) for _ in batch]
+            return [type(error)(*error.args) for _ in requests]
         except Exception as error:
             if len(requests) > 1:
                 _log.info("batch is carried out one by one", commands=len(requests), cause=repr(error))

@@ -10,6 +10,7 @@ from mainstem.codec import encode
 from mainstem.command.aggregate import Aggregates, Folded
 from mainstem.command.answer import Answer, digest_of, keep, replay
 from mainstem.command.boundary import Boundaries, Over, Tags
+from mainstem.command.closing import Closing
 from mainstem.command.naming import Naming
 from mainstem.command.snapshotting import Due
 from mainstem.decider import Decider
@@ -41,7 +42,7 @@ SNAPSHOTS = Snapshots(every_events=1_000)
 class Handler:
     """Carries out commands. What it learns in a transaction is remembered only once that has committed.
 
-    `snapshots` is for the deciders that declare none of their own.
+    `snapshots` is for the deciders that declare none of their own; `closing` closes personal data, if there are any.
     """
 
     def __init__(
@@ -52,7 +53,9 @@ class Handler:
         remembered: int = 10_000,
         snapshots: Snapshots = SNAPSHOTS,
         tenants: Tenants = NONE,
+        closing: Closing | None = None,
     ) -> None:
+        self.closing = closing
         self._clock_ms = clock_ms
         self._naming = Naming(tenants)
         self._read_s = 0.0
@@ -172,6 +175,11 @@ class Handler:
             self._pending[stream] = (aggregates, folded)
             transaction.keep_refusal(_refusal(stream, request, refused, now_ms))
             return refused
+        if events and self.closing is not None:
+            closed = self.closing.events(stream, events)
+            if isinstance(closed, CommandError):
+                return closed
+            events = closed
         if events:
             standing = NONE_STANDING if over is None else over.numbers
             folded, appended = aggregates.append(

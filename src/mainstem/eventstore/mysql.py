@@ -4,7 +4,7 @@ Several processes write at once. Each locks the last events of the streams that 
 the streams' names, so that writers of one stream take turns and none waits for another that waits for it.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from msgspec import Struct
 from pymysql.constants import ER
 
 from mainstem.errors import ConfigurationError, VersionConflict, WriteConflict
+from mainstem.eventstore.holding import holding
 from mainstem.eventstore.mysql_columns import EVENT, LATER, PLACE, stored
 from mainstem.eventstore.mysql_tags import TAG_TABLES, tagged_page
 from mainstem.eventstore.mysql_transaction import SNAPSHOT, MysqlTransaction
@@ -210,6 +211,10 @@ class MysqlEventStore:
     def tenants(self) -> TenantStreams:
         """Asked on the readers' connections."""
         return TenantStreams(_asking(self._readers))
+
+    def holding(self, text: str) -> Mapping[str, int]:
+        """Asked on the readers' connections."""
+        return holding(_asking(self._readers), text)
 
     def forget_answers(self, before_ms: int, limit: int = 1000) -> int:
         """Drop the oldest kept answers."""

@@ -299,5 +299,8 @@ class EventStore(Protocol):
     def drop_snapshots(self, *, keep: Collection[str] = (), before_ms: int | None = None, limit: int = 1000) -> int:
         """Drop at most `limit` snapshots, of other fingerprints than those and taken before then; how many went."""
 
+    def holding(self, text: str) -> Mapping[str, int]:
+        """How many snapshots, refused commands and kept answers have that ASCII text in them, by these names."""
+
     def close(self) -> None:
         """Give everything back. Closing twice is allowed."""

@@ -1,7 +1,7 @@
 """The event store in one SQLite file: events, snapshots, state rows, kept answers and refused commands."""
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
+from mainstem.eventstore.holding import holding
 from mainstem.eventstore.port import (
     KeptSnapshot,
     Snapshot,
@@ -123,6 +124,10 @@ class SqliteEventStore:
     def _ask(self, sql: str, values: Sequence[Any]) -> list[Any]:
         with closing(connect(self._path, read_only=True)) as connection, mapped_errors(self._path):
             return connection.execute(sql, values).fetchall()
+
+    def holding(self, text: str) -> Mapping[str, int]:
+        """On connections of its own."""
+        return holding(self._ask, text)
 
     def forget_answers(self, before_ms: int, limit: int = 1000) -> int:
         """Drop the oldest kept answers."""

@@ -55,9 +55,9 @@ def command_operation(optional: Mapping[str, Schema] | None = None, /, **fields:
     return _operation(fields, (_KEY,), optional)
 
 
-def body_operation(**fields: Schema) -> type[Operation]:
+def body_operation(optional: Mapping[str, Schema] | None = None, /, **fields: Schema) -> type[Operation]:
     """The same without an Idempotency-Key: what it does is the same however often it is asked for."""
-    return _operation(fields, ())
+    return _operation(fields, (), optional)
 
 
 def _operation(
@@ -88,6 +88,11 @@ def money_schema(lowest: float, description: str) -> Schema:
         multiple_of=0.01,
         description=description,
     )
+
+
+def flag_schema(description: str) -> Schema:
+    """True or false."""
+    return Schema(type=OpenAPIType.BOOLEAN, description=description)
 
 
 def text_schema(pattern: str, description: str, example: Any = None) -> Schema:

@@ -26,6 +26,8 @@ _STATUS: dict[type[errors.MainstemError], tuple[int, str]] = {
     errors.TryAgain: (503, "try-again"),
     errors.AnswerTimeout: (504, "answer-timeout"),
     errors.ShuttingDown: (503, "shutting-down"),
+    errors.SubjectForgotten: (409, "subject-forgotten"),
+    errors.KeyStoreUnavailable: (503, "key-store-unavailable"),
     errors.VersionConflict: (409, "version-conflict"),
     errors.TagConflict: (409, "tag-conflict"),
     errors.StateDrift: (409, "state-drift"),
