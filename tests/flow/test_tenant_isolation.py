@@ -1,4 +1,4 @@
-"""Tenants beside each other answer as each would alone: random commands and questions, with ids that all of them use."""
+"""Tenants beside each other answer as each would alone: random commands and questions, with ids that all use."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -166,9 +166,7 @@ def _same_command(
         side.position = answer.headers.get("mainstem-position", side.position)
 
 
-def _same_question(
-    pair: Sequence[Side], run: str, names: Mapping[str, str], path: str, card: str, waits: bool
-) -> None:
+def _same_question(pair: Sequence[Side], run: str, names: Mapping[str, str], path: str, card: str, waits: bool) -> None:
     paths: list[str | None] = [path.format(card=f"{run}-{card}", **names)] * 2
     for _ in range(6):
         answers = []

@@ -246,7 +246,7 @@ class TenantReader(Protocol):
     """Questions about whose the events are."""
 
     def names(self) -> Iterator[str]:
-        """The tenants that have events or refused commands, in the order of their names."""
+        """The tenants that have events or refused commands, each once."""
 
     def marked(self, categories: Iterable[str]) -> str | None:
         """A stream of no tenant, of these categories, whose aggregate's id begins with a slash; None for none."""
