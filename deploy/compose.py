@@ -75,7 +75,8 @@ def composition() -> Service:
         "listeners": _listeners(),
         "superset": _superset(),
     }
-    secrets = (configuration.CAPTURE_SECRET, "mysql_password", "mysql_root_password", "api_key", *_SUPERSET_SECRETS)
+    own = (configuration.CAPTURE_SECRET, configuration.MASTER_KEY_SECRET)
+    secrets = (*own, "mysql_password", "mysql_root_password", "api_key", *_SUPERSET_SECRETS)
     return {
         "name": "mainstem",
         "services": services,
@@ -229,7 +230,7 @@ def _own(role: str, **more: Any) -> Service:
         "build": {"context": "..", "dockerfile": "deploy/images/bank.Dockerfile"},
         "image": "mainstem-bank:0.1.0",
         "environment": {**settings, **own, **more.pop("environment", {})},
-        "secrets": ["mysql_password", *more.pop("secrets", ())],
+        "secrets": ["mysql_password", configuration.MASTER_KEY_SECRET, *more.pop("secrets", ())],
         "read_only": True,
         "tmpfs": ["/tmp"],  # noqa: S108 - in a container of its own
         "cap_drop": ["ALL"],

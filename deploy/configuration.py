@@ -11,6 +11,7 @@ Properties = Mapping[str, str]
 
 DATABASE = "inventory"
 CAPTURE_USER, APPLICATION_USER = "debezium", "mainstem"
+MASTER_KEY_SECRET = "privacy_master_key"  # noqa: S105 - the name of the file
 CAPTURE_SECRET = "capture.properties"  # noqa: S105 - the name of the file
 DEVELOPMENT_PASSWORD = "mainstem"  # noqa: S105 - of a stack on loopback; elsewhere the settings name a file
 
@@ -287,6 +288,7 @@ def application_settings(place: Place) -> Mapping[str, str]:
         "MAINSTEM_MYSQL_PASSWORD": DEVELOPMENT_PASSWORD,
         "MAINSTEM_CAPTURE_USER": CAPTURE_USER,
         "MAINSTEM_CAPTURE_PASSWORD": f"${{file:{place.secrets / CAPTURE_SECRET}:password}}",
+        "MAINSTEM_PRIVACY_MASTER_KEY_FILE": str(place.secrets / MASTER_KEY_SECRET),
         "MAINSTEM_KAFKA_BOOTSTRAP": f"{place.at('kafka')}:{place.ports.kafka}",
         "MAINSTEM_CONNECT_URL": f"http://{place.at('connect')}:{place.ports.connect}",
         "MAINSTEM_DRUID_URL": f"http://{place.at('druid-broker')}:{place.ports.broker}",

@@ -18,6 +18,7 @@ from confluent_kafka.admin import AdminClient
 from deploy import configuration
 from deploy.configuration import Place
 from deploy.downloads import StackUnavailable, jars
+from mainstem.privacy.master import make_master_key
 
 _ASK_S = 2.0
 _LOG4J = Path(__file__).parent / "log4j2.properties"
@@ -134,11 +135,15 @@ class Stack:
         return Part(f"druid-{name}", port, words, lambda: _answers(url, "true"))
 
     def _keep_secret(self) -> None:
-        """What Connect looks the capture's password up in, so that no connector's configuration has it."""
+        """What Connect looks the capture's password up in, so that no connector's configuration has it.
+
+        And the key that the keys of personal data are wrapped by, made once.
+        """
         path = self._place.secrets / configuration.CAPTURE_SECRET
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
         path.write_text(configuration.properties({"password": configuration.DEVELOPMENT_PASSWORD}))
+        make_master_key(self._place.secrets / configuration.MASTER_KEY_SECRET)
 
     def _temporary(self) -> Path:
         folder = self._place.data / "druid" / "tmp"
