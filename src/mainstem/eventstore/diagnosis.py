@@ -14,7 +14,7 @@ from mainstem.eventstore.chain import NOTHING, link_of
 from mainstem.eventstore.integrity import Placed
 from mainstem.eventstore.seal import Entry, Hole, within
 
-Kind = Literal["changed", "removed", "inserted", "reordered", "seal"]
+Kind = Literal["changed", "removed", "inserted", "reordered", "seal", "archive"]
 
 _SWAPS_MAX = 12
 _GAP_MAX = 1_000
@@ -23,7 +23,9 @@ _SEARCHED_MAX = 100_000
 
 
 class Finding(Struct, frozen=True):
-    """What is not as it was: which event (of kind `seal`: which seal, by number), what was done to it, how it shows."""
+    """What is not as it was: which event (of kind `seal`: which seal, by number; of kind `archive`:
+    which file, named as the stream), what was done to it, how it shows.
+    """
 
     kind: Kind
     stream: str

@@ -1,13 +1,16 @@
 """What verifying and sealing ask of an event store."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
 from mainstem.eventstore.chain import NOTHING, link_of
 from mainstem.eventstore.port import StoredEvent
 from mainstem.eventstore.seal import EVENTS_MAX, Entry, Hole, Seal, Unsealed, next_seal, opened
+
+if TYPE_CHECKING:
+    from mainstem.eventstore.archive_integrity import ArchiveIntegrity
 
 LOWEST, HIGHEST = -(2**63), 2**63 - 1
 """Around all positions and numbers. None is below 1 by right, but a damaged store may hold such."""
@@ -30,6 +33,9 @@ class Integrity(Protocol):
 
     All methods raise StoreError as the store does.
     """
+
+    archive: "ArchiveIntegrity"
+    """What was moved to the archive; `placed` and `placed_of` hand it out among the rows."""
 
     def check(self) -> None:
         """Let the engine look at the structure of all that it stores, where it can. Raises StoreCorrupt for damage."""

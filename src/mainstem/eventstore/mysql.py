@@ -6,6 +6,7 @@ the streams' names, so that writers of one stream take turns and none waits for 
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,7 +15,10 @@ from msgspec import Struct
 from pymysql.constants import ER
 
 from mainstem.errors import ConfigurationError, VersionConflict, WriteConflict
+from mainstem.eventstore.archive import Archive, ArchivedEvent
+from mainstem.eventstore.archived import merged
 from mainstem.eventstore.holding import holding
+from mainstem.eventstore.mysql_archive import ARCHIVE_TABLES, archive_of, marked
 from mainstem.eventstore.mysql_columns import EVENT, LATER, PLACE, stored
 from mainstem.eventstore.mysql_tags import TAG_TABLES, tagged_page
 from mainstem.eventstore.mysql_transaction import SNAPSHOT, MysqlTransaction
@@ -22,7 +26,7 @@ from mainstem.eventstore.port import KeptSnapshot, Snapshot, StoredEvent, Tagged
 from mainstem.eventstore.refused import LATER as REFUSAL_LATER
 from mainstem.eventstore.refused import Ask, RefusedCommands
 from mainstem.eventstore.tenants import TenantStreams
-from mainstem.mysql import MysqlServer, Pool, Writer, ask, code_of, execute, picture
+from mainstem.mysql import MysqlServer, Pool, Row, Writer, ask, code_of, execute, picture
 from mainstem.mysql_rows import in_key_order, insert_many, replacing
 from mainstem.mysql_schema import create, migrate
 from mainstem.table import Table
@@ -132,18 +136,28 @@ _MIGRATIONS = (
     )
     """,
     *TAG_TABLES,
+    *ARCHIVE_TABLES,
 )
 
 
 class MysqlEventStore:
     """Events in one database. Raises StoreUnavailable where the server is away, and goes on when it is back."""
 
-    def __init__(self, server: MysqlServer, states: Sequence[Table[Any]] = (), *, clock_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        server: MysqlServer,
+        states: Sequence[Table[Any]] = (),
+        *,
+        clock_ms: Callable[[], int],
+        archive: Path | None = None,
+    ) -> None:
         migrate(server, "events", _MIGRATIONS)
         self._server = server
         self._clock_ms = clock_ms
         self._writer = Writer(server)
         self._readers = Pool(server, _READERS)
+        self._folder = archive
+        self._archive = Archive(_asking(self._readers), archive)
         with self._readers.use() as connection:
             for table in states:
                 create(connection, table)
@@ -154,7 +168,7 @@ class MysqlEventStore:
         writing: MysqlTransaction | None = None
         try:
             with self._writer.transaction() as connection:
-                writing = MysqlTransaction(connection, self._clock_ms())
+                writing = MysqlTransaction(connection, self._clock_ms(), archive_of(connection, self._folder))
                 yield writing
                 writing.flush()
         except Exception as error:
@@ -174,21 +188,21 @@ class MysqlEventStore:
     def read(self, stream: str, after: int = 0, limit: int = 1000) -> Sequence[StoredEvent]:
         """A page of one stream."""
         sql = f"SELECT {EVENT} FROM event WHERE stream = %s AND version > %s ORDER BY version LIMIT %s"
-        return [stored(row) for row in self._readers.ask(sql, (stream, after, limit))]
+        rows = [stored(row) for row in self._readers.ask(sql, (stream, after, limit))]
+        return [*self._archive.before(stream, after, rows, limit), *rows][:limit]
 
     def read_tagged(self, tag: str, after: int = 0, limit: int = 1000) -> Sequence[TaggedEvent]:
         """A page of one tag."""
-        return tagged_page(self._readers.ask, tag, after, limit)
+        return tagged_page(self._readers.ask, self._archive, tag, after, limit)
 
     def read_all(self, batch: int = 1000) -> Iterator[Sequence[StoredEvent]]:
         """All events by position, on a connection of its own."""
         self._readers.check_open()
         sql = f"SELECT {EVENT}, position FROM event WHERE position > %s ORDER BY position LIMIT %s"
         with picture(self._server) as connection:
-            last = 0
-            while rows := ask(connection, sql, (last, batch)):
-                last = rows[-1][-1]
-                yield [stored(row[:-1]) for row in rows]
+            yield from merged(
+                lambda after: _placed(ask(connection, sql, (after, batch))), archive_of(connection, self._folder), batch
+            )
 
     def waiting(self, after: int) -> tuple[int, int | None]:
         """How many events have a position behind that one, and when the first of them was recorded."""
@@ -267,18 +281,22 @@ class MysqlEventReader:
     Raises ConfigurationError where there are no events.
     """
 
-    def __init__(self, server: MysqlServer) -> None:
+    def __init__(self, server: MysqlServer, *, archive: Path | None = None) -> None:
         self._server = server
         self._readers = Pool(server, 1)
+        self._folder = archive
         sql = (
             "SELECT table_name, column_name FROM information_schema.columns"
-            " WHERE table_schema = DATABASE() AND table_name IN ('event', 'event_tag', 'refused_command')"
+            " WHERE table_schema = DATABASE() AND table_name IN"
+            " ('event', 'event_tag', 'refused_command', 'archived_stream')"
         )
         columns = set(self._readers.ask(sql))
         if not columns:
             self._readers.close()
             raise ConfigurationError(f"{server}, database {server.database}, has no events")
         self._tagged = ("event_tag", "tag") in columns
+        archived = ("archived_stream", "stream") in columns
+        self._archive = Archive(_asking(self._readers), archive) if archived else None
         later = (name if ("event", name) in columns else missing for name, missing in LATER.items())
         self._columns = ", ".join((PLACE, *later))
         lacking = {name for name in REFUSAL_LATER if ("refused_command", name) not in columns}
@@ -292,28 +310,35 @@ class MysqlEventReader:
     def read(self, stream: str, after: int = 0, limit: int = 1000) -> Sequence[StoredEvent]:
         """A page of one stream."""
         sql = f"SELECT {self._columns} FROM event WHERE stream = %s AND version > %s ORDER BY version LIMIT %s"
-        return [stored(row) for row in self._readers.ask(sql, (stream, after, limit))]
+        rows = [stored(row) for row in self._readers.ask(sql, (stream, after, limit))]
+        before = () if self._archive is None else self._archive.before(stream, after, rows, limit)
+        return [*before, *rows][:limit]
 
     def read_tagged(self, tag: str, after: int = 0, limit: int = 1000) -> Sequence[TaggedEvent]:
         """A page of one tag; an older release gave none."""
-        return tagged_page(self._readers.ask, tag, after, limit) if self._tagged else ()
+        return tagged_page(self._readers.ask, self._archive, tag, after, limit) if self._tagged else ()
 
     def read_all(self, batch: int = 1000) -> Iterator[Sequence[StoredEvent]]:
         """All events by position, as one picture."""
         sql = f"SELECT {self._columns}, position FROM event WHERE position > %s ORDER BY position LIMIT %s"
         with picture(self._server) as connection:
-            last = 0
-            while rows := ask(connection, sql, (last, batch)):
-                last = rows[-1][-1]
-                yield [stored(row[:-1]) for row in rows]
+            yield from merged(
+                lambda after: _placed(ask(connection, sql, (after, batch))),
+                self._archive and archive_of(connection, self._folder),
+                batch,
+            )
 
     def close(self) -> None:
         """Closing twice is allowed."""
         self._readers.close()
 
 
+def _placed(rows: Sequence[Row]) -> list[ArchivedEvent]:
+    return [ArchivedEvent(row[-1], stored(row[:-1])) for row in rows]
+
+
 def _asking(readers: Pool) -> Ask:
-    return lambda sql, values: readers.ask(sql.replace("%", "%%").replace("?", "%s"), values)
+    return lambda sql, values: readers.ask(marked(sql), values)
 
 
 def _is_duplicate(error: Exception) -> bool:

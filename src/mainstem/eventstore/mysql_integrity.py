@@ -4,12 +4,16 @@ Positions are given before they commit, so one may appear below others that are 
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from mainstem.errors import ConfigurationError
+from mainstem.eventstore.archive import Archive
+from mainstem.eventstore.archive_integrity import ArchiveIntegrity
 from mainstem.eventstore.integrity import Placed, holes_of, seal_rows
+from mainstem.eventstore.mysql_archive import marked
 from mainstem.eventstore.mysql_columns import EVENT, stored
 from mainstem.eventstore.seal import EVENTS_MAX, Seal
 from mainstem.mysql import MysqlServer, Pool, ask, picture
@@ -17,8 +21,10 @@ from mainstem.mysql import MysqlServer, Pool, ask, picture
 _SEAL = ", ".join(Seal.__struct_fields__)
 _READERS = 2
 _PLACED = (
-    f"SELECT e.position, p.hash, p.version, {', '.join(f'e.{name}' for name in EVENT.split(', '))} FROM event AS e"
+    "SELECT e.position, coalesce(p.hash, a.hash), coalesce(p.version, a.last_version),"
+    f" {', '.join(f'e.{name}' for name in EVENT.split(', '))} FROM event AS e"
     " LEFT JOIN event AS p ON p.stream = e.stream AND p.version = e.version - 1"
+    " LEFT JOIN archived_stream AS a ON a.stream = e.stream AND a.last_version = e.version - 1"
 )
 _PAGE = 1_000
 
@@ -26,14 +32,17 @@ _PAGE = 1_000
 class MysqlIntegrity:
     """On connections of its own. Raises ConfigurationError where there are no events, or those of an older release."""
 
-    def __init__(self, server: MysqlServer, *, clock_ms: Callable[[], int]) -> None:
+    def __init__(self, server: MysqlServer, *, clock_ms: Callable[[], int], archive: Path | None = None) -> None:
         self._server = server
         self._clock_ms = clock_ms
         self._pool = Pool(server, _READERS)
         sql = "SELECT count(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = %s"
-        if not self._pool.ask(sql, ("event_seal",))[0][0]:
+        if not self._pool.ask(sql, ("archived_stream",))[0][0]:
             self._pool.close()
-            raise ConfigurationError(f"{server}, database {server.database}, has no chained events: deploy first")
+            raise ConfigurationError(
+                f"{server}, database {server.database}, has no events of this release: deploy first"
+            )
+        self.archive = ArchiveIntegrity(Archive(self._marked, archive), self._marked)
 
     def check(self) -> None:
         """Nothing to do: InnoDB holds each page that it reads against the page's checksum."""
@@ -82,7 +91,7 @@ class MysqlIntegrity:
     def placed(self, after: int, upto: int) -> Sequence[Placed]:
         """By position."""
         sql = f"{_PLACED} WHERE e.position > %s AND e.position <= %s ORDER BY e.position"
-        return [_placed(row) for row in self._pool.ask(sql, (after, upto))]
+        return self.archive.among([_placed(row) for row in self._pool.ask(sql, (after, upto))], after, upto)
 
     def seal_ends(self, after: int, limit: int) -> Sequence[tuple[int, int]]:
         """By position."""
@@ -98,6 +107,7 @@ class MysqlIntegrity:
         """In pages, on a connection of its own."""
         sql = f"{_PLACED} WHERE e.stream = %s AND e.version > %s ORDER BY e.version LIMIT {_PAGE}"
         last, found = -1, _PAGE
+        yield from self.archive.of_stream(stream)
         with picture(self._server) as connection:
             while found == _PAGE:
                 rows = [_placed(row) for row in ask(connection, sql, (stream, last))]
@@ -113,6 +123,9 @@ class MysqlIntegrity:
         """Found at once where all are chained."""
         rows = self._pool.ask("SELECT position FROM event WHERE hash IS NOT NULL ORDER BY position LIMIT 1")
         return int(rows[0][0]) if rows else None
+
+    def _marked(self, sql: str, values: Sequence[Any]) -> Sequence[Any]:
+        return self._pool.ask(marked(sql), values)
 
     def close(self) -> None:
         """Closing twice is allowed."""

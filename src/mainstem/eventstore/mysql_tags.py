@@ -10,6 +10,8 @@ from typing import Any
 from pymysql.connections import Connection
 
 from mainstem.errors import TagConflict
+from mainstem.eventstore.archive import Archive
+from mainstem.eventstore.archived import in_order, tagged
 from mainstem.eventstore.mysql_columns import EVENT, stored
 from mainstem.eventstore.port import TaggedEvent
 from mainstem.mysql import Row, ask
@@ -36,25 +38,30 @@ TAG_TABLES = (
 
 _NAMED = ", ".join(f"e.{name}" for name in EVENT.split(", "))
 _JOINED = (
-    f"SELECT t.tag, t.number, {_NAMED} FROM event_tag t"
-    " STRAIGHT_JOIN event e ON e.stream = t.stream AND e.version = t.version"
+    f"SELECT t.tag, t.number, t.stream, t.version, e.position, {_NAMED} FROM event_tag t"
+    " LEFT JOIN event e ON e.stream = t.stream AND e.version = t.version"
 )
 _AS_IT_IS = " ON DUPLICATE KEY UPDATE number = tag_head.number"
 
 
 def tagged_page(
-    ask_readers: Callable[[str, Sequence[Any]], Sequence[Row]], tag: str, after: int, limit: int
+    ask_readers: Callable[[str, Sequence[Any]], Sequence[Row]],
+    archive: Archive | None,
+    tag: str,
+    after: int,
+    limit: int,
 ) -> list[TaggedEvent]:
     """A page of one tag's events, in the order of their numbers."""
     sql = f"{_JOINED} WHERE t.tag = %s AND t.number > %s ORDER BY t.number LIMIT %s"
-    return [_tagged(row) for row in ask_readers(sql, (tag, after, limit))]
+    return [each for _, each in tagged(ask_readers(sql, (tag, after, limit)), stored, archive)]
 
 
 class MysqlTags:
     """The tags of one writer's transaction: those that it has to do with are locked until its end."""
 
-    def __init__(self, connection: "Connection[Any]") -> None:
+    def __init__(self, connection: "Connection[Any]", archive: Archive) -> None:
         self._connection = connection
+        self._archive = archive
         self._heads: dict[str, int] = {}
         self._moved: set[str] = set()
         self._rows: list[Row] = []
@@ -79,8 +86,8 @@ class MysqlTags:
         if not moved:
             return []
         ranges = " OR ".join(["(t.tag = %s AND t.number > %s)"] * len(moved))
-        sql = f"{_JOINED} WHERE {ranges} ORDER BY e.position, t.tag"
-        return [_tagged(row) for row in ask(self._connection, sql, [value for pair in moved for value in pair])]
+        rows = ask(self._connection, f"{_JOINED} WHERE {ranges}", [value for pair in moved for value in pair])
+        return in_order(tagged(rows, stored, self._archive))
 
     def check(self, standing: Mapping[str, int]) -> None:
         """Raises TagConflict where one stands otherwise."""
@@ -104,8 +111,3 @@ class MysqlTags:
         heads = [(tag, self._heads[tag]) for tag in sorted(self._moved)]
         self._moved.clear()
         insert_many(self._connection, "tag_head (tag, number)", heads, replacing(["number"]))
-
-
-def _tagged(row: Row) -> TaggedEvent:
-    tag, number, *event = row
-    return TaggedEvent(tag, number, stored(tuple(event)))

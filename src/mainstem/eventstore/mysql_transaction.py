@@ -8,6 +8,7 @@ from msgspec import Struct
 from pymysql.connections import Connection
 
 from mainstem.errors import StateDrift, VersionConflict
+from mainstem.eventstore.archive import Archive
 from mainstem.eventstore.chain import NOTHING, chained
 from mainstem.eventstore.mysql_columns import EVENT, stored
 from mainstem.eventstore.mysql_tags import MysqlTags
@@ -41,8 +42,9 @@ _COLUMNS = {
 class MysqlTransaction:
     """On the writer's connection. `appended` names the streams appended to, with the version each was expected at."""
 
-    def __init__(self, connection: "Connection[Any]", now_ms: int) -> None:
+    def __init__(self, connection: "Connection[Any]", now_ms: int, archive: Archive) -> None:
         self._connection = connection
+        self._archive = archive
         self._now_ms = now_ms
         self._heads: dict[str, tuple[int, bytes]] = {}
         self._ahead: dict[str, tuple[int, list[StoredEvent] | None, bytes]] = {}
@@ -51,7 +53,7 @@ class MysqlTransaction:
         self._retried: dict[int, Retried] = {}
         self._rows: dict[str, list[Row]] = {name: [] for name in _COLUMNS}
         self._states: dict[str, tuple[Table[Any], list[tuple[Struct | None, Struct | None]]]] = {}
-        self._tags = MysqlTags(connection)
+        self._tags = MysqlTags(connection, archive)
         self.appended: dict[str, int] = {}
 
     def expect(self, streams: Sequence[Wanted], keys: Sequence[str]) -> None:
@@ -73,6 +75,7 @@ class MysqlTransaction:
             found[row[0]].append(stored(row))
         for stream, after in afters.items():
             events = found[stream]
+            events[:0] = self._archive.before(stream, max(after - 1, 0), events, None)
             known = not after or bool(events and events[0].version == after)
             last = (events[-1].hash if events else None) or NOTHING
             self._ahead[stream] = (after, (events[1:] if after else events) if known else None, last)

@@ -3,12 +3,16 @@
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
 
+from mainstem.eventstore.archive import Archive, ArchivedEvent
+from mainstem.eventstore.archived import merged
 from mainstem.eventstore.holding import holding
 from mainstem.eventstore.port import (
     KeptSnapshot,
@@ -18,7 +22,10 @@ from mainstem.eventstore.port import (
 )
 from mainstem.eventstore.putting import put_view
 from mainstem.eventstore.refused import RefusedCommands
+from mainstem.eventstore.sqlite_archive import fetched, folder_of
+from mainstem.eventstore.sqlite_columns import stored
 from mainstem.eventstore.sqlite_schema import (
+    ARCHIVED_SINCE,
     EVENT,
     LATER,
     MIGRATIONS,
@@ -26,7 +33,6 @@ from mainstem.eventstore.sqlite_schema import (
     REFUSAL_SINCE,
     SNAPSHOT,
     TAGGED_SINCE,
-    stored,
 )
 from mainstem.eventstore.sqlite_tags import tagged_page
 from mainstem.eventstore.sqlite_transaction import SqliteTransaction
@@ -45,10 +51,17 @@ class SqliteEventStore:
     """Events in one file. `mark` is a statement run first and last in each transaction, for a capture to tell it."""
 
     def __init__(
-        self, path: Path, states: Sequence[Table[Any]] = (), *, clock_ms: Callable[[], int], mark: str = ""
+        self,
+        path: Path,
+        states: Sequence[Table[Any]] = (),
+        *,
+        clock_ms: Callable[[], int],
+        mark: str = "",
+        archive: Path | None = None,
     ) -> None:
         prepare(path, "events", MIGRATIONS)
         self._path = path
+        self._folder = archive or folder_of(path)
         self._clock_ms = clock_ms
         self._mark = mark
         self._writing = threading.Lock()
@@ -56,6 +69,8 @@ class SqliteEventStore:
         self._writer = connect(path)
         self._side = connect(path, durable=False)
         self._reader = connect(path, read_only=True)
+        self._archive = Archive(self._ask, self._folder)
+        self._written = Archive(partial(fetched, self._writer), self._folder)
         with transaction(self._writer, path):
             for table in states:
                 self._writer.execute(table_definition(table))
@@ -72,7 +87,7 @@ class SqliteEventStore:
         with self._writing, transaction(self._writer, self._path):
             if self._mark:
                 self._writer.execute(self._mark)
-            writing = SqliteTransaction(self._writer, self._clock_ms())
+            writing = SqliteTransaction(self._writer, self._clock_ms(), self._written)
             yield writing
             writing.flush()
             if self._mark:
@@ -82,20 +97,21 @@ class SqliteEventStore:
         """A page of one stream."""
         sql = f"SELECT {EVENT} FROM event WHERE stream = ? AND version > ? ORDER BY version LIMIT ?"
         with self._reading, mapped_errors(self._path):
-            return [stored(row) for row in self._reader.execute(sql, (stream, after, limit))]
+            rows = [stored(row) for row in self._reader.execute(sql, (stream, after, limit))]
+        return [*self._archive.before(stream, after, rows, limit), *rows][:limit]
 
     def read_tagged(self, tag: str, after: int = 0, limit: int = 1000) -> Sequence[TaggedEvent]:
         """A page of one tag."""
-        return tagged_page(self._ask, EVENT, tag, after, limit)
+        return tagged_page(self._ask, self._archive, EVENT, tag, after, limit)
 
     def read_all(self, batch: int = 1000) -> Iterator[Sequence[StoredEvent]]:
         """All events in commit order, on a connection of their own, so that nobody waits for a slow reader."""
         connection = connect(self._path, read_only=True)
         try:
             with mapped_errors(self._path):
-                cursor = connection.execute(f"SELECT {EVENT} FROM event ORDER BY position")
-                while rows := [stored(row) for _, row in zip(range(batch), cursor, strict=False)]:
-                    yield rows
+                cursor = connection.execute(f"SELECT {EVENT}, position FROM event ORDER BY position")
+                archive = Archive(partial(fetched, connection), self._folder)
+                yield from merged(lambda _: _placed(list(islice(cursor, batch))), archive, batch)
         finally:
             connection.close()
 
@@ -195,12 +211,13 @@ class SqliteEventReader:
     release.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, archive: Path | None = None) -> None:
         self._path = path
         self._connection = connect(path, read_only=True)
         with mapped_errors(path):
             schema = check_kind(self._connection, path, "events", len(MIGRATIONS))
         self._tagged = schema >= TAGGED_SINCE
+        self._archive = Archive(self._ask, archive or folder_of(path)) if schema >= ARCHIVED_SINCE else None
         later = (name if schema >= since else missing for name, (since, missing) in LATER.items())
         self._columns = ", ".join((PLACE, *later))
         self.refusals = RefusedCommands(self._ask, {name for name, since in REFUSAL_SINCE.items() if schema < since})
@@ -220,21 +237,24 @@ class SqliteEventReader:
         """A page of one stream."""
         sql = f"SELECT {self._columns} FROM event WHERE stream = ? AND version > ? ORDER BY version LIMIT ?"
         with mapped_errors(self._path):
-            return [stored(row) for row in self._connection.execute(sql, (stream, after, limit))]
+            rows = [stored(row) for row in self._connection.execute(sql, (stream, after, limit))]
+        before = () if self._archive is None else self._archive.before(stream, after, rows, limit)
+        return [*before, *rows][:limit]
 
     def read_tagged(self, tag: str, after: int = 0, limit: int = 1000) -> Sequence[TaggedEvent]:
         """A page of one tag; an older release gave none."""
-        return tagged_page(self._ask, EVENT, tag, after, limit) if self._tagged else ()
+        return tagged_page(self._ask, self._archive, EVENT, tag, after, limit) if self._tagged else ()
 
     def read_all(self, batch: int = 1000) -> Iterator[Sequence[StoredEvent]]:
         """By position, page by page: what is appended meanwhile is read too."""
         sql = f"SELECT {self._columns}, position FROM event WHERE position > ? ORDER BY position LIMIT ?"
-        last: Any = 0
         with mapped_errors(self._path):
-            while rows := self._connection.execute(sql, (last, batch)).fetchall():
-                last = rows[-1][-1]
-                yield [stored(row[:-1]) for row in rows]
+            yield from merged(lambda after: _placed(self._ask(sql, (after, batch))), self._archive, batch)
 
     def close(self) -> None:
         """Closing twice is allowed."""
         self._connection.close()
+
+
+def _placed(rows: Sequence[Any]) -> list[ArchivedEvent]:
+    return [ArchivedEvent(row[-1], stored(row[:-1])) for row in rows]

@@ -8,9 +8,13 @@ from typing import Any
 import msgspec
 
 from mainstem.errors import ConfigurationError, StoreCorrupt
+from mainstem.eventstore.archive import Archive
+from mainstem.eventstore.archive_integrity import ArchiveIntegrity
 from mainstem.eventstore.integrity import Placed, seal_rows
 from mainstem.eventstore.seal import EVENTS_MAX, Seal
-from mainstem.eventstore.sqlite_schema import EVENT, MIGRATIONS, stored
+from mainstem.eventstore.sqlite_archive import folder_of
+from mainstem.eventstore.sqlite_columns import stored
+from mainstem.eventstore.sqlite_schema import EVENT, MIGRATIONS
 from mainstem.sqlite import check_kind, connect, mapped_errors, transaction
 
 _SEAL = ", ".join(Seal.__struct_fields__)
@@ -19,8 +23,10 @@ _HASH = bytes | None
 _SEALED = (*(int,) * 5, *(bytes,) * 3, int, bytes)
 _UNSEALED = (int, str, int, _HASH, int)
 _PLACED = (
-    f"SELECT e.position, p.hash, p.version, {', '.join(f'e.{name}' for name in EVENT.split(', '))} FROM event AS e"
+    "SELECT e.position, coalesce(p.hash, a.hash), coalesce(p.version, a.last_version),"
+    f" {', '.join(f'e.{name}' for name in EVENT.split(', '))} FROM event AS e"
     " LEFT JOIN event AS p ON p.stream = e.stream AND p.version = e.version - 1"
+    " LEFT JOIN archived_stream AS a ON a.stream = e.stream AND a.last_version = e.version - 1"
 )
 _EVENT = (int, _HASH, int | None, str, int, str, str, int, int, str, str | None, int, str | None, _HASH)
 
@@ -39,6 +45,7 @@ class SqliteIntegrity:
         clock_ms: Callable[[], int],
         turn: AbstractContextManager[Any] | None = None,
         read_only: bool = False,
+        archive: Path | None = None,
     ) -> None:
         self._path = path
         self._clock_ms = clock_ms
@@ -52,6 +59,7 @@ class SqliteIntegrity:
         except BaseException:
             self._connection.close()
             raise
+        self.archive = ArchiveIntegrity(Archive(self._ask, archive or folder_of(path)), self._ask)
 
     def check(self) -> None:
         """All pages and indexes: a damaged tree may hide rows, or hand out other ones for another question."""
@@ -101,7 +109,7 @@ class SqliteIntegrity:
     def placed(self, after: int, upto: int) -> Sequence[Placed]:
         """By position."""
         sql = f"{_PLACED} WHERE e.position > ? AND e.position <= ? ORDER BY e.position"
-        return [_placed(row) for row in self._ask(sql, (after, upto), _EVENT)]
+        return self.archive.among([_placed(row) for row in self._ask(sql, (after, upto), _EVENT)], after, upto)
 
     def seal_ends(self, after: int, limit: int) -> Sequence[tuple[int, int]]:
         """By position."""
@@ -116,6 +124,7 @@ class SqliteIntegrity:
     def placed_of(self, stream: str) -> Iterator[Placed]:
         """By stream and version."""
         sql = f"{_PLACED} WHERE e.stream = ? ORDER BY e.version"
+        yield from self.archive.of_stream(stream)
         yield from (_placed(row) for row in self._ask(sql, (stream,), _EVENT))
 
     def last_position(self) -> int:
@@ -131,7 +140,7 @@ class SqliteIntegrity:
         """Closing twice is allowed."""
         self._connection.close()
 
-    def _ask(self, sql: str, values: tuple[Any, ...] = (), types: tuple[Any, ...] = ()) -> list[Any]:
+    def _ask(self, sql: str, values: Sequence[Any] = (), types: tuple[Any, ...] = ()) -> list[Any]:
         """The rows. A damaged file may hand out other types than its tables have: of `types`, if any are given."""
         with mapped_errors(self._path):
             rows = self._connection.execute(sql, values).fetchall()

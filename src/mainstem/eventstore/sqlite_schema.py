@@ -1,10 +1,31 @@
 """The tables of an event store in SQLite, and their columns."""
 
-from typing import Any
-
-from mainstem.eventstore.port import StoredEvent
+from mainstem.eventstore.sqlite_columns import EVENT, PLACE
 from mainstem.eventstore.sqlite_tags import TAGS
 
+__all__ = ["ARCHIVED_SINCE", "EVENT", "LATER", "MIGRATIONS", "PLACE", "REFUSAL_SINCE", "SNAPSHOT", "TAGGED_SINCE"]
+
+ARCHIVE = """
+    CREATE TABLE event_archive (
+        name TEXT PRIMARY KEY,
+        digest BLOB NOT NULL,
+        size INTEGER NOT NULL,
+        events INTEGER NOT NULL,
+        first_position INTEGER NOT NULL,
+        last_position INTEGER NOT NULL,
+        made_at_ms INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX event_archive_last ON event_archive (last_position);
+    CREATE TABLE archived_stream (
+        stream TEXT NOT NULL,
+        first_version INTEGER NOT NULL,
+        last_version INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        hash BLOB,
+        PRIMARY KEY (stream, last_version)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX archived_stream_name ON archived_stream (name);
+    """
 MIGRATIONS = (
     """
     CREATE TABLE event (
@@ -98,24 +119,20 @@ MIGRATIONS = (
     CREATE INDEX event_seal_last ON event_seal (last_position);
     """,
     TAGS,
+    ARCHIVE,
 )
 
 
-PLACE = "stream, version, type, payload, occurred_at_ms, recorded_at_ms, actor, correlation_id"
-EVENT = f"{PLACE}, schema_version, causation_id, hash"
 LATER = {"schema_version": (3, "1"), "causation_id": (4, "NULL"), "hash": (6, "NULL")}
 """Columns that were added later: from which schema on, and what stands for it before."""
 
 TAGGED_SINCE = MIGRATIONS.index(TAGS) + 1
 """The schema from which on events have tags."""
 
+ARCHIVED_SINCE = MIGRATIONS.index(ARCHIVE) + 1
+"""The schema from which on events may be archived."""
+
 REFUSAL_SINCE = {"causation_id": 4, "retry_of": 5}
 """The schema from which on a refusal has that column."""
 
 SNAPSHOT = "version, occurred_at_ms, fingerprint, taken_at_ms, state, digest"
-
-
-def stored(row: tuple[Any, ...]) -> StoredEvent:
-    """The event of a row of its columns."""
-    stream, version, type_, payload, *rest = row
-    return StoredEvent(stream, version, type_, payload.encode(), *rest)

@@ -1,12 +1,15 @@
 """Events by their tags in SQLite: each tag's events are numbered, and the last number is what a decision stands on."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import apsw
 
 from mainstem.errors import TagConflict
-from mainstem.eventstore.port import StoredEvent, TaggedEvent
+from mainstem.eventstore.archive import Archive
+from mainstem.eventstore.archived import in_order, tagged
+from mainstem.eventstore.port import TaggedEvent
+from mainstem.eventstore.sqlite_columns import stored
 from mainstem.sqlite import insert_many
 
 TAGS = """
@@ -24,18 +27,24 @@ _LAST = "SELECT coalesce(max(number), 0) FROM event_tag WHERE tag = ?"
 
 
 def tagged_page(
-    ask: Callable[[str, Sequence[Any]], Sequence[Any]], columns: str, tag: str, after: int, limit: int
+    ask: Callable[[str, Sequence[Any]], Sequence[Any]],
+    archive: Archive | None,
+    columns: str,
+    tag: str,
+    after: int,
+    limit: int,
 ) -> list[TaggedEvent]:
     """A page of one tag's events, in the order of their numbers."""
     sql = f"{_joined(columns)} WHERE t.tag = ? AND t.number > ? ORDER BY t.number LIMIT ?"
-    return _tagged(ask(sql, (tag, after, limit)))
+    return [each for _, each in tagged(ask(sql, (tag, after, limit)), stored, archive)]
 
 
 class SqliteTags:
     """The tags of one writer's transaction, in which nobody else writes."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, archive: Archive) -> None:
         self._connection = connection
+        self._archive = archive
         self._heads: dict[str, int] = {}
         self._rows: list[tuple[Any, ...]] = []
 
@@ -48,8 +57,9 @@ class SqliteTags:
         if not moved:
             return []
         ranges = " OR ".join(["(t.tag = ? AND t.number > ?)"] * len(moved))
-        sql = f"{_joined(columns)} WHERE {ranges} ORDER BY e.position, t.tag"
-        return _tagged(self._connection.execute(sql, [value for pair in moved for value in pair]))
+        values = [value for pair in moved for value in pair]
+        rows = self._connection.execute(f"{_joined(columns)} WHERE {ranges}", values).fetchall()
+        return in_order(tagged(rows, stored, self._archive))
 
     def check(self, standing: Mapping[str, int]) -> None:
         """Raises TagConflict where one stands otherwise."""
@@ -81,11 +91,6 @@ def _joined(columns: str) -> str:
     """The tags are read first, each event by its key."""
     named = ", ".join(f"e.{name}" for name in columns.split(", "))
     on = "e.stream = t.stream AND e.version = t.version"
-    return f"SELECT t.tag, t.number, {named} FROM event_tag t CROSS JOIN event e ON {on}"
-
-
-def _tagged(rows: Iterable[Any]) -> list[TaggedEvent]:
-    return [
-        TaggedEvent(tag, number, StoredEvent(stream, version, type_, payload.encode(), *rest))
-        for tag, number, stream, version, type_, payload, *rest in rows
-    ]
+    return (
+        f"SELECT t.tag, t.number, t.stream, t.version, e.position, {named} FROM event_tag t LEFT JOIN event e ON {on}"
+    )

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from mainstem.errors import StateDrift, VersionConflict
+from mainstem.eventstore.archive import Archive
 from mainstem.eventstore.chain import NOTHING, chained
 from mainstem.eventstore.port import (
     NONE_STANDING,
@@ -21,7 +22,8 @@ from mainstem.eventstore.port import (
     Wanted,
 )
 from mainstem.eventstore.refused import REFUSAL, refusal_row
-from mainstem.eventstore.sqlite_schema import EVENT, SNAPSHOT, stored
+from mainstem.eventstore.sqlite_columns import stored
+from mainstem.eventstore.sqlite_schema import EVENT, SNAPSHOT
 from mainstem.eventstore.sqlite_tags import SqliteTags
 from mainstem.messages import Origin
 from mainstem.sqlite import insert_many
@@ -37,14 +39,15 @@ class SqliteTransaction:
     statements a batch of commands takes, the less it waits under load.
     """
 
-    def __init__(self, connection: apsw.Connection, now_ms: int) -> None:
+    def __init__(self, connection: apsw.Connection, now_ms: int, archive: Archive) -> None:
         self._connection = connection
+        self._archive = archive
         self._execute = connection.execute
         self._now_ms = now_ms
         self._heads: dict[str, tuple[int, bytes]] = {}
         self._events: list[tuple[Any, ...]] = []
         self._states: dict[str, tuple[Table[Any], list[tuple[Any, ...]]]] = {}
-        self._tags = SqliteTags(connection)
+        self._tags = SqliteTags(connection, archive)
 
     def expect(self, streams: Sequence[Wanted], keys: Sequence[str]) -> None:
         """Nobody else writes meanwhile, and reading is a call of this process: nothing is read before its time."""
@@ -54,11 +57,12 @@ class SqliteTransaction:
         if self._events:
             self.flush()
         sql = f"SELECT {EVENT} FROM event WHERE stream = ? AND version >= ? ORDER BY version"
-        rows = self._execute(sql, (stream, after)).fetchall()
-        if after and (not rows or rows[0][1] != after):
+        events = [stored(row) for row in self._execute(sql, (stream, after))]
+        events[:0] = self._archive.before(stream, max(after - 1, 0), events, None)
+        if after and (not events or events[0].version != after):
             return None
-        self._heads[stream] = _head(rows[-1][1], rows[-1][-1]) if rows else (0, NOTHING)
-        return [stored(row) for row in (rows[1:] if after else rows)]
+        self._heads[stream] = _head(events[-1].version, events[-1].hash) if events else (0, NOTHING)
+        return events[1:] if after else events
 
     def expect_tags(self, tags: Collection[str]) -> None:
         """Nobody else writes meanwhile."""

@@ -11,6 +11,7 @@ from contextlib import closing
 from msgspec import Struct
 
 from mainstem.errors import ConfigurationError
+from mainstem.eventstore.archive import ArchiveFile
 from mainstem.eventstore.chain import NOTHING, link_of
 from mainstem.eventstore.diagnosis import Finding, Frame, diagnose
 from mainstem.eventstore.integrity import HIGHEST, LOWEST, Integrity, Placed, holes_of
@@ -64,7 +65,9 @@ def work_of(integrity: Integrity) -> int:
     events, after, last = 0, LOWEST, integrity.last_seal()
     while (ahead := integrity.events_ahead(after, _COUNTED))[0]:
         events, after = events + ahead[0], ahead[1]
-    return events + (min(events, max(0, last.sealed_to)) if last is not None else 0)
+    archived = sum(file.events for file in integrity.archive.files())
+    sealed = 0 if last is None else min(events + archived, max(0, last.sealed_to))
+    return events + 2 * archived + sealed
 
 
 def verify(
@@ -83,6 +86,12 @@ def verify(
             findings.append(Finding("seal", "", 0, f"no seal has the root {root}: what it stood for is not there"))
         few = integrity.events_ahead(LOWEST, _ALONE_MAX + 1)[0] <= _ALONE_MAX
         with Ranges(integrity, open_, 1 if few else workers) as ranges:
+            unlisted = integrity.archive.unlisted()
+            findings += [
+                Finding("archive", name, 0, "the store does not list it, and has streams in it") for name in unlisted
+            ]
+            files = [(file,) for file in integrity.archive.files()]
+            findings += [each for found in ranges.each(check_file, files, progress) for each in found]
             tasks = _seal_ranges(integrity, 0 if last is None else last.number)
             wrong = sorted(each for found in ranges.each(check_seals, tasks, progress) for each in found)
             findings += [Finding("seal", "", each[0], _told_of(each)) for each in wrong]
@@ -100,6 +109,12 @@ def verify(
         head=None if last is None else last.head.hex(),
         findings=tuple(findings),
     )
+
+
+def check_file(integrity: Integrity, file: ArchiveFile) -> tuple[list[Finding], int]:
+    """What is wrong with a file of the archive; and how many events it has."""
+    trouble = integrity.archive.trouble(file)
+    return [] if trouble is None else [Finding("archive", file.name, 0, trouble)], file.events
 
 
 def check_seals(integrity: Integrity, after: int, upto: int) -> tuple[list[Numbers], int]:
@@ -146,7 +161,7 @@ def check_events(integrity: Integrity, frame: Frame, after: int, upto: int) -> t
                 suspects |= {entry.stream, event.stream}
         if not fits or not _follows(row, frame):
             suspects.add(event.stream)
-    suspects |= {entry.stream for entry in known.values()}
+    suspects |= {each.stream for each in known.values() if not integrity.archive.is_lost(each.stream, each.version)}
     return Checked(len(rows), unchained, unsealed, frozenset(suspects)), len(rows)
 
 
@@ -256,7 +271,11 @@ def _told(integrity: Integrity, frame: Frame, suspects: Sequence[str]) -> Iterat
 
     for stream, rows in streams.items():
         places = {row.position for row in rows}
-        own = {p: entry for p, entry in sealed.items() if p in places or entry.stream == stream}
+        own = {
+            position: entry
+            for position, entry in sealed.items()
+            if position in places or (entry.stream == stream and not integrity.archive.is_lost(stream, entry.version))
+        }
         found = diagnose(stream, rows, own, frame, at)
         elsewhere = all(sealed[p].stream != stream for p in places & sealed.keys()) and bool(places & sealed.keys())
         if not found and not elsewhere:

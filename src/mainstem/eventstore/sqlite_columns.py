@@ -1,0 +1,14 @@
+"""The columns of an event in SQLite."""
+
+from typing import Any
+
+from mainstem.eventstore.port import StoredEvent
+
+PLACE = "stream, version, type, payload, occurred_at_ms, recorded_at_ms, actor, correlation_id"
+EVENT = f"{PLACE}, schema_version, causation_id, hash"
+
+
+def stored(row: tuple[Any, ...]) -> StoredEvent:
+    """The event of a row of its columns."""
+    stream, version, type_, payload, *rest = row
+    return StoredEvent(stream, version, type_, payload.encode(), *rest)
