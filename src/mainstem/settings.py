@@ -50,6 +50,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     data_dir: Path = Path("data")
     """The folder that holds the files of the embedded form."""
 
+    archive_dir: Path | None = None
+    """The folder of archived events; the same for all processes. Unless given, `archive` in the data folder."""
+
     http_host: str = "127.0.0.1"
     """The address that the HTTP server binds to."""
 

@@ -1,7 +1,8 @@
 """A copy of the embedded form's files, taken while they are written, and put back only once it is known to be whole.
 
 The files are copied as of one moment each, in an order in which they fit together: views, then the log that filled
-them, then the events behind that. The analytical store is left out: it is filled again from the log.
+them, then the events behind that, then the archived events that those name, whose files never change. The analytical
+store is left out: it is filled again from the log.
 """
 
 import hashlib
@@ -18,7 +19,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mainstem.application import Application
+from mainstem.assembly.archived_files import add_archive, copy_archive, is_archived
 from mainstem.assembly.embedded import check_one_history, embedded
+from mainstem.assembly.places import archive_folder
 from mainstem.assembly.running import wall_clock_ms
 from mainstem.assembly.stores import open_integrity
 from mainstem.cdc.relay import producer_of
@@ -33,6 +36,7 @@ from mainstem.sqlite import connect, mapped_errors
 _FORMAT = 1
 _MANIFEST = "backup.json"
 _FILES = ("views.db", "log.db", "events.db")
+_ARCHIVE = "archive"
 _OTHERS = ("mainstem.lock",)
 _PAGES = 1_000
 _TRIES = 5
@@ -72,8 +76,9 @@ def back_up(
     part = target.with_name(f"{target.name}.part")
     with _made(part), _owned(part):
         _copy_fitting(application, settings.data_dir, part, progress)
+        archived = copy_archive(part / "events.db", archive_folder(settings), part / _ARCHIVE)
         found = _verified(part, None)
-        files = {name: _digest(part / name) for name in _FILES}
+        files = {name: _digest(part / name) for name in (*_FILES, *(f"{_ARCHIVE}/{name}" for name in archived))}
         manifest = Manifest(_FORMAT, application.name, wall_clock_ms(), found.events, found.head, files)
         _write(part / _MANIFEST, msgspec.json.encode(manifest))
         (part / "mainstem.lock").unlink()
@@ -99,12 +104,18 @@ def restore(
     _check_free(place, replacing=replacing)
     with _made(staged):
         with _owned(staged):
+            if any(name not in _FILES for name in manifest.files):
+                (staged / _ARCHIVE).mkdir()
             for name, digest in manifest.files.items():
                 shutil.copyfile(source / name, staged / name)
                 if _digest(staged / name) != digest:
                     raise StoreCorrupt(f"{source / name} is not what was backed up")
-        embedded(application, replace(settings, data_dir=staged)).stop()  # looks whether the files fit together
+        embedded(
+            application, replace(settings, data_dir=staged, archive_dir=None)
+        ).stop()  # looks whether the files fit together
         _verified(staged, manifest.root)
+        if settings.archive_dir is not None:
+            add_archive(staged / _ARCHIVE, settings.archive_dir)
         _flush(staged)
         aside = _put(staged, place)
     return manifest, aside
@@ -174,7 +185,7 @@ def _manifest(application: Application, source: Path) -> Manifest:
         raise ConfigurationError(f"{source} is no whole backup: there is no {_MANIFEST} to be read") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise StoreCorrupt(f"{source / _MANIFEST} is damaged: {error}") from error
-    if manifest.format != _FORMAT or set(manifest.files) != set(_FILES):
+    if manifest.format != _FORMAT or {name for name in manifest.files if not is_archived(name)} != set(_FILES):
         raise ConfigurationError(f"{source} is a backup of another release")
     if manifest.application != application.name:
         raise ConfigurationError(f"{source} is a backup of {manifest.application}, not of {application.name}")
@@ -195,7 +206,9 @@ def _owned(folder: Path) -> Iterator[None]:
     owner.acquire()
     try:
         for path in folder.iterdir():
-            if path.name not in _OTHERS:
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name not in _OTHERS:
                 path.unlink()
         yield
     finally:
@@ -257,7 +270,8 @@ def _write(path: Path, content: bytes) -> None:
 
 def _flush(folder: Path) -> None:
     """What is in it, and its own entries, are on the disk."""
-    for path in (*(each for each in folder.iterdir() if each.is_file() and each.suffix == ".db"), folder):
+    files = [each for each in folder.rglob("*") if each.is_file() and each.suffix in (".db", ".parquet")]
+    for path in (*files, *{each.parent for each in files}, folder):
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -16,7 +16,7 @@ import structlog
 
 from mainstem.application import Application, Sides
 from mainstem.assembly.personal import open_keys, vault_on
-from mainstem.assembly.places import connector_name, kafka_servers, mysql_server
+from mainstem.assembly.places import archive_folder, connector_name, kafka_servers, mysql_server
 from mainstem.assembly.running import Life, Status, command_bus, drivers, drop_old_snapshots, wall_clock_ms
 from mainstem.assembly.sealing import keep_sealing
 from mainstem.assembly.stages import Stages
@@ -62,11 +62,12 @@ class Distributed:
 
     def _open(self) -> None:
         settings, server = self.settings, mysql_server(self.settings)
-        self.events = MysqlEventStore(server, self.application.state_tables(), clock_ms=wall_clock_ms)
+        tables, archive = self.application.state_tables(), archive_folder(self.settings)
+        self.events = MysqlEventStore(server, tables, clock_ms=wall_clock_ms, archive=archive)
         self._life.closing.callback(self.events.close)
         self.tenants = tenants_of(settings, self.application.all_deciders(), self.events.tenants)
         self.application = application = replace(self.application, apart=self.tenants.apart)
-        self.integrity = MysqlIntegrity(server, clock_ms=wall_clock_ms)
+        self.integrity = MysqlIntegrity(server, clock_ms=wall_clock_ms, archive=archive)
         self._life.closing.callback(self.integrity.close)
         self.views = MysqlViews(server)
         self._life.closing.callback(self.views.close)

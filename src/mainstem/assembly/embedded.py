@@ -112,11 +112,16 @@ class Embedded:
         settings, folder = self.settings, self.settings.data_dir
         _log.info("opening and checking the files", folder=str(folder))
         tables = self.application.state_tables()
-        self.events = SqliteEventStore(folder / "events.db", tables, clock_ms=self._clock_ms, mark=MARK_TRANSACTION)
+        archive = settings.archive_dir
+        self.events = SqliteEventStore(
+            folder / "events.db", tables, clock_ms=self._clock_ms, mark=MARK_TRANSACTION, archive=archive
+        )
         self._life.closing.callback(self.events.close)
         self.tenants = tenants_of(settings, self.application.all_deciders(), self.events.tenants)
         self.application = application = replace(self.application, apart=self.tenants.apart)
-        self.integrity = SqliteIntegrity(folder / "events.db", clock_ms=self._clock_ms, turn=self.events.turn)
+        self.integrity = SqliteIntegrity(
+            folder / "events.db", clock_ms=self._clock_ms, turn=self.events.turn, archive=archive
+        )
         self._life.closing.callback(self.integrity.close)
         self.capture = SqliteCapture(folder / "events.db", application.name, application.all_captured())
         self._life.closing.callback(self.capture.close)

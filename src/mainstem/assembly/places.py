@@ -35,6 +35,11 @@ def key_files(settings: Settings) -> tuple[Path, Path]:
     return keys, settings.privacy_master_key_file or settings.data_dir / MASTER_KEY
 
 
+def archive_folder(settings: Settings) -> Path:
+    """Where archived events are."""
+    return settings.archive_dir or settings.data_dir / "archive"
+
+
 def kafka_servers(settings: Settings) -> KafkaServers:
     """The cluster that holds the log."""
     return KafkaServers(

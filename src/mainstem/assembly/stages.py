@@ -171,10 +171,10 @@ class Stages:
         """By the events that are not on their topic yet: what else is captured has no order of its own to go by."""
         found = self._workers.get().status(connector_name(self._application))
         state = "failed" if found.failed else WORKS if found.running else found.state.lower()
-        lag, oldest_ms = self._events.get().waiting(self._captured())
+        lag, oldest_ms = self._events.get().waiting(self.captured_to())
         return Seen(state, found.trouble, lag, waited_s(oldest_ms, wall_clock_ms()))
 
-    def _captured(self) -> int:
+    def captured_to(self) -> int:
         """The highest position of an event on the event topic."""
         log = self._log.get()
         return max((self._last_event(log, n, held) for n, held in log.ranges(EVENT_TOPIC).items()), default=0)

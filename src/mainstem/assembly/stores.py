@@ -7,7 +7,7 @@ from pathlib import Path
 from mainstem.application import Application
 from mainstem.assembly.embedded import embedded
 from mainstem.assembly.personal import open_keys, vault_on
-from mainstem.assembly.places import kafka_servers, mysql_server
+from mainstem.assembly.places import archive_folder, kafka_servers, mysql_server
 from mainstem.assembly.running import command_bus, wall_clock_ms
 from mainstem.assembly.tenants import tenants_of
 from mainstem.command.bus import CommandBus
@@ -31,11 +31,11 @@ from mainstem.view.sqlite import SqliteViews
 def open_events(settings: Settings) -> EventStore:
     """The event store. Raises StoreUnavailable where there is none, StoreCorrupt for a damaged file."""
     if settings.form == "distributed":
-        return MysqlEventStore(mysql_server(settings), clock_ms=wall_clock_ms)
+        return MysqlEventStore(mysql_server(settings), clock_ms=wall_clock_ms, archive=archive_folder(settings))
     path = settings.data_dir / "events.db"
     if not path.is_file():
         raise StoreUnavailable(f"there is no events.db in the folder {settings.data_dir}")
-    return SqliteEventStore(path, clock_ms=wall_clock_ms)
+    return SqliteEventStore(path, clock_ms=wall_clock_ms, archive=settings.archive_dir)
 
 
 @contextmanager
@@ -47,7 +47,8 @@ def commands_of(application: Application, settings: Settings) -> Iterator[Comman
     with ExitStack() as stack:
         if settings.form == "distributed":
             server, tables = mysql_server(settings), application.state_tables()
-            events = stack.enter_context(closing(MysqlEventStore(server, tables, clock_ms=wall_clock_ms)))
+            store = MysqlEventStore(server, tables, clock_ms=wall_clock_ms, archive=archive_folder(settings))
+            events = stack.enter_context(closing(store))
             tenants = tenants_of(settings, application.all_deciders(), events.tenants)
             keys = stack.enter_context(closing(open_keys(settings)))
             commands = command_bus(application, settings, events, tenants=tenants, vault=vault_on(keys, settings))
@@ -67,8 +68,8 @@ def stored_events(settings: Settings) -> StoredEvents:
     Raises StoreUnavailable or ConfigurationError where there are none.
     """
     if settings.form == "distributed":
-        return MysqlEventReader(mysql_server(settings))
-    return SqliteEventReader(settings.data_dir / "events.db")
+        return MysqlEventReader(mysql_server(settings), archive=archive_folder(settings))
+    return SqliteEventReader(settings.data_dir / "events.db", archive=settings.archive_dir)
 
 
 @contextmanager
@@ -99,8 +100,8 @@ def open_integrity(settings: Settings, *, read_only: bool = True) -> Integrity:
     Raises StoreUnavailable or ConfigurationError where there are none.
     """
     if settings.form == "distributed":
-        return MysqlIntegrity(mysql_server(settings), clock_ms=wall_clock_ms)
+        return MysqlIntegrity(mysql_server(settings), clock_ms=wall_clock_ms, archive=archive_folder(settings))
     path = settings.data_dir / "events.db"
     if not path.is_file():
         raise StoreUnavailable(f"there is no events.db in the folder {settings.data_dir}")
-    return SqliteIntegrity(path, clock_ms=wall_clock_ms, read_only=read_only)
+    return SqliteIntegrity(path, clock_ms=wall_clock_ms, read_only=read_only, archive=settings.archive_dir)

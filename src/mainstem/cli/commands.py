@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Column
 from rich.table import Table as Grid
 
+from mainstem.cli.archive import archive
 from mainstem.cli.begin import Json, Tenant, begin, check_tenant, errors_of_start
 from mainstem.cli.events import events
 from mainstem.cli.forget import forget
@@ -224,6 +225,7 @@ def history(  # noqa: PLR0913 - the options of the command line
 app.command()(view)
 app.command()(tenants)
 app.command()(forget)
+app.command()(archive)
 
 
 @app.command(name="settings")

@@ -10,10 +10,12 @@ from rich.console import Console
 from mainstem.assembly.sealing import seal_all
 from mainstem.assembly.stores import open_integrity
 from mainstem.cli.events import progress_bar
+from mainstem.eventstore.diagnosis import Finding
 from mainstem.eventstore.verifying import Verified, verify, work_of
 from mainstem.settings import Settings
 
 _SHOWN = 100
+_PLACES = ("seal", "archive")
 
 
 def verified(settings: Settings, err: Console, *, workers: int | None, root: str | None) -> Verified:
@@ -41,8 +43,7 @@ def print_verified(out: Console, found: Verified, *, as_json: bool) -> None:
         out.print(text, highlight=False, soft_wrap=True, markup=False)
 
     for each in found.findings[:_SHOWN]:
-        place = f"seal {each.version}" if each.kind == "seal" else f"{each.stream} {each.version}"
-        say(f"{'damaged' if each.kind == 'seal' else each.kind}: {place}: {each.why}")
+        say(f"{'damaged' if each.kind in _PLACES else each.kind}: {_place_of(each)}: {each.why}")
     if len(found.findings) > _SHOWN:
         say(f"… and {len(found.findings) - _SHOWN} more")
     if found.clean:
@@ -52,3 +53,9 @@ def print_verified(out: Console, found: Verified, *, as_json: bool) -> None:
     say(f"seals: {found.seals}; not sealed yet: {found.unsealed}; from before there was a chain: {found.unchained}")
     if found.head is not None:
         say(f"root: {found.head}")
+
+
+def _place_of(found: Finding) -> str:
+    if found.kind == "archive":
+        return found.stream
+    return f"seal {found.version}" if found.kind == "seal" else f"{found.stream} {found.version}"
