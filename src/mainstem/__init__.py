@@ -31,6 +31,7 @@ from mainstem.process.step import Cancelled, Resumed, TimedOut
 from mainstem.snapshots import Snapshots
 from mainstem.table import Table
 from mainstem.view.projection import Fold, Rows
+from mainstem.view.window import Session, Sliding, Tumbling, Window, Windowed
 
 __all__ = [
     "AGGREGATE",
@@ -73,7 +74,9 @@ __all__ = [
     "Resumed",
     "RetryPolicy",
     "Rows",
+    "Session",
     "Sides",
+    "Sliding",
     "Snapshots",
     "Stamp",
     "StateRow",
@@ -81,6 +84,9 @@ __all__ = [
     "TimedOut",
     "Topic",
     "Transient",
+    "Tumbling",
+    "Window",
+    "Windowed",
     "changes_of",
     "heard_event",
     "iso_time",

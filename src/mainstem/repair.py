@@ -178,7 +178,7 @@ class _View:
         rows = _Memory(self.table)
         for page in self._done():
             values = [record.value for record in page if record.value is not None]
-            batch = working(self._projection, rows.get)
+            batch = working(self._projection, rows.get, rows.find)
             try:
                 batch.handle_all(*self._binding.decoder.spread(values))
             except StoreError:
@@ -223,7 +223,26 @@ class _Memory:
 
     def __init__(self, table: Table[Any]) -> None:
         self._table = table
+        self._of: dict[Key, dict[Key, None]] = {}
         self.rows: dict[Key, Any] = {}
+
+    def find(
+        self,
+        table: Table[Any],
+        where: Mapping[str, Any],
+        *,
+        order: Sequence[str] = (),
+        descending: bool = False,
+        after: Sequence[Any] | None = None,
+        limit: int = 100,
+    ) -> list[Any]:
+        """As a store does, by the key's first columns and in the order of its last."""
+        if tuple(where) != table.key[:-1] or tuple(order) != table.key[-1:]:
+            raise TypeError(f"of {table.name} only what one key has is found in its order")
+        keys = sorted(self._of.get(tuple(where.values()), ()), reverse=descending)
+        if after is not None:
+            keys = [key for key in keys if (key[-1] < after[0] if descending else key[-1] > after[0])]
+        return [self.rows[key] for key in keys[:limit]]
 
     def get(self, table: Table[Any], keys: Sequence[Key]) -> dict[Key, Any]:
         """The rows that stand under those keys."""
@@ -233,17 +252,23 @@ class _Memory:
         """Those alone whose key does not stand yet."""
         before = len(self.rows)
         for row in rows:
-            self.rows.setdefault(table.key_of(row), row)
+            self._put(table.key_of(row), self.rows.get(table.key_of(row), row))
         return len(self.rows) - before
 
     def put(self, table: Table[Any], rows: Sequence[Any]) -> None:
         """In the place of what stands."""
-        self.rows.update((table.key_of(row), row) for row in rows)
+        for row in rows:
+            self._put(table.key_of(row), row)
+
+    def _put(self, key: Key, row: Any) -> None:
+        self.rows[key] = row
+        self._of.setdefault(key[:-1], {})[key] = None
 
     def remove(self, table: Table[Any], keys: Sequence[Key]) -> None:  # noqa: ARG002 - of one table
         """Those that stand."""
         for key in keys:
             self.rows.pop(key, None)
+            self._of.get(key[:-1], {}).pop(key, None)
 
 
 def _shown(table: Table[Any], row: Any) -> str:

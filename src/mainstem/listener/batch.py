@@ -173,7 +173,7 @@ class Batches:
 
     def _outcome(self) -> Outcome:
         projection = self._binding.projection
-        return Outcome(None if projection is None else working(projection, self._views.get))
+        return Outcome(None if projection is None else working(projection, self._views.get, self._views.find))
 
 
 def _decode(decoder: Decoder[Any], records: Sequence[Record]) -> tuple[list[Any], Sequence[int]]:

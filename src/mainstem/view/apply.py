@@ -10,6 +10,8 @@ from msgspec import Struct
 from mainstem.table import Table
 from mainstem.view.port import ViewRows
 from mainstem.view.projection import Fold, Projection, Rows
+from mainstem.view.window import Windowed
+from mainstem.view.windowing import Find, WorkingWindows
 
 M = TypeVar("M")
 M_contra = TypeVar("M_contra", contravariant=True)
@@ -36,8 +38,12 @@ class Working(Protocol[M_contra]):
         """Write what was taken."""
 
 
-def working(projection: Projection[M], get: _Get) -> Working[M]:
-    """A new one, for one batch. `get` reads the rows that stand."""
+def working(projection: Projection[M], get: _Get, find: Find | None = None) -> Working[M]:
+    """A new one, for one batch. `get` and `find` read the rows that stand, as a ViewStore does; windows need both."""
+    if isinstance(projection, Windowed):
+        if find is None:
+            raise TypeError(f"{projection.table.name} has windows, which are found by their order")
+        return WorkingWindows(projection, get, find)
     if isinstance(projection, Rows):
         return _WorkingRows(projection)
     return _WorkingFold(projection, get)

@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 from msgspec import Struct
 
 from mainstem.table import Table
+from mainstem.view.window import Windowed
 
 M = TypeVar("M")
 R = TypeVar("R", bound=Struct)
@@ -34,4 +35,4 @@ class Fold(Generic[M, R]):
     done: Callable[[R, M], bool] | None = None
 
 
-Projection = Rows[M, Any] | Fold[M, Any]
+Projection = Rows[M, Any] | Fold[M, Any] | Windowed[M, Any]

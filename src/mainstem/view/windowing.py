@@ -1,0 +1,234 @@
+"""Applying windows to a batch: in memory first, as every projection; what fails leaves no trace.
+
+A window that a message falls into is looked up by its key. Sessions have no key that a time tells, so those near it are
+asked for in their order; two at most can overlap one message's. The rows in memory are those that the batch touches.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from mainstem.table import Table
+from mainstem.view.port import ViewRows
+from mainstem.view.window import Session, Window, Windowed
+
+M = TypeVar("M")
+R = TypeVar("R", bound=Struct)
+_Key = tuple[Hashable, ...]
+_Get = Callable[[Table[Any], Sequence[_Key]], dict[Any, Any]]
+
+_NEAR = 2
+_EXPIRED_MAX = 1_000
+"""How many windows of one key go in one batch; what is left goes with the next ones."""
+
+
+class Find(Protocol):
+    """`ViewStore.find`."""
+
+    def __call__(
+        self,
+        table: Table[R],
+        where: Mapping[str, Any],
+        *,
+        order: Sequence[str] = (),
+        descending: bool = False,
+        after: Sequence[Any] | None = None,
+        limit: int = 100,
+    ) -> list[R]:
+        """Rows by columns, in an order."""
+
+
+class _Made(NamedTuple, Generic[M]):
+    """What a message makes alone of one window."""
+
+    message: M
+    key: _Key
+    window: Window
+    row: Any
+
+
+class WorkingWindows(Generic[M]):
+    """What one batch makes of windows."""
+
+    def __init__(self, projection: Windowed[M, Any], get: _Get, find: Find) -> None:
+        self._projection = projection
+        self._columns = projection.table.key[:-1]
+        self._get = get
+        self._find = find
+        self._stands: dict[_Key, Any] = {}
+        self._rows: dict[_Key, Any] = {}
+        self._begins: dict[_Key, list[int]] = {}
+        self._newest: dict[_Key, int] = {}
+        self._undo: list[Callable[[], object]] = []
+
+    def handle_all(self, messages: Sequence[M], numbers: Sequence[int]) -> None:
+        """All, or none where it raises."""
+        if isinstance(numbers, range):
+            self._take([[message] for message in messages], check=False)
+        else:
+            of_record = groupby(zip(numbers, messages, strict=True), key=itemgetter(0))
+            self._take([[message for _, message in group] for _, group in of_record], check=False)
+
+    def handle(self, messages: Sequence[M]) -> None:
+        """All of one record, or none where it raises."""
+        self._take([messages], check=True)
+
+    def write(self, transaction: ViewRows) -> None:
+        """What was changed; windows that are no longer kept go."""
+        table = self._projection.table
+        if self._projection.keep_ms is not None:
+            for key, newest in self._newest.items():
+                self._expire(key, newest - self._projection.keep_ms)
+        rows = [row for row in self._rows.values() if row is not None]
+        gone = [key for key, row in self._rows.items() if row is None]
+        if rows:
+            transaction.put(table, rows)
+        if gone:
+            transaction.remove(table, gone)
+
+    def _take(self, records: Sequence[Sequence[M]], *, check: bool) -> None:
+        try:
+            made = [[each for message in record for each in self._made(message)] for record in records]
+            self._load(made)
+            for record in made:
+                self._of_record(record, check=check)
+        except BaseException:
+            for undo in reversed(self._undo):
+                undo()
+            raise
+        finally:
+            self._undo.clear()
+
+    def _load(self, made: Sequence[Sequence[_Made[M]]]) -> None:
+        """The windows that have a place in time which a message tells, all in one go."""
+        if isinstance(self._projection.window, Session):
+            return
+        wanted = {(*each.key, each.window.begin_ms) for record in made for each in record}
+        missing = [key for key in wanted if key not in self._rows and key not in self._stands]
+        found = self._get(self._projection.table, missing)
+        self._stands.update((key, found.get(key)) for key in missing)
+
+    def _made(self, message: M) -> Iterator[_Made[M]]:
+        projection = self._projection
+        for window in projection.window.of(projection.at_ms(message)):
+            row = projection.make(message, window)
+            if row is not None:
+                yield _Made(message, projection.key(message), window, row)
+
+    def _of_record(self, made: Sequence[_Made[M]], *, check: bool) -> None:
+        """All messages of a record have one place: what stood before them tells whether they are done."""
+        done = self._projection.done
+        if done is not None:
+            made = [
+                each for each in made if not any(done(row, each.message) for row in self._near(each.key, each.window))
+            ]
+        for each in made:
+            self._merge(each.key, each.window, each.row, check=check)
+
+    def _near(self, key: _Key, window: Window) -> list[Any]:
+        """What stands of the window: of a session all that overlap it."""
+        if isinstance(self._projection.window, Session):
+            return self._overlapping(key, window)
+        full = (*key, window.begin_ms)
+        row = self._rows[full] if full in self._rows else self._stands.get(full)
+        return [] if row is None else [row]
+
+    def _overlapping(self, key: _Key, window: Window) -> list[Any]:
+        begins = self._begins.get(key, [])
+        found = []
+        for begin in begins[max(0, bisect_left(begins, window.begin_ms) - 1) : bisect_left(begins, window.end_ms)]:
+            row = self._rows[(*key, begin)]
+            if row.end_ms > window.begin_ms:
+                found.append(row)
+        if found and found[0].begin_ms <= window.begin_ms and found[0].end_ms >= window.end_ms:
+            return found
+        where = dict(zip(self._columns, key, strict=True))
+        standing = self._find(
+            self._projection.table, where, order=("begin_ms",), descending=True, after=(window.end_ms,), limit=_NEAR
+        )
+        others = [row for row in standing if row.end_ms > window.begin_ms and (*key, row.begin_ms) not in self._rows]
+        return [*others, *found]
+
+    def _merge(self, key: _Key, window: Window, row: Any, *, check: bool) -> None:
+        merge, table = self._projection.merge, self._projection.table
+        near = self._near(key, window)
+        if not near and self._too_late(key, window):
+            return
+        begin = min([window.begin_ms, *(each.begin_ms for each in near)])
+        end = max([window.end_ms, *(each.end_ms for each in near)])
+        for each in near:
+            row = merge(each, row)
+        if row.begin_ms != begin or row.end_ms != end:
+            row = replace(row, begin_ms=begin, end_ms=end)
+        if check:
+            table.check(row)
+        for each in near:
+            if each.begin_ms != begin:
+                self._set(key, each.begin_ms, None)
+        self._set(key, begin, row)
+        if self._projection.keep_ms is not None and (not near or end > max(each.end_ms for each in near)):
+            self._reach(key, end)
+
+    def _too_late(self, key: _Key, window: Window) -> bool:
+        keep = self._projection.keep_ms
+        return keep is not None and window.end_ms <= self._newest_of(key) - keep
+
+    def _newest_of(self, key: _Key) -> int:
+        """Where the key's newest window ends, so far; beyond all time where it has none."""
+        if key not in self._newest:
+            where = dict(zip(self._columns, key, strict=True))
+            rows = self._find(self._projection.table, where, order=("begin_ms",), descending=True, limit=1)
+            self._remember(key, rows[0].end_ms if rows else -(2**63))
+        return self._newest[key]
+
+    def _reach(self, key: _Key, end_ms: int) -> None:
+        if end_ms > self._newest_of(key):
+            self._remember(key, end_ms)
+
+    def _remember(self, key: _Key, end_ms: int) -> None:
+        before = self._newest.get(key)
+        self._newest[key] = end_ms
+        if before is not None:
+            self._undo.append(lambda: self._newest.__setitem__(key, before))
+        else:
+            self._undo.append(lambda: self._newest.pop(key))
+
+    def _set(self, key: _Key, begin_ms: int, row: Any) -> None:
+        full = (*key, begin_ms)
+        was_there, before = full in self._rows, self._rows.get(full)
+        self._rows[full] = row
+        self._list(key, begin_ms, there=row is not None)
+
+        def undo() -> None:
+            if was_there:
+                self._rows[full] = before
+            else:
+                del self._rows[full]
+            self._list(key, begin_ms, there=before is not None)
+
+        self._undo.append(undo)
+
+    def _list(self, key: _Key, begin_ms: int, *, there: bool) -> None:
+        begins = self._begins.setdefault(key, [])
+        at = bisect_left(begins, begin_ms)
+        listed = at < len(begins) and begins[at] == begin_ms
+        if there and not listed:
+            insort(begins, begin_ms)
+        elif listed and not there:
+            del begins[at]
+
+    def _expire(self, key: _Key, until_ms: int) -> None:
+        """The oldest go first: windows that begin later end later."""
+        where = dict(zip(self._columns, key, strict=True))
+        oldest = self._find(self._projection.table, where, order=("begin_ms",), limit=_EXPIRED_MAX)
+        for row in oldest:
+            if row.end_ms <= until_ms:
+                self._rows.setdefault((*key, row.begin_ms), None)
+        for begin in list(self._begins.get(key, ())):
+            if self._rows[(*key, begin)].end_ms <= until_ms:
+                self._rows[(*key, begin)] = None
