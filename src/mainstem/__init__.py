@@ -30,7 +30,7 @@ from mainstem.process.manager import Accepted, Declined, Heard, Hearing, Process
 from mainstem.process.step import Cancelled, Resumed, TimedOut
 from mainstem.snapshots import Snapshots
 from mainstem.table import Table
-from mainstem.view.projection import Fold, Rows
+from mainstem.view.projection import Fold, Joined, Rows, With
 from mainstem.view.window import Session, Sliding, Tumbling, Window, Windowed
 
 __all__ = [
@@ -58,6 +58,7 @@ __all__ = [
     "Fold",
     "Heard",
     "Hearing",
+    "Joined",
     "Ledger",
     "MainstemError",
     "NewRecord",
@@ -87,6 +88,7 @@ __all__ = [
     "Tumbling",
     "Window",
     "Windowed",
+    "With",
     "changes_of",
     "heard_event",
     "iso_time",

@@ -19,6 +19,7 @@ from mainstem.process.rows import bindings_of
 from mainstem.settings import Settings
 from mainstem.table import Table
 from mainstem.view.port import ViewStore
+from mainstem.view.projection import Joined
 
 EVENT_TOPIC = "event"
 REFUSAL_TOPIC = "refused_command"
@@ -84,6 +85,7 @@ class Application:
         _unique("datasource", [datasource.name for datasource in self.datasources])
         _unique("category", [decider.category for decider in self.all_deciders()])
         _unique("view", [b.projection.table.name for b in self.all_listeners() if b.projection is not None])
+        _check_joins(self.all_listeners())
         known = {topic.name for topic in self.topics} | {captured.topic for captured in self.all_captured()}
         for topic in (*(b.topic for b in self.all_listeners()), *(d.topic for d in self.datasources)):
             if topic not in known:
@@ -124,6 +126,17 @@ class Application:
         declared = {topic.name: topic for topic in self.topics}
         captured = {c.topic: Topic(c.topic, partitions) for c in self.all_captured()}
         return tuple((captured | declared).values())
+
+
+def _check_joins(listeners: Iterable[Binding[Any]]) -> None:
+    projections = {each.group: each.projection for each in listeners if each.projection is not None}
+    for group, projection in projections.items():
+        if isinstance(projection, Joined):
+            others = {each.table.name for each in projections.values()} - {projection.table.name}
+            if projection.other.name not in others:
+                raise ConfigurationError(
+                    f"listener {group} joins {projection.other.name!r}; the other views are {sorted(others)}"
+                )
 
 
 def _unique(what: str, names: list[str]) -> None:

@@ -25,6 +25,7 @@ from mainstem.messages import Record
 from mainstem.table import Table
 from mainstem.tenancy import key_of, read_stream
 from mainstem.view.apply import working
+from mainstem.view.port import ViewStore
 
 _PAGE = 1_000
 
@@ -175,7 +176,7 @@ class _View:
         """What the records make that the listener has done. Raises _UntoldError where these do not tell."""
         if self._views.parked(self._binding.group):
             raise _UntoldError("keys wait behind dead letters")
-        rows = _Memory(self.table)
+        rows = _Memory(self.table, self._views)
         for page in self._done():
             values = [record.value for record in page if record.value is not None]
             batch = working(self._projection, rows.get, rows.find)
@@ -221,8 +222,9 @@ class _View:
 class _Memory:
     """A view's rows in memory, as far as a projection asks for and writes them."""
 
-    def __init__(self, table: Table[Any]) -> None:
+    def __init__(self, table: Table[Any], others: ViewStore) -> None:
         self._table = table
+        self._others = others
         self._of: dict[Key, dict[Key, None]] = {}
         self.rows: dict[Key, Any] = {}
 
@@ -245,8 +247,10 @@ class _Memory:
         return [self.rows[key] for key in keys[:limit]]
 
     def get(self, table: Table[Any], keys: Sequence[Key]) -> dict[Key, Any]:
-        """The rows that stand under those keys."""
-        return {key: self.rows[key] for key in keys if table is self._table and key in self.rows}
+        """The rows that stand under those keys: of a view that is joined, in the store."""
+        if table is not self._table:
+            return self._others.get(table, keys)
+        return {key: self.rows[key] for key in keys if key in self.rows}
 
     def add(self, table: Table[Any], rows: Sequence[Any]) -> int:
         """Those alone whose key does not stand yet."""

@@ -17,6 +17,7 @@ from mainstem.log.port import Log, Range
 from mainstem.log.scan import scan
 from mainstem.messages import Position, Record
 from mainstem.view.port import ViewStore
+from mainstem.view.projection import Joined
 
 
 class Until(Struct, frozen=True, kw_only=True):
@@ -56,6 +57,10 @@ def view_then(
     """
     if binding.projection is None:
         raise InvalidQuery(f"the listener {binding.group} keeps no view")
+    if isinstance(binding.projection, Joined):
+        raise InvalidQuery(
+            f"the view of {binding.group} joins {binding.projection.other.name}, whose past is not known"
+        )
     ends = _ends(log.ranges(binding.topic), binding.topic, until)
     into.create(binding.projection.table)
     batches, taken = Batches(binding, log, into), _Taken(binding, until)

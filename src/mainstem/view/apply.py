@@ -1,5 +1,6 @@
 """Applying a projection to a batch: computed in memory first, written in one go, so that a failure leaves no trace."""
 
+import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
@@ -7,16 +8,22 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
+from mainstem.errors import StoreBusy
 from mainstem.table import Table
 from mainstem.view.port import ViewRows
-from mainstem.view.projection import Fold, Projection, Rows
+from mainstem.view.projection import Fold, Joined, Projection, Rows, With
 from mainstem.view.window import Windowed
 from mainstem.view.windowing import Find, WorkingWindows
 
 M = TypeVar("M")
 M_contra = TypeVar("M_contra", contravariant=True)
 _Key = tuple[Hashable, ...]
+_Rows = dict[_Key, Any]
 _Get = Callable[[Table[Any], Sequence[_Key]], dict[Any, Any]]
+
+
+_LOOK_S, _LOOK_EVERY_S = 1.0, 0.01
+"""How long a join waits for the other view in one batch, before its listener tells that it waits and begins anew."""
 
 
 class Working(Protocol[M_contra]):
@@ -44,6 +51,8 @@ def working(projection: Projection[M], get: _Get, find: Find | None = None) -> W
         if find is None:
             raise TypeError(f"{projection.table.name} has windows, which are found by their order")
         return WorkingWindows(projection, get, find)
+    if isinstance(projection, Joined):
+        return _WorkingJoin(projection, get, find)
     if isinstance(projection, Rows):
         return _WorkingRows(projection)
     return _WorkingFold(projection, get)
@@ -133,3 +142,66 @@ class _WorkingFold(Generic[M]):
         found = self._get(self._projection.table, keys)
         for key in keys:
             self._known[key] = found.get(key)
+
+
+class _WorkingJoin(Generic[M]):
+    """The other view's rows are read when messages come; where these are others once it writes, all is made again."""
+
+    def __init__(self, projection: Joined[M, Any], get: _Get, find: Find | None) -> None:
+        self._projection = projection
+        self._get = get
+        self._find = find
+        self._rows: _Rows = {}
+        self._taken: list[tuple[Sequence[M], Sequence[int] | None]] = []
+        self._working = self._begin()
+
+    def _begin(self) -> Working[With[M, Any]]:
+        return working(self._projection.into, self._get, self._find)
+
+    def handle_all(self, messages: Sequence[M], numbers: Sequence[int]) -> None:
+        """Raises StoreBusy too, where the other view has not come far enough."""
+        self._look(messages)
+        self._working.handle_all(self._joined(messages), numbers)
+        self._taken.append((messages, numbers))
+
+    def handle(self, messages: Sequence[M]) -> None:
+        """Raises StoreBusy too, where the other view has not come far enough."""
+        self._look(messages)
+        self._working.handle(self._joined(messages))
+        self._taken.append((messages, None))
+
+    def write(self, transaction: ViewRows) -> None:
+        rows = self._read(transaction.get, list(self._rows))
+        if rows != self._rows:
+            self._rows, self._working = rows, self._begin()
+            for messages, numbers in self._taken:
+                if numbers is None:
+                    self._working.handle(self._joined(messages))
+                else:
+                    self._working.handle_all(self._joined(messages), numbers)
+        self._working.write(transaction)
+
+    def _joined(self, messages: Sequence[M]) -> list[With[M, Any]]:
+        on = self._projection.on
+        return [With(message, self._rows[on(message)]) for message in messages]
+
+    def _look(self, messages: Sequence[M]) -> None:
+        ready, on = self._projection.ready, self._projection.on
+        asked = dict.fromkeys(map(on, messages))
+        self._rows.update(self._read(self._get, [key for key in asked if key not in self._rows]))
+        until = time.monotonic() + _LOOK_S
+        while ready is not None:
+            behind = [key for message in messages if not ready(self._rows[key := on(message)], message)]
+            if not behind:
+                return
+            if time.monotonic() > until:
+                name = self._projection.other.name
+                raise StoreBusy(
+                    f"waits for {name} {behind[0]!r:.100}: that view has not come far enough, or is stopped"
+                )
+            time.sleep(_LOOK_EVERY_S)
+            self._rows.update(self._read(self._get, list(dict.fromkeys(behind))))
+
+    def _read(self, get: _Get, keys: Sequence[_Key]) -> _Rows:
+        found = get(self._projection.other, keys) if keys else {}
+        return {key: found.get(key) for key in keys}
