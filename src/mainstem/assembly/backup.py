@@ -3,12 +3,15 @@
 The files are copied as of one moment each, in an order in which they fit together: views, then the log that filled
 them, then the events behind that, then the archived events that those name, whose files never change. The analytical
 store is left out: it is filled again from the log.
+
+So are the keys of personal data: a backup that held them would bring back whoever was forgotten since. A restore leaves
+them where they are.
 """
 
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,7 +24,7 @@ from msgspec.structs import replace
 from mainstem.application import Application
 from mainstem.assembly.archived_files import add_archive, copy_archive, is_archived
 from mainstem.assembly.embedded import check_one_history, embedded
-from mainstem.assembly.places import archive_folder
+from mainstem.assembly.places import archive_folder, key_files
 from mainstem.assembly.running import wall_clock_ms
 from mainstem.assembly.stores import open_integrity
 from mainstem.cdc.relay import producer_of
@@ -117,7 +120,7 @@ def restore(
         if settings.archive_dir is not None:
             add_archive(staged / _ARCHIVE, settings.archive_dir)
         _flush(staged)
-        aside = _put(staged, place)
+        aside = _put(staged, place, key_files(settings))
     return manifest, aside
 
 
@@ -215,8 +218,8 @@ def _owned(folder: Path) -> Iterator[None]:
         owner.release()
 
 
-def _put(staged: Path, place: Path) -> Path | None:
-    """Rename it into its place; where what stood there has been moved to."""
+def _put(staged: Path, place: Path, keys: Sequence[Path]) -> Path | None:
+    """Rename it into its place; where what stood there has been moved to, but for the keys."""
     owner = Folder(place)
     owner.acquire()
     try:
@@ -228,6 +231,11 @@ def _put(staged: Path, place: Path) -> Path | None:
         except OSError:
             aside.rename(place)
             raise
+        own = [path.name for path in keys if path.resolve().parent == place]
+        for name in (f"{name}{more}" for name in own for more in ("", "-wal", "-shm")):
+            if (aside / name).is_file():
+                (aside / name).rename(place / name)
+        _flush(place)
         _flush(place.parent)
     finally:
         owner.release()
