@@ -5,16 +5,17 @@ from collections.abc import Mapping
 from mainstem.eventstore.refused import Ask
 
 _PLACES = {
-    "snapshots": ("snapshot", "state"),
-    "refused commands": ("refused_command", "content"),
-    "kept answers": ("kept_answer", "answer"),
+    "snapshots": ("snapshot", "instr(state, ?) > 0"),
+    "refused commands": ("refused_command", "instr(content, ?) > 0 OR instr(text, ?) > 0"),
+    "kept answers": ("kept_answer", "instr(answer, ?) > 0"),
 }
 
 
 def holding(ask: Ask, text: str) -> Mapping[str, int]:
     """How many of each have it: all are looked at, in SQL that SQLite and MySQL both take."""
     found = {}
-    for name, (table, column) in _PLACES.items():
-        ((count,),) = ask(f"SELECT count(*) FROM {table} WHERE instr({column}, ?) > 0", (text.encode(),))
+    for name, (table, condition) in _PLACES.items():
+        values = [text.encode()] * condition.count("?")
+        ((count,),) = ask(f"SELECT count(*) FROM {table} WHERE {condition}", values)
         found[name] = int(count)
     return found

@@ -196,6 +196,20 @@ class EventStoreContract(ABC):
         assert store.forget_answers(before_ms=100, limit=3) == 3
         assert store.forget_answers(before_ms=100, limit=3) == 2
 
+    def test_what_has_a_text_in_it_is_counted(self, store: EventStore) -> None:
+        """Of snapshots, refused commands and kept answers."""
+        nothing = {"snapshots": 0, "refused commands": 0, "kept answers": 0}
+        assert store.holding("red") == nothing
+        store.keep_snapshots([("a-1", _snapshot(1, "f1")), ("a-2", replace(_snapshot(1, "f1"), state=b"a red b"))])
+        with store.transaction() as transaction:
+            transaction.keep_answer("one", KeptAnswer(b"red", b"red"), 10)
+            transaction.keep_answer("two", KeptAnswer(b"red", b"Red"), 10)
+            transaction.keep_refusal(_refusal("no"))
+            transaction.keep_refusal(_refusal("it is red"))
+            transaction.keep_refusal(replace(_refusal("no"), content=b'{"type":"red"}'))
+        assert store.holding("red") == {"snapshots": 1, "refused commands": 2, "kept answers": 1}
+        assert store.holding("re_") == nothing
+
     def test_a_snapshot_is_read_by_stream_and_fingerprint(self, store: EventStore) -> None:
         """It comes back as it was kept, and takes the place of the one that was there, older or not."""
         one, other, older = _snapshot(9, "f1"), _snapshot(7, "f2"), _snapshot(3, "f1")
