@@ -1,6 +1,7 @@
 """A backup taken while the bank is written to: killed in the middle, made again, restored, verified, reconciled."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,13 +15,16 @@ from pathlib import Path
 import apsw
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from bank.card import OpenCard, Withdraw
 from bank.main import application
 from mainstem.assembly import embedded
+from mainstem.assembly.archiving import archive
 from mainstem.assembly.backup import back_up, restore
 from mainstem.assembly.stores import open_integrity
 from mainstem.errors import ConfigurationError, StoreBusy, StoreCorrupt, StoreUnavailable
+from mainstem.eventstore.archiving import Asked
 from mainstem.eventstore.verifying import verify
 from mainstem.settings import Settings
 from tests.process import BankProcess, bank_process
@@ -138,6 +142,39 @@ def test_a_restored_folder_is_what_it_was(settings: Settings, tmp_path: Path) ->
     with embedded(application, settings) as running:
         assert running.reconcile().clean
         assert running.commands.execute(Withdraw(card="a", amount=Decimal(98))).version == 4
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_archived_events_are_part_of_it(settings: Settings, tmp_path: Path, elsewhere: bool) -> None:
+    """In a folder of their own too, where they are put back beside what is there."""
+    settings = replace(settings, snapshot_every=2, archive_dir=tmp_path / "elsewhere" if elsewhere else None)
+    with embedded(application, settings) as running:
+        for _ in range(4):
+            running.commands.execute(Withdraw(card="a", amount=Decimal(1)))
+        assert running.settle()
+    moved = archive(application, settings, Asked(fingerprints=()))
+    assert (moved.events > 0, moved.files) == (True, 1)
+    with embedded(application, settings) as running:
+        was = list(running.events.read("debit_card-a"))
+    made = back_up(application, settings, tmp_path / "backup")
+    assert made.events == 7
+    (archived,) = (tmp_path / "backup" / "archive").iterdir()
+    other = replace(settings, data_dir=tmp_path / "other", archive_dir=tmp_path / "put" if elsewhere else None)
+    restore(application, other, tmp_path / "backup")
+    shutil.rmtree(settings.data_dir)
+    with embedded(application, other) as running:
+        assert running.events.read("debit_card-a") == was
+        assert running.reconcile().clean
+        assert running.commands.execute(Withdraw(card="a", amount=Decimal(1))).version == 8
+    content = archived.read_bytes()
+    archived.write_bytes(content[:50] + bytes([content[50] ^ 4]) + content[51:])
+    with pytest.raises(StoreCorrupt, match="is not what was backed up"):
+        restore(application, replace(other, data_dir=tmp_path / "third"), tmp_path / "backup")
+    if elsewhere:
+        (tmp_path / "put" / archived.name).write_bytes(b"another")
+        archived.write_bytes(content)
+        with pytest.raises(StoreCorrupt, match="another than in the backup"):
+            restore(application, replace(other, data_dir=tmp_path / "third"), tmp_path / "backup")
 
 
 def test_a_folder_that_is_used_is_not_replaced(settings: Settings, tmp_path: Path) -> None:

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from mainstem.errors import MainstemError
-from mainstem.eventstore.port import NewEvent, StoredEvent
+from mainstem.errors import MainstemError, StoreCorrupt
+from mainstem.eventstore.archiving import Asked, move
+from mainstem.eventstore.port import NewEvent, Snapshot, StoredEvent
 from mainstem.eventstore.seal import Seal
 from mainstem.eventstore.sqlite import SqliteEventReader, SqliteEventStore
+from mainstem.eventstore.sqlite_archive import SqliteEventRows
 from mainstem.eventstore.sqlite_integrity import SqliteIntegrity
 from mainstem.eventstore.verifying import verify
 from mainstem.messages import Origin
@@ -75,6 +77,47 @@ def test_no_byte_of_an_event_changes_unseen(path: Path, tmp_path: Path) -> None:
         except Exception as error:
             pytest.fail(f"bit {bit} of byte {place}: {error!r}")
     assert outcomes == {True, False}
+
+
+@pytest.fixture
+def archived(path: Path) -> Path:
+    """The same, most of its sealed events in two files of the archive."""
+    with closing(SqliteEventStore(path, clock_ms=lambda: 1_000)) as store:
+        store.keep_snapshots([(f"a-{n}", Snapshot(8, 1, "today", 1, b"{}", b"digest")) for n in range(4)])
+    with closing(SqliteEventRows(path)) as rows, closing(SqliteIntegrity(path, clock_ms=lambda: 1_000)) as integrity:
+        asked = Asked(fingerprints=("today",))
+        assert move(rows, integrity, path.parent / "archive", asked, clock_ms=int, events_max=20).events == 28
+    return path
+
+
+def test_no_byte_of_an_archived_event_changes_unseen(archived: Path) -> None:
+    """Wherever in its file: it is told, and nothing of it is read."""
+    with closing(SqliteEventReader(archived)) as reader:
+        for file in sorted(archived.parent.glob("archive/*.parquet")):
+            whole = file.read_bytes()
+            for place in range(0, len(whole), 101):
+                file.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
+                found = verify(partial(SqliteIntegrity, archived, clock_ms=lambda: 1_000))
+                assert [(each.kind, each.stream) for each in found.findings] == [("archive", file.name)], place
+                with pytest.raises(StoreCorrupt, match=file.name):
+                    list(reader.read_all())
+            file.write_bytes(whole)
+        assert len([event for batch in reader.read_all() for event in batch]) == 40
+
+
+@pytest.mark.slow
+def test_no_byte_of_what_is_said_of_an_archive_changes_unseen(archived: Path, tmp_path: Path) -> None:
+    """In the file that lists it, between the events that are left."""
+    whole, was = archived.read_bytes(), stored(archived)
+    choice = random.SystemRandom()
+    for _ in range(_BYTES // 2):
+        place, bit = choice.randrange(len(whole)), 1 << choice.randrange(8)
+        path = spoil(whole, place, bit, tmp_path)
+        shutil.copytree(archived.parent / "archive", path.parent / "archive")
+        try:
+            is_told(path, was)
+        except Exception as error:
+            pytest.fail(f"bit {bit} of byte {place}: {error!r}")
 
 
 @pytest.mark.parametrize("number", [1, -1])

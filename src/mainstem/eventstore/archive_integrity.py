@@ -51,7 +51,8 @@ class ArchiveIntegrity:
             self._lost.add(file.name)
             return str(error)
         places = (len(events), events[0].position, events[-1].position) if events else (0, 0, 0)
-        if places != (file.events, file.first_position, file.last_position):
+        size = len(self._archive.content(file))
+        if (size, *places) != (file.size, file.events, file.first_position, file.last_position):
             return "its events are not those that the store says are in it"
         if _ranges_in(events, file.name) != self._archive.ranges(file.name):
             return "its streams are not those that the store says are in it"
