@@ -17,7 +17,7 @@ import structlog
 from mainstem.application import Application, Sides
 from mainstem.assembly.personal import open_keys, vault_on
 from mainstem.assembly.places import archive_folder, connector_name, kafka_servers, mysql_server
-from mainstem.assembly.running import Life, Status, command_bus, drivers, drop_old_snapshots, wall_clock_ms
+from mainstem.assembly.running import Life, Status, command_bus, controls, drivers, drop_old_snapshots, wall_clock_ms
 from mainstem.assembly.sealing import keep_sealing
 from mainstem.assembly.stages import Stages
 from mainstem.assembly.tenants import tenants_of
@@ -97,6 +97,7 @@ class Distributed:
         self.driver, self.processes = drivers(application, settings, self.commands, self.events, self.views)
         self._driving = keeping and bool(application.processes)
         self.listeners = {b.group: Runner(b, self.log, self.views) for b in application.all_listeners() if keeping}
+        self.control, self.bindings = controls(application, self.log, self.views, self.listeners)
         self.stages = Stages(application, settings, self.listeners, self.driver if self._driving else None)
         self._life.closing.callback(self.stages.close)
 
@@ -104,6 +105,8 @@ class Distributed:
         """Start the threads of this process's roles."""
         for group, runner in self.listeners.items():
             self._life.run(f"listener-{group}", runner.run)
+        if self.listeners:
+            self._life.run("control", self.control.run)
         for name in self.stages.names():
             self._life.run(f"look-{name}", partial(self.stages.keep_looking, name))
         self._life.run("housekeeping", self._keep_house)
@@ -119,7 +122,7 @@ class Distributed:
     def stop(self) -> None:
         """Carry out the waiting commands, leave the groups, give the connections back. Stopping twice is allowed."""
         self.commands.stop(_STOP_S)
-        self._life.end(_STOP_S)
+        self._life.end(_STOP_S, self.control.wake)
 
     def __enter__(self) -> "Distributed":
         self.start()

@@ -21,6 +21,7 @@ from mainstem.assembly.running import (
     Life,
     Status,
     command_bus,
+    controls,
     drivers,
     drop_old_snapshots,
     seen_driver,
@@ -167,6 +168,9 @@ class Embedded:
             application, settings, self.commands, self.events, self.views, clock_ms=self._clock_ms
         )
         self.listeners = {b.group: Runner(b, self.log, self.views) for b in application.all_listeners()}
+        self.control, self.bindings = controls(
+            application, self.log, self.views, self.listeners, clock_ms=self._clock_ms
+        )
         self.ingestions = {
             d.name: Ingestion(self.olap, self.log, d, linger_ms=settings.olap_linger_ms)
             for d in application.datasources
@@ -175,6 +179,7 @@ class Embedded:
     def start(self) -> None:
         """Start all threads."""
         self._life.run("relay", self.relay.run)
+        self._life.run("control", self.control.run)
         for group, runner in self.listeners.items():
             self._life.run(f"listener-{group}", runner.run)
         for name, ingestion in self.ingestions.items():
@@ -195,6 +200,7 @@ class Embedded:
     def _wake(self) -> None:
         self.capture.wake()
         self.driver.wake()
+        self.control.wake()
 
     def __enter__(self) -> "Embedded":
         self.start()

@@ -16,7 +16,10 @@ from mainstem.command.handler import Handler
 from mainstem.eventstore.port import EventStore
 from mainstem.forgetting import Forgetter
 from mainstem.health import Hop, Part, Seen, Trouble, waited_s
+from mainstem.listener.actions import make_tables
 from mainstem.listener.binding import Binding
+from mainstem.listener.control import Control
+from mainstem.listener.desk import Listeners
 from mainstem.listener.runner import Runner
 from mainstem.log.port import Log
 from mainstem.olap.port import Olap
@@ -70,6 +73,20 @@ class Status(Struct, frozen=True):
     hops: tuple[Hop, ...]
 
 
+def controls(
+    application: Application,
+    log: Log,
+    views: ViewStore,
+    runners: Mapping[str, Runner],
+    clock_ms: Callable[[], int] = wall_clock_ms,
+) -> tuple[Control, Listeners]:
+    """What follows those who control the listeners of this process, and what people ask of all listeners."""
+    make_tables(views)
+    control = Control(runners, views, clock_ms)
+    control.look()
+    return control, Listeners(application.all_listeners(), log, views, clock_ms=clock_ms, wake=control.wake)
+
+
 class Running(Protocol):
     """A running application: a context manager that starts and stops it."""
 
@@ -99,6 +116,10 @@ class Running(Protocol):
     @property
     def processes(self) -> Processes:
         """The processes, as people ask of them."""
+
+    @property
+    def bindings(self) -> Listeners:
+        """The listeners and their dead letters, as people ask of them, in whichever process they run."""
 
     def hops(self) -> tuple[Hop, ...]:
         """Every stage from the capture to the analytical store, in the order of the flow."""

@@ -32,6 +32,7 @@ class Binding(Generic[M]):
     `projection` and `emit` are pure and may both be given; a record that `emit` returns carries an identity, so that
     the log takes it once. `position` says which version of which aggregate a message brings the view to, if any;
     of the messages of one key that come together only the last is asked, so their versions must rise.
+    A batch that takes longer than `slow_after_ms` makes the listener's state `stuck`, and tells where it is.
     """
 
     group: str
@@ -41,6 +42,7 @@ class Binding(Generic[M]):
     emit: Callable[[M], Sequence[NewRecord]] | None = None
     position: Callable[[M], Position | None] = lambda _: None
     batch_max: int = 5_000
+    slow_after_ms: int = 30_000
     retry: RetryPolicy = field(default_factory=RetryPolicy)
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@
 import traceback
 from collections.abc import Mapping
 
+from mainstem.errors import InvalidQuery
 from mainstem.listener.binding import Binding
 from mainstem.messages import NewRecord, Record
 
@@ -18,11 +19,15 @@ RETRIED = "retried"
 DROPPED = "dropped"
 """Somebody has dropped the key's letters up to this record's origin."""
 
+EDITED = "edited"
+"""Somebody has given the letter of this record's origin another value, to be handled in the place of the first."""
+
 Headers = tuple[tuple[str, bytes], ...]
 
 _PREFIX = "dead-letter-"
 _TRACEBACK_MAX = 8_192
 _TEXT_MAX = 1_024
+_ID_MAX = 24
 
 
 def dead_letter(
@@ -41,9 +46,35 @@ def dead_letter(
     return _letter(binding, record, record.value, record.headers, described)
 
 
-def closing(binding: Binding[object], last: Record, reason: str, why: str) -> NewRecord:
-    """The record that closes a key's letters up to the origin `last`: RETRIED or DROPPED, and why."""
-    return _letter(binding, last, None, (), {"reason": reason, "cause": why[:_TEXT_MAX], **_origin(binding, last)})
+def closing(binding: Binding[object], last: Record, reason: str, why: str, by: str = "") -> NewRecord:
+    """The record that closes a key's letters up to the origin `last`: RETRIED or DROPPED, why, and who wanted it."""
+    return _letter(binding, last, None, (), _noted(binding, last, reason, why, by))
+
+
+def edited(binding: Binding[object], origin: Record, value: bytes, why: str, by: str) -> NewRecord:
+    """The record that gives the letter of that origin another value."""
+    return _letter(binding, origin, value, (), _noted(binding, origin, EDITED, why, by))
+
+
+def _noted(binding: Binding[object], origin: Record, reason: str, why: str, by: str) -> dict[str, str]:
+    told = {"by": by[:_TEXT_MAX]} if by else {}
+    return {"reason": reason, "cause": why[:_TEXT_MAX], **told, **_origin(binding, origin)}
+
+
+def letter_id(partition: int, offset: int) -> str:
+    """The name of a listener's letter: the partition and the offset that its record had in the listener's topic."""
+    return f"{partition}-{offset}"
+
+
+def read_letter_id(text: str) -> tuple[int, int]:
+    """Partition and offset. Raises InvalidQuery for a text that is no letter's name."""
+    partition, dash, offset = text.partition("-")
+    if (
+        not (dash and partition.isascii() and partition.isdigit() and offset.isascii() and offset.isdigit())
+        or len(text) > _ID_MAX
+    ):
+        raise InvalidQuery(f"{text[:_ID_MAX]!r} is no letter: name PARTITION-OFFSET, as 0-12")
+    return int(partition), int(offset)
 
 
 def _origin(binding: Binding[object], record: Record) -> dict[str, str]:

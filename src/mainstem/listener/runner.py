@@ -15,20 +15,21 @@ A view that was lost is filled from the topic's begin in the same way: what was 
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
 from msgspec import Struct
 
-from mainstem.errors import CodecError, ListenerError, MainstemError, RecordTooLarge
+from mainstem.errors import CodecError, Fenced, ListenerError, MainstemError, RecordTooLarge
 from mainstem.listener.batch import Batches, Interrupted, Outcome
 from mainstem.listener.binding import Binding
-from mainstem.listener.dead_letters import DeadLetter, DeadLetters
+from mainstem.listener.dead_letters import Also, DeadLetter, DeadLetters, Retried, Send
+from mainstem.listener.watch import Watch
 from mainstem.log.lag import Lag, lag_of
 from mainstem.log.port import Consumer, Log, Place, Topic
-from mainstem.messages import Record
+from mainstem.messages import NewRecord, Record
 from mainstem.view.port import ViewStore, ViewTransaction
 
 _log = structlog.get_logger(__name__)
@@ -42,7 +43,7 @@ _LETTER_BYTES = 65_536
 
 
 class ListenerStatus(Struct, frozen=True):
-    """A picture of one listener: running, paused, stalled or stopped; why; and what it has handled."""
+    """A picture of one listener: running, paused, stalled, stuck or stopped; why; and what it has handled."""
 
     state: str
     reason: str | None
@@ -67,7 +68,8 @@ class Runner:
         self._log = log
         self._views = views
         self._batches = Batches(binding, log, views)
-        self._letters = DeadLetters(binding, log, views, self._batches)
+        self.letters = DeadLetters(binding, log, views, self._batches)
+        self.each_turn: Callable[[], None] | None = None
         self._between = threading.Lock()
         self._consumer: Consumer | None = None
         self._offsets: dict[Place, int] = {}
@@ -77,6 +79,8 @@ class Runner:
         self._figures = _Figures()
         self._resumed = threading.Event()
         self._resumed.set()
+        self._again = threading.Event()
+        self._watch = Watch()
         self._stop = threading.Event()
 
     def run(self, stop: threading.Event) -> None:
@@ -86,7 +90,10 @@ class Runner:
         self._figures = replace(self._figures, running=True, stalled=None)
         try:
             while not stop.is_set():
-                if not self._resumed.wait(_POLL_S):
+                if not self._resumed.is_set() or self._again.is_set():
+                    self._again.clear()
+                    self.leave()  # a member that does not poll would be taken for dead after a while
+                    self._resumed.wait(_POLL_S)
                     continue
                 try:
                     self.step(_POLL_S)
@@ -108,6 +115,8 @@ class Runner:
         if self._consumer is None:
             self._consumer = self._join()
         try:
+            if self.each_turn is not None:
+                self.each_turn()
             records = self._consumer.poll(self.binding.batch_max, timeout_s)
             if records:
                 self._do(records)
@@ -120,7 +129,7 @@ class Runner:
 
     def dead_letters(self, key: str | None = None, limit: int = 100) -> list[DeadLetter]:
         """The first `limit` records that wait, of one parked key (or ListenerError) or of all, by key, oldest first."""
-        return self._letters.of(key, limit)
+        return self.letters.of(key, limit)
 
     def retry(self, key: str) -> int:
         """Handle a parked key's letters anew, in their order; how many. From any thread, between two batches.
@@ -131,7 +140,7 @@ class Runner:
         while more:
             with self._between:
                 try:
-                    retried = self._letters.retry(key, self._stop.wait, self._write)
+                    retried = self.letters.retry(key, self._stop.wait, self._write)
                 except Interrupted as error:
                     raise ListenerError(f"the listener is stopping; {done} dead letters of {key!r} are done") from error
                 done, more = done + retried.done, retried.more
@@ -145,24 +154,71 @@ class Runner:
     def drop(self, key: str, why: str) -> int:
         """Leave a parked key's letters for good, with the reason on record; how many. Raises ListenerError."""
         with self._between:
-            count = self._letters.drop(key, why)
+            count = self.letters.drop(key, why)
             self._parked.pop(key, None)
         _log.info("dead letters are dropped", group=self.binding.group, key=key[:200], letters=count, reason=why[:200])
         return count
 
+    def has(self, key: str) -> bool:
+        """Whether the key's partition is this member's, as far as it knows."""
+        place = (self.binding.topic, self._log.partition_of(self.binding.topic, key))
+        return self._consumer is not None and place in self._consumer.places()
+
+    def retry_batch(self, key: str, *, most: int | None, also: Also) -> Retried:
+        """A batch of a retry, or `most` letters of it, in the thread that runs, as the member that has the key."""
+        with self._between:
+            send = self._sender(key)
+            retried = self.letters.retry(key, self._stop.wait, self._write, most=most, send=send, also=also)
+            self._look_at_parked()
+        return retried
+
+    def drop_letters(self, key: str, why: str, *, by: str, first: bool, also: Also) -> int:
+        """All letters of a key or its first, in the same way."""
+        with self._between:
+            count = self.letters.drop(key, why, by=by, first=first, send=self._sender(key), also=also)
+            self._look_at_parked()
+        return count
+
+    def _look_at_parked(self) -> None:
+        self._parked = dict(self._views.parked_since(self.binding.group))
+
+    def _sender(self, key: str) -> Send:
+        """Fenced by the membership: of two that take themselves for the key's member one alone sends."""
+        place = (self.binding.topic, self._log.partition_of(self.binding.topic, key))
+
+        def send(records: Sequence[NewRecord]) -> None:
+            if self._consumer is None:
+                raise Fenced(f"{place[0]}/{place[1]} is not this member's of {self.binding.group}")
+            sent = max(self._offsets[place], self._sent[place])
+            self._consumer.send(records, {place: sent})
+            self._sent[place] = sent
+
+        return send
+
     def pause(self) -> None:
-        """Begin no further batch."""
+        """Begin no further batch, and give the partitions back."""
         self._resumed.clear()
 
     def resume(self) -> None:
         """Go on."""
         self._resumed.set()
 
+    def restart(self) -> None:
+        """Leave the group after the batch in hand and join it anew, from the offsets that the views keep."""
+        self._again.set()
+
     def status(self) -> ListenerStatus:
         """A picture of the moment."""
         figures = self._figures
         parked = len(self._parked)
-        return ListenerStatus(self._state(figures), figures.stalled, figures.handled, figures.dead, parked)
+        stuck = self._watch.trouble(self.binding.slow_after_ms / 1000)
+        state = "stuck" if figures.running and stuck else self._state(figures)
+        return ListenerStatus(state, stuck or figures.stalled, figures.handled, figures.dead, parked)
+
+    def places(self) -> Sequence[Place]:
+        """The partitions that are this member's at the moment."""
+        consumer = self._consumer
+        return () if consumer is None else consumer.places()
 
     def lag(self, now_ms: int) -> Lag:
         """How far the group is behind, by the view's offsets: those of other members count too."""
@@ -205,7 +261,7 @@ class Runner:
         found: dict[str, tuple[str, int]] = {}
         for place, offset in begin.items():
             if offset < self._sent[place]:
-                found |= self._letters.unfinished(place[1], offset, self._sent[place])
+                found |= self.letters.unfinished(place[1], offset, self._sent[place])
         return found
 
     def _make_dead_letter_topic(self) -> None:
@@ -218,7 +274,11 @@ class Runner:
 
     def _do(self, records: Sequence[Record]) -> None:
         with self._between:
-            self._handle(records)
+            self._watch.begin(records)
+            try:
+                self._handle(records)
+            finally:
+                self._watch.end()
 
     def _handle(self, records: Sequence[Record]) -> None:
         last = {record.partition: record.offset for record in records}

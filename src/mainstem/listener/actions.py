@@ -1,0 +1,112 @@
+"""What people ask of listeners: each action on record, carried out by whichever process has the partition.
+
+Actions and the wanted state are rows in the view store, so that they reach every process of a group, hold for one that
+starts later, and survive a crash: what was asked for and is not done yet is done by the next that can.
+"""
+
+import secrets
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from mainstem.table import Table
+from mainstem.view.port import ViewStore
+
+WAITING, DONE, FAILED_ACTION = "waiting", "done", "failed"
+RETRY, DROP, EDIT = "retry", "drop", "edit"
+PAUSE, RESUME, RESTART, MOVE = "pause", "resume", "restart", "move"
+
+
+class Action(Struct, frozen=True):
+    """One thing that somebody has asked of a listener: who, when and why; and what has come of it.
+
+    `id` rises with time. `key` and `letter` name the dead letters that it is for, `count` how many letters are done.
+    """
+
+    id: str
+    listener: str
+    kind: str
+    key: str
+    letter: str
+    value: bytes | None
+    who: str
+    why: str
+    asked_at_ms: int
+    state: str = WAITING
+    told: str = ""
+    count: int = 0
+    done_at_ms: int | None = None
+
+
+ACTIONS = Table(
+    "mainstem_action",
+    Action,
+    key=("id",),
+    indexes=(("listener", "state", "id"), ("listener", "id")),
+)
+
+
+def new_action(
+    listener: str,
+    kind: str,
+    *,
+    now_ms: int,
+    who: str,
+    why: str,
+    key: str = "",
+    letter: str = "",
+    value: bytes | None = None,
+) -> Action:
+    """One that waits, with an id of its own."""
+    return Action(f"{now_ms:013d}-{secrets.token_hex(4)}", listener, kind, key, letter, value, who, why, now_ms)
+
+
+def waiting_of(views: ViewStore, listener: str, limit: int) -> Sequence[Action]:
+    """The oldest that wait for the listener."""
+    return views.find(ACTIONS, {"listener": listener, "state": WAITING}, order=("id",), limit=limit)
+
+
+class Wanted(Struct, frozen=True):
+    """What is wanted of a listener in every process, until somebody wants otherwise: pausing, or a restart."""
+
+    listener: str
+    what: str
+    value: str
+    changed_at_ms: int
+
+
+WANTED = Table("mainstem_wanted", Wanted, key=("listener", "what"))
+PAUSED = "paused"
+
+
+class Member(Struct, frozen=True):
+    """A listener in one process, by its own account at `at_ms`; `paused` and `restart` are the wishes it has seen."""
+
+    process: str
+    listener: str
+    state: str
+    reason: str | None
+    partitions: str
+    handled: int
+    dead: int
+    paused: bool
+    restart: str
+    at_ms: int
+
+
+MEMBERS = Table("mainstem_member", Member, key=("listener", "process"))
+
+SILENT_MS = 15_000
+"""A member that has said nothing for so long is not there any more, or its process hangs."""
+
+
+def make_tables(views: ViewStore) -> None:
+    """Those of actions, of what is wanted, and of the members."""
+    views.create(ACTIONS)
+    views.create(WANTED)
+    views.create(MEMBERS)
+
+
+def wanted_of(views: ViewStore) -> dict[tuple[str, str], str]:
+    """By listener and what; what was never wanted is missing."""
+    return {(each.listener, each.what): each.value for each in views.scan(WANTED)}
