@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from mainstem.query.access import Own, Rule, may
+from mainstem.query.dead_letters import DEAD_LETTER_RULES
 from mainstem.query.privacy import PRIVACY_RULES
 from mainstem.query.processes import PROCESS_RULES
 from mainstem.query.web import OPERATOR
@@ -37,8 +38,9 @@ WHO_MAY: Mapping[str, Rule] = {
     "POST /refusals/{refusal_id}/retry": may(TELLER, OPERATOR),
     **PROCESS_RULES,
     **PRIVACY_RULES,
+    **DEAD_LETTER_RULES,
     "GET /analytics/cards": may(ANALYST, own=_ASKED_FOR),
     "GET /analytics/top-cards": may(ANALYST),
     "GET /analytics/spending": may(ANALYST, own=_ASKED_FOR),
 }
-"""Every route of the bank's own, and of its processes, with the scopes that may call it."""
+"""Every route of the bank's own, and of its processes and listeners, with the scopes that may call it."""

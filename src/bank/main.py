@@ -25,6 +25,7 @@ from mainstem import Application
 from mainstem.assembly import Running, bring_up
 from mainstem.assembly.places import mysql_server
 from mainstem.query.access import Access, access_of
+from mainstem.query.dead_letters import LISTENER_REFUSALS, dead_letter_routes
 from mainstem.query.metrics import Metrics, Sample, observed
 from mainstem.query.privacy import privacy_routes
 from mainstem.query.processes import process_routes
@@ -99,10 +100,15 @@ def web(running: Running, access: Access) -> "object":
             version("mainstem"),
             "Withdrawals as commands, statements as views, analytics within a second of the fact.",
         ),
-        routes=[*routes(bank), *process_routes(running.processes), *privacy_routes(running.forgetter)],
+        routes=[
+            *routes(bank),
+            *dead_letter_routes(running.bindings),
+            *process_routes(running.processes),
+            *privacy_routes(running.forgetter),
+        ],
         access=access,
         operations=Operations(running.troubles, running.status, running.reconcile, metrics),
-        refusals=REFUSAL_STATUS,
+        refusals={**LISTENER_REFUSALS, **REFUSAL_STATUS},
         body_max_bytes=running.settings.http_body_max_bytes,
         on_startup=(bank.begin,),
         on_shutdown=(bank.end,),

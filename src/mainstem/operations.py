@@ -43,6 +43,8 @@ _DETAIL_MAX = 65_536
 _OPERATOR = "operator"
 """Who asks for what the command line itself carries out."""
 
+_REFUSING = (HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY)
+
 _WELL = (WORKS, "paused")
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """What is on this machine is not asked through a proxy, which would see the token."""
@@ -291,19 +293,31 @@ def _desk(application: Application, settings: Settings, tenant: str | None) -> I
         yield running.processes
 
 
+def asked(settings: Settings, path: str, body: bytes | None = None, method: str | None = None) -> bytes | None:
+    """What the process answers that has the embedded form's files open; None where none has, or of the other form.
+
+    Raises Refused, Forbidden or StoreUnavailable where its answer is a problem.
+    """
+    if settings.form != "embedded" or _running_at(settings) is None:
+        return None
+    return _ask(settings, path, body, method=method)
+
+
 def _running_at(settings: Settings) -> str | None:
     owner = owner_of(settings.data_dir)
     return owner.url if owner is not None and owner.url else None
 
 
-def _ask(settings: Settings, path: str, body: bytes | None = None, tenant: str | None = None) -> bytes:
+def _ask(
+    settings: Settings, path: str, body: bytes | None = None, tenant: str | None = None, method: str | None = None
+) -> bytes:
     url = _running_at(settings)
     if url is None:
         raise StoreUnavailable(f"no application runs on the folder {settings.data_dir}")
     headers = {} if settings.auth_token is None else {"Authorization": f"Bearer {settings.auth_token.value}"}
     headers |= {} if body is None else {"Content-Type": "application/json"}
     headers |= {} if tenant is None else {TENANT_HEADER: tenant}
-    request = urllib.request.Request(url + path, data=body, headers=headers)  # noqa: S310 - the owner's own address
+    request = urllib.request.Request(url + path, data=body, headers=headers, method=method)  # noqa: S310 - the owner's own address
     try:
         _DIRECT.open(f"{url}/health/live", timeout=_LIVE_S).close()  # the answer may take long, but not this one
         with _DIRECT.open(request, timeout=_ASK_S) as response:
@@ -314,7 +328,7 @@ def _ask(settings: Settings, path: str, body: bytes | None = None, tenant: str |
             text = f"wants a token{whose} with the scope operator: set MAINSTEM_AUTH_TOKEN"
             raise Forbidden(f"the application at {url} {text}") from error
         told = _told(error)
-        if error.code in (HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND) and told.type:
+        if error.code in _REFUSING and told.type:
             raise Refused(told.type.rpartition(":")[2], told.detail) from error
         text = f"the application at {url} answers {path} with status {error.code}"
         raise StoreUnavailable(f"{text}: {told.detail[:500]}" if told.detail else text) from error

@@ -17,6 +17,7 @@ import mainstem
 from bank.access import WHO_MAY
 from mainstem import cli, errors, messages
 from mainstem.query import problems
+from mainstem.query.dead_letters import LISTENER_REFUSALS
 from mainstem.query.web import OPERATIONS_RULES
 from mainstem.settings import PREFIX, Secret, Settings
 from mainstem.sqlite import connect
@@ -157,6 +158,12 @@ def test_every_reason_of_the_refusals_of_processes() -> None:
     assert {reason for reason, status in rows.items() if status != 409} == {"process-unknown"}
 
 
+def test_every_reason_of_the_refusals_of_listeners() -> None:
+    rows = {_only(row[0]): int(row[1]) for row in rows_under(_HTTP, "Refusals of listeners")}
+    assert set(rows) == _constants(ROOT / "src/mainstem/listener/desk.py", "Refused", argument=0)
+    assert rows == {reason: LISTENER_REFUSALS.get(reason, 409) for reason in rows}
+
+
 def _routes() -> dict[str, set[str]]:
     return {_only(row[0]): set(code(row[1])) - {"hour", "day"} for row in rows_under(_HTTP, "Routes")}
 
@@ -186,14 +193,16 @@ def test_a_body_has_the_fields_that_are_named(client: httpx.Client, route: str) 
     path = re.sub(r"\{\w+\}", "nobody", route.replace("{refusal_id}", "0" * 16))
     method, path = path.split()
     fields = _routes()[route]
-    optional = {"customer", "holder", "dryRun"} if "/cards" in route or "/subjects" in route else set()
+    optional = (
+        {"customer", "holder", "dryRun"} if "/cards" in route or "/subjects" in route else fields & {"key", "letter"}
+    )
     wanted = {"amount": -1, "limit": -1, "dryRun": True}
     body = {field: wanted.get(field, "nobody") for field in fields}
 
     def kind(content: Mapping[str, object]) -> str:
         return str(client.request(method, path, json=content).json()["type"]).rpartition(":")[2]
 
-    unknown = ("card-unknown", "process-unknown", "refusal-unknown", "invalid-query")
+    unknown = ("card-unknown", "process-unknown", "refusal-unknown", "invalid-query", "listener-unknown")
     assert kind(body) in ("invalid-amount", "same-card", *unknown)
     for wrong in ({**body, "more": 1}, *({k: v for k, v in body.items() if k != field} for field in fields - optional)):
         assert kind(wrong) == "invalid-input", wrong

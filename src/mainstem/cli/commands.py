@@ -16,6 +16,7 @@ from rich.table import Table as Grid
 
 from mainstem.cli.archive import archive
 from mainstem.cli.begin import Json, Tenant, begin, check_tenant, errors_of_start
+from mainstem.cli.dead_letters import dead_letters, show_actions
 from mainstem.cli.events import events
 from mainstem.cli.forget import forget
 from mainstem.cli.processes import processes
@@ -33,6 +34,7 @@ app.add_typer(snapshots, name="snapshots")
 app.add_typer(processes, name="processes")
 app.add_typer(events, name="events")
 app.add_typer(refusals, name="refusals")
+app.add_typer(dead_letters, name="dead-letters")
 _out = Console()
 _err = Console(stderr=True)
 
@@ -226,6 +228,7 @@ app.command()(view)
 app.command()(tenants)
 app.command()(forget)
 app.command()(archive)
+app.command(name="actions")(show_actions)
 
 
 @app.command(name="settings")

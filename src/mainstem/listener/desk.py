@@ -36,7 +36,7 @@ from mainstem.listener.letters import read_letter_id
 from mainstem.log.port import Log
 from mainstem.view.port import ViewStore
 
-_KEYS_MAX = 10_000
+_KEYS_MAX = 1_000
 _LOOK_S = 0.05
 
 Place = tuple[str, str, int]
@@ -143,7 +143,10 @@ class Listeners:
     def _of_letters(self, kind: str, listener: str, key: str | None, letter: str | None, who: str, why: str) -> Action:
         letters = self._letters[self._known(listener).group]
         if letter is not None:
-            key = self.dead_letter(listener, letter).letter.key
+            its_key = self.dead_letter(listener, letter).letter.key
+            if key not in (None, its_key):
+                raise Refused("letter-unknown", f"The letter {letter} is not of the key {key!r}")
+            key = its_key
             if (first := letters.first_of(key)) != letter:
                 text = f"{letter} waits behind {first}: the letters of a key are taken in their order"
                 raise Refused("letter-not-first", text)
