@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from mainstem.query.access import Own, Rule, may
+from mainstem.query.bindings import BINDING_RULES
 from mainstem.query.dead_letters import DEAD_LETTER_RULES
 from mainstem.query.privacy import PRIVACY_RULES
 from mainstem.query.processes import PROCESS_RULES
@@ -39,6 +40,7 @@ WHO_MAY: Mapping[str, Rule] = {
     **PROCESS_RULES,
     **PRIVACY_RULES,
     **DEAD_LETTER_RULES,
+    **BINDING_RULES,
     "GET /analytics/cards": may(ANALYST, own=_ASKED_FOR),
     "GET /analytics/top-cards": may(ANALYST),
     "GET /analytics/spending": may(ANALYST, own=_ASKED_FOR),

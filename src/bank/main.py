@@ -25,6 +25,7 @@ from mainstem import Application
 from mainstem.assembly import Running, bring_up
 from mainstem.assembly.places import mysql_server
 from mainstem.query.access import Access, access_of
+from mainstem.query.bindings import binding_routes
 from mainstem.query.dead_letters import LISTENER_REFUSALS, dead_letter_routes
 from mainstem.query.metrics import Metrics, Sample, observed
 from mainstem.query.privacy import privacy_routes
@@ -102,8 +103,9 @@ def web(running: Running, access: Access) -> "object":
         ),
         routes=[
             *routes(bank),
-            *dead_letter_routes(running.bindings),
             *process_routes(running.processes),
+            *binding_routes(running.bindings),
+            *dead_letter_routes(running.bindings),
             *privacy_routes(running.forgetter),
         ],
         access=access,

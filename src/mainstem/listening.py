@@ -16,6 +16,7 @@ from mainstem.listener.actions import make_tables
 from mainstem.listener.desk import Listeners, Place
 from mainstem.listener.letters import read_letter_id
 from mainstem.operations import asked
+from mainstem.query.bindings import BindingView, MoveView, bindings_of, move_view, target_of, wished
 from mainstem.query.cursor import cursor_token
 from mainstem.query.dead_letters import (
     ActionView,
@@ -32,7 +33,7 @@ _OPERATOR = "operator"
 
 _PAGE = 1_000
 _WAIT_S = 30.0
-_LETTERS, _ACTIONS = "/dead-letters", "/actions"
+_LETTERS, _ACTIONS, _BINDINGS = "/dead-letters", "/actions", "/bindings"
 
 
 def dead_letters(
@@ -120,6 +121,47 @@ def take(
     with _desk(application, settings) as desk:
         ask = desk.retry if what == "retry" else desk.drop
         return _ended(desk, ask(listener, key=key, letter=letter, who=_OPERATOR, why=why))
+
+
+def listeners(application: Application, settings: Settings) -> list[BindingView]:
+    """The listeners by name."""
+    answer = asked(settings, _BINDINGS)
+    if answer is not None:
+        return msgspec.json.decode(answer, type=list[BindingView])
+    with _desk(application, settings) as desk:
+        return bindings_of(desk)
+
+
+def wish(application: Application, settings: Settings, what: str, listener: str, why: str) -> ActionView:
+    """Pause, resume or restart a listener in every process. Raises Refused for an unknown one."""
+    answer = asked(settings, f"{_BINDINGS}/{quote(listener, safe='')}/{what}", msgspec.json.encode({"reason": why}))
+    if answer is not None:
+        return msgspec.json.decode(answer, type=ActionView)
+    with _desk(application, settings) as desk:
+        ask = {"pause": desk.pause, "resume": desk.resume, "restart": desk.restart}[what]
+        return wished(desk, ask(listener, who=_OPERATOR, why=why))
+
+
+def moved(
+    application: Application,
+    settings: Settings,
+    listener: str,
+    to: str | None,
+    offsets: Mapping[int, int],
+    why: str,
+    *,
+    dry_run: bool,
+) -> MoveView:
+    """Move a listener, or see what that would do. Raises Refused where it is refused and was to be done."""
+    content: dict[str, Any] = {"reason": why, "dryRun": dry_run}
+    content |= {name: value for name, value in (("to", to), ("offsets", offsets)) if value}
+    answer = asked(settings, f"{_BINDINGS}/{quote(listener, safe='')}/move", msgspec.json.encode(content))
+    if answer is not None:
+        return msgspec.json.decode(answer, type=MoveView)
+    target = target_of(to, offsets)
+    with _desk(application, settings) as desk:
+        plan = desk.plan(listener, target) if dry_run else desk.move(listener, target, who=_OPERATOR, why=why)
+        return move_view(plan, dry_run=dry_run)
 
 
 @contextmanager

@@ -193,10 +193,9 @@ def test_a_body_has_the_fields_that_are_named(client: httpx.Client, route: str) 
     path = re.sub(r"\{\w+\}", "nobody", route.replace("{refusal_id}", "0" * 16))
     method, path = path.split()
     fields = _routes()[route]
-    optional = (
-        {"customer", "holder", "dryRun"} if "/cards" in route or "/subjects" in route else fields & {"key", "letter"}
-    )
-    wanted = {"amount": -1, "limit": -1, "dryRun": True}
+    of_binding = "/bindings" in route
+    optional = {"customer", "holder", "dryRun", "key", "letter", *(("to", "offsets") if of_binding else ())}
+    wanted = {"amount": -1, "limit": -1, "offsets": {}, "dryRun": True, "to": "begin" if of_binding else "nobody"}
     body = {field: wanted.get(field, "nobody") for field in fields}
 
     def kind(content: Mapping[str, object]) -> str:

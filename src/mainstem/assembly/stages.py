@@ -20,11 +20,13 @@ from mainstem.cdc.connect import Connect
 from mainstem.errors import MainstemError, StoreUnavailable
 from mainstem.eventstore.mysql import MysqlEventStore
 from mainstem.health import WORKS, Hop, Memory, Part, Seen, hop_of, unseen, waited_s
+from mainstem.listener.actions import PAUSED, living, make_tables, state_of, wanted_of
 from mainstem.listener.binding import Binding
 from mainstem.listener.runner import Runner
 from mainstem.log.kafka import KafkaLog
 from mainstem.log.lag import lag_of
 from mainstem.log.port import Range
+from mainstem.mysql import MysqlServer
 from mainstem.olap.druid import DruidOlap
 from mainstem.olap.druid_supervisor import Supervisors
 from mainstem.process.driver import Driver
@@ -73,6 +75,12 @@ class _Client(Generic[C]):
                 self._made.close()
 
 
+def _views_of(server: MysqlServer) -> MysqlViews:
+    views = MysqlViews(server)
+    make_tables(views)
+    return views
+
+
 class Stages:
     """Looks at everything of one application. `own` and `driver` run in this process."""
 
@@ -84,7 +92,7 @@ class Stages:
         self._memory = Memory()
         server, tables = mysql_server(settings), application.state_tables()
         self._events = _Client(lambda: MysqlEventStore(server, tables, clock_ms=wall_clock_ms))
-        self._views = _Client(lambda: MysqlViews(server))
+        self._views = _Client(lambda: _views_of(server))
         self._log = _Client(lambda: KafkaLog(kafka_servers(settings)))
         self._workers = _Client(lambda: Connect(settings.connect_url, tls_ca=settings.connect_tls_ca))
         self._supervisors = _Client(lambda: Supervisors(settings.druid_overlord_url, tls_ca=settings.druid_tls_ca))
@@ -192,14 +200,20 @@ class Stages:
         return 0
 
     def _listener(self, binding: Binding[Any]) -> Seen:
-        """By its own account where it runs here; else by how far its view is, and by who has joined its group."""
+        """By its own account where it runs here; else by how far its view is, and by what its members tell."""
         own = self._own.get(binding.group)
         if own is not None:
             return seen_listener(own)
-        lag = lag_of(self._log.get(), binding.topic, self._views.get().offsets(binding.group), wall_clock_ms())
-        parked = len(self._views.get().parked(binding.group))
-        state = WORKS if self._log.get().members(binding.group) else "stopped"
-        return Seen(state, parked_trouble(binding, parked), lag.records, lag.seconds, parked)
+        views, now_ms = self._views.get(), wall_clock_ms()
+        lag = lag_of(self._log.get(), binding.topic, views.offsets(binding.group), now_ms)
+        parked = len(views.parked(binding.group))
+        members = living(views, binding.group, now_ms)
+        paused = wanted_of(views).get((binding.group, PAUSED)) == "yes"
+        state = state_of(members, paused=paused)
+        if state == "stopped" and self._log.get().members(binding.group):
+            state = WORKS  # one that has just begun has told nothing yet
+        trouble = next((each.reason for each in members if each.reason), None) or parked_trouble(binding, parked)
+        return Seen(state, trouble, lag.records, lag.seconds, parked)
 
     def _processes(self) -> Seen:
         """By the own driver where it runs here; else by what is due in the view."""

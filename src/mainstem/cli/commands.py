@@ -16,6 +16,7 @@ from rich.table import Table as Grid
 
 from mainstem.cli.archive import archive
 from mainstem.cli.begin import Json, Tenant, begin, check_tenant, errors_of_start
+from mainstem.cli.bindings import bindings
 from mainstem.cli.dead_letters import dead_letters, show_actions
 from mainstem.cli.events import events
 from mainstem.cli.forget import forget
@@ -35,6 +36,7 @@ app.add_typer(processes, name="processes")
 app.add_typer(events, name="events")
 app.add_typer(refusals, name="refusals")
 app.add_typer(dead_letters, name="dead-letters")
+app.add_typer(bindings, name="bindings")
 _out = Console()
 _err = Console(stderr=True)
 

@@ -96,6 +96,7 @@ class Member(Struct, frozen=True):
 
 MEMBERS = Table("mainstem_member", Member, key=("listener", "process"))
 
+_MEMBERS_MAX = 1_000
 SILENT_MS = 15_000
 """A member that has said nothing for so long is not there any more, or its process hangs."""
 
@@ -105,6 +106,21 @@ def make_tables(views: ViewStore) -> None:
     views.create(ACTIONS)
     views.create(WANTED)
     views.create(MEMBERS)
+
+
+def living(views: ViewStore, listener: str, now_ms: int) -> list[Member]:
+    """The members of a listener that have told of themselves within the last seconds."""
+    rows = views.find(MEMBERS, {"listener": listener}, limit=_MEMBERS_MAX)
+    return [row for row in rows if row.at_ms > now_ms - SILENT_MS]
+
+
+def state_of(members: Sequence[Member], *, paused: bool) -> str:
+    """Of a listener by its members: the worst of theirs, or what is wanted where there is none."""
+    states = {member.state for member in members}
+    for state in ("stuck", "stalled", "running", "paused"):
+        if state in states:
+            return state
+    return "paused" if paused else "stopped"
 
 
 def wanted_of(views: ViewStore) -> dict[tuple[str, str], str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from random import SystemRandom
 from typing import Generic, TypeVar
 
 from mainstem.codec import Decoder
@@ -10,19 +11,29 @@ from mainstem.messages import NewRecord, Position
 from mainstem.view.projection import Projection
 
 M = TypeVar("M")
+_RANDOM = SystemRandom()
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often a transient failure is tried again, and how long to wait before each try (doubling, with a limit)."""
+    """How often a transient failure is tried again, and how long to wait before each try (doubling, with a limit).
+
+    Each wait is shorter by a random share of up to `jitter`, so that those who failed together do not come together.
+    """
 
     attempts: int = 5
     first_wait_ms: int = 20
     longest_wait_ms: int = 5_000
+    jitter: float = 0.5
 
-    def wait_ms(self, attempt: int) -> int:
+    def __post_init__(self) -> None:
+        if self.attempts < 1 or self.first_wait_ms < 0 or not 0 <= self.jitter <= 1:
+            raise ConfigurationError(f"{self}: at least one try, no wait below 0, a jitter from 0 to 1")
+
+    def wait_ms(self, attempt: int) -> float:
         """The wait before try number `attempt` (the second try is number 2)."""
-        return min(self.longest_wait_ms, self.first_wait_ms << min(attempt - 2, 20))
+        longest = min(self.longest_wait_ms, self.first_wait_ms << min(attempt - 2, 20))
+        return longest * (1 - self.jitter * _RANDOM.random())
 
 
 @dataclass(frozen=True)

@@ -14,30 +14,34 @@ from mainstem.listener.actions import (
     DONE,
     DROP,
     EDIT,
-    MEMBERS,
+    MOVE,
     PAUSE,
     PAUSED,
     RESTART,
     RESUME,
     RETRY,
-    SILENT_MS,
     WAITING,
     WANTED,
     Action,
     Member,
     Wanted,
+    living,
     new_action,
+    state_of,
     wanted_of,
 )
 from mainstem.listener.batch import Batches
 from mainstem.listener.binding import Binding
 from mainstem.listener.dead_letters import DeadLetter, DeadLetters, WholeLetter
 from mainstem.listener.letters import read_letter_id
+from mainstem.listener.moving import Plan, Target, plan_of
+from mainstem.log.lag import Lag, lag_of
 from mainstem.log.port import Log
 from mainstem.view.port import ViewStore
 
 _KEYS_MAX = 1_000
 _LOOK_S = 0.05
+_TOLD_MAX = 500
 
 Place = tuple[str, str, int]
 """Of a dead letter among all: listener, key, and the offset of its record."""
@@ -85,7 +89,7 @@ class Listeners:
         """`wake` is called when there is something new for the listeners of this process."""
         self._bindings = {each.group: each for each in bindings}
         self._letters = {each.group: DeadLetters(each, log, views, Batches(each, log, views)) for each in bindings}
-        self._views, self._clock_ms, self._wake = views, clock_ms, wake
+        self._log, self._views, self._clock_ms, self._wake = log, views, clock_ms, wake
 
     def dead_letters(
         self, listener: str | None = None, key: str | None = None, *, after: Place | None = None, limit: int = 100
@@ -157,11 +161,8 @@ class Listeners:
     def bindings(self) -> list[Bound]:
         """All listeners by name, as their members tell."""
         wanted, now_ms = wanted_of(self._views), self._clock_ms()
-        members: dict[str, list[Member]] = {}
-        for row in self._views.scan(MEMBERS):
-            if row.at_ms > now_ms - SILENT_MS:
-                members.setdefault(row.listener, []).append(row)
-        return [self._bound(each, members.get(each.group, []), wanted) for _, each in sorted(self._bindings.items())]
+        named = sorted(self._bindings.items())
+        return [self._bound(each, living(self._views, name, now_ms), wanted) for name, each in named]
 
     def _bound(self, binding: Binding[Any], members: list[Member], wanted: Mapping[tuple[str, str], str]) -> Bound:
         paused = wanted.get((binding.group, PAUSED)) == "yes"
@@ -199,6 +200,33 @@ class Listeners:
             transaction.add(ACTIONS, [done])
         self._wake()
         return done
+
+    def lag(self, listener: str) -> Lag:
+        """How far it is behind, whoever keeps it. Raises LogError and StoreError as the log does."""
+        topic = self._known(listener).topic
+        return lag_of(self._log, topic, self._views.offsets(listener), self._clock_ms())
+
+    def plan(self, listener: str, target: Target) -> Plan:
+        """What moving it there would do, and why it is refused. Raises InvalidQuery for a place that there is not."""
+        binding = self._known(listener)
+        (found,) = (each for each in self.bindings() if each.listener == listener)
+        busy = any(not member.paused or member.partitions for member in found.members)
+        return plan_of(binding, self._log, self._views, target, paused=found.paused, busy=busy)
+
+    def move(self, listener: str, target: Target, *, who: str, why: str) -> Plan:
+        """As its plan says. Raises Refused where the plan is refused, Fenced where somebody is at work all the same."""
+        plan, topic = self.plan(listener, target), self._known(listener).topic
+        if plan.refused:
+            raise Refused("move-refused", "; ".join(plan.refused))
+        kept = self._views.offsets(listener)
+        offsets = {(topic, each.partition): each.after for each in plan.partitions}
+        action = self._new(listener, MOVE, who, why)
+        told = ", ".join(f"{topic}/{each.partition}: {each.before} to {each.after}" for each in plan.partitions)
+        with self._views.transaction() as transaction:
+            transaction.check(listener, {place: kept.get(place) for place in offsets})
+            transaction.save(listener, offsets)
+            transaction.add(ACTIONS, [replace(_done(action, action.asked_at_ms), told=told[:_TOLD_MAX])])
+        return plan
 
     def seen(self, action: Action, timeout_s: float) -> int | None:
         """How many members live, once all of them have seen what is wanted; None where the time was over first."""
@@ -254,15 +282,6 @@ class Listeners:
             known = ", ".join(sorted(self._bindings)) or "none"
             raise Refused("listener-unknown", f"There is no listener {listener[:100]!r}; known are {known}")
         return found
-
-
-def state_of(members: Sequence[Member], *, paused: bool) -> str:
-    """Of a listener by its members: the worst of theirs, or what is wanted where there is none."""
-    states = {member.state for member in members}
-    for state in ("stuck", "stalled", "running", "paused"):
-        if state in states:
-            return state
-    return "paused" if paused else "stopped"
 
 
 def _has_seen(member: Member, action: Action) -> bool:

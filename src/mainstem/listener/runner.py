@@ -24,7 +24,7 @@ from msgspec import Struct
 
 from mainstem.errors import CodecError, Fenced, ListenerError, MainstemError, RecordTooLarge
 from mainstem.listener.batch import Batches, Interrupted, Outcome
-from mainstem.listener.binding import Binding
+from mainstem.listener.binding import Binding, RetryPolicy
 from mainstem.listener.dead_letters import Also, DeadLetter, DeadLetters, Retried, Send
 from mainstem.listener.watch import Watch
 from mainstem.log.lag import Lag, lag_of
@@ -36,8 +36,7 @@ _log = structlog.get_logger(__name__)
 
 _POLL_S = 0.5
 _TELL_EVERY_S = 1.0
-_STALLED_FIRST_S = 0.05
-_STALLED_LONGEST_S = 5.0
+_STALLED = RetryPolicy(first_wait_ms=50)
 _LETTER_BYTES = 65_536
 """By how much a dead letter may be larger than its record: the cause, the traceback and the origin."""
 
@@ -86,7 +85,7 @@ class Runner:
     def run(self, stop: threading.Event) -> None:
         """Run until `stop`. A store that fails stalls the listener; it goes on by itself when that is over."""
         self._stop = stop
-        wait_s = _STALLED_FIRST_S
+        failures = 0
         self._figures = replace(self._figures, running=True, stalled=None)
         try:
             while not stop.is_set():
@@ -101,10 +100,10 @@ class Runner:
                     return
                 except Exception as error:
                     self._stalled(error)
-                    stop.wait(wait_s)
-                    wait_s = min(wait_s * 2, _STALLED_LONGEST_S)
+                    failures += 1
+                    stop.wait(_STALLED.wait_ms(failures + 1) / 1000)
                 else:
-                    wait_s = _STALLED_FIRST_S
+                    failures = 0
                     self._going()
         finally:
             self.leave()

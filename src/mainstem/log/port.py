@@ -48,6 +48,8 @@ class Consumer(Protocol):
     def poll(self, limit: int, timeout_s: float) -> Sequence[Record]:
         """At most `limit` records beyond those polled before; waits up to `timeout_s` for the first, without spinning.
 
+        Fewer where they are large: what a poll brings has a bound in bytes too, beyond its first record.
+
         Raises OffsetOutOfRange where retention has removed what comes next.
         """
 

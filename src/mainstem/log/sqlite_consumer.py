@@ -22,6 +22,9 @@ PLACE = "SELECT begin_offset, end_offset, bytes FROM place WHERE id = ?"
 _OTHER_PROCESS_S = 0.05
 """How long a waiting reader trusts this process's bell before it looks whether another process has appended."""
 
+_BYTES = 16 * 1_048_576
+"""After so many bytes of values a poll brings no further record, so that what is in memory has a bound."""
+
 _HEADERS = msgspec.msgpack.Decoder(tuple[tuple[str, bytes], ...])
 
 
@@ -111,19 +114,23 @@ class SqliteConsumer:
         with mapped_errors(self._path):
             waiting = self._behind()
             found: list[Record] = []
+            left_bytes = _BYTES
             for most in (-(-limit // max(len(waiting), 1)), limit):
                 hungry = []
                 for number in waiting:
                     room = min(most, limit - len(found))
                     topic, partition = place = self._numbers[number]
-                    records = records_of(self._connection, topic, partition, number, self._offsets[place], room)
+                    records = records_of(
+                        self._connection, topic, partition, number, self._offsets[place], room, most_bytes=left_bytes
+                    )
+                    left_bytes -= sum(len(record.value or b"") for record in records)
                     if records:
                         self._offsets[place] = records[-1].offset + 1
                         found.extend(records)
                     if records and len(records) == room:
                         hungry.append(number)
                 waiting = hungry
-                if len(found) >= limit or not hungry:
+                if len(found) >= limit or not hungry or left_bytes <= 0:
                     break
         return found
 
@@ -161,9 +168,22 @@ class SqliteConsumer:
             self._connection.close()
 
 
-def records_of(connection: Any, topic: str, partition: int, place: int, offset: int, limit: int) -> list[Record]:
-    """At most `limit` records of a place from `offset` on. Raises OffsetOutOfRange."""
-    rows = connection.execute(READ, (place, offset, limit)).fetchall()
+def records_of(
+    connection: Any,
+    topic: str,
+    partition: int,
+    place: int,
+    offset: int,
+    limit: int,
+    *,
+    most_bytes: int | None = None,
+) -> list[Record]:
+    """At most `limit` records of a place from `offset` on, up to the first that has `most_bytes` behind it.
+
+    Raises OffsetOutOfRange.
+    """
+    asked = connection.execute(READ, (place, offset, limit))
+    rows = asked.fetchall() if most_bytes is None else _bounded(asked, most_bytes)
     if not rows or rows[0][0] != offset:
         begin, end, _ = connection.execute(PLACE, (place,)).fetchall()[0]
         if not begin <= offset <= end:
@@ -172,6 +192,18 @@ def records_of(connection: Any, topic: str, partition: int, place: int, offset: 
         Record(topic, partition, at, key, value, timestamp_ms, _HEADERS.decode(headers) if headers else ())
         for at, key, value, timestamp_ms, headers in rows
     ]
+
+
+def _bounded(rows: Any, most_bytes: int) -> list[Any]:
+    found: list[Any] = []
+    left = most_bytes
+    for row in rows:
+        found.append(row)
+        left -= len(row[2] or b"")
+        if left <= 0:
+            break
+    rows.close()  # else the file would be kept as it was when the question was asked
+    return found
 
 
 def _out_of_range(topic: str, partition: int, begin: int, end: int, offset: int) -> OffsetOutOfRange:

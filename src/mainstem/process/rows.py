@@ -115,5 +115,5 @@ def _hears(manager: ProcessManager[Any], number: int, hearing: Hearing[Any], *, 
         group=f"{manager.name}-{number}",
         topic=hearing.topic,
         decoder=hearing.decoder,
-        projection=Rows(inbox_of(manager, number), rows),
+        projection=Rows(inbox_of(manager, number), rows, stays=False),
     )

@@ -20,10 +20,14 @@ J = TypeVar("J", bound=Struct)
 
 @dataclass(frozen=True)
 class Rows(Generic[M, R]):
-    """Each message adds rows of its own; a row's key comes from the message's identity, so redelivery adds nothing."""
+    """Each message adds rows of its own; a row's key comes from the message's identity, so redelivery adds nothing.
+
+    That holds while rows stay. Where somebody takes them away once they are seen to, `stays` says so.
+    """
 
     table: Table[R]
     make: Callable[[M], Sequence[R]]
+    stays: bool = True
 
 
 @dataclass(frozen=True)

@@ -179,3 +179,17 @@ def test_connections_are_given_back(tmp_path: Path) -> None:
     consumer.close()
     log.close()
     assert len(apsw.connections()) == before
+
+
+def test_a_poll_of_large_records_is_bounded_and_loses_none(tmp_path: Path) -> None:
+    """Whatever the limit says: three of seven megabytes each are more than is held at once."""
+    log = SqliteLog(tmp_path / "log.db")
+    log.create(Topic("orders", partitions=1, record_max_bytes=8_000_000))
+    log.append([_record(number, size=7_000_000) for number in range(7)])
+    consumer = log.consumer("g", ["orders"])
+    polled: list[list[int]] = []
+    while records := consumer.poll(5_000, 0.0):
+        polled.append([record.offset for record in records])
+    assert polled == [[0, 1, 2], [3, 4, 5], [6]]
+    consumer.close()
+    log.close()
