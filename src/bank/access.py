@@ -7,6 +7,7 @@ from mainstem.query.bindings import BINDING_RULES
 from mainstem.query.dead_letters import DEAD_LETTER_RULES
 from mainstem.query.privacy import PRIVACY_RULES
 from mainstem.query.processes import PROCESS_RULES
+from mainstem.query.rebuilds import REBUILD_RULES
 from mainstem.query.web import OPERATOR
 
 CARDS_CLAIM = "cards"
@@ -41,6 +42,7 @@ WHO_MAY: Mapping[str, Rule] = {
     **PRIVACY_RULES,
     **DEAD_LETTER_RULES,
     **BINDING_RULES,
+    **REBUILD_RULES,
     "GET /analytics/cards": may(ANALYST, own=_ASKED_FOR),
     "GET /analytics/top-cards": may(ANALYST),
     "GET /analytics/spending": may(ANALYST, own=_ASKED_FOR),

@@ -58,6 +58,7 @@ REFUSALS = {
     "refusal-unknown": 404,
     "same-card": 422,
     "transfer-unknown": 404,
+    "view-unknown": 404,
 }
 """The HTTP status of refusals by their reason; any other is 409."""
 

@@ -30,6 +30,7 @@ from mainstem.query.dead_letters import LISTENER_REFUSALS, dead_letter_routes
 from mainstem.query.metrics import Metrics, Sample, observed
 from mainstem.query.privacy import privacy_routes
 from mainstem.query.processes import process_routes
+from mainstem.query.rebuilds import rebuild_routes
 from mainstem.query.server import check_address, serve_http
 from mainstem.query.web import About, Operations, web_application
 from mainstem.settings import Settings
@@ -104,6 +105,7 @@ def web(running: Running, access: Access) -> "object":
         routes=[
             *routes(bank),
             *process_routes(running.processes),
+            *rebuild_routes(running.rebuilds),
             *binding_routes(running.bindings),
             *dead_letter_routes(running.bindings),
             *privacy_routes(running.forgetter),

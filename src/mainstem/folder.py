@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import time
 from pathlib import Path
 
 import msgspec
@@ -10,6 +11,8 @@ from msgspec import Struct
 from mainstem.errors import StoreBusy, StoreUnavailable
 
 _NAME = "mainstem.lock"
+_ASKING_S = 0.3
+_ASKING_LOOK_S = 0.01
 
 
 class Owner(Struct, frozen=True):
@@ -33,9 +36,7 @@ class Folder:
             descriptor = os.open(self.path / _NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StoreUnavailable(f"the folder {self.path} cannot be used: {error.strerror}") from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not _taken(descriptor):
             os.close(descriptor)
             owner = owner_of(self.path)
             who = f"process {owner.pid}" if owner else "another process"
@@ -55,6 +56,20 @@ class Folder:
         if descriptor >= 0:
             os.ftruncate(descriptor, 0)
             os.close(descriptor)
+
+
+def _taken(descriptor: int) -> bool:
+    """Whoever asks who owns the folder has it for a moment: that is not to be taken for an owner."""
+    deadline = time.monotonic() + _ASKING_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_ASKING_LOOK_S)
+        else:
+            return True
 
 
 def owner_of(path: Path) -> Owner | None:

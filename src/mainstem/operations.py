@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from mainstem.application import Application
 from mainstem.assembly import Distributed, Embedded, Running, Status, bring_up, distributed
+from mainstem.assembly.rebuilding import own_rebuilds
 from mainstem.assembly.stages import Stages
 from mainstem.assembly.stores import commands_of, open_events, stored_events
 from mainstem.errors import Forbidden, InvalidQuery, MainstemError, Refused, StoreUnavailable, UnknownTenant
@@ -29,6 +30,7 @@ from mainstem.messages import SYSTEM, Origin
 from mainstem.privacy.port import Forgetting
 from mainstem.process.desk import Listed, Processes
 from mainstem.query.access import TENANT_HEADER
+from mainstem.rebuild import Rebuilds, Standing
 from mainstem.reconciliation import Reconciliation
 from mainstem.refusals import KeptRefusal, RefusalFilter, refusal_id, retry_of
 from mainstem.settings import Settings
@@ -301,6 +303,48 @@ def asked(settings: Settings, path: str, body: bytes | None = None, method: str 
     if settings.form != "embedded" or _running_at(settings) is None:
         return None
     return _ask(settings, path, body, method=method)
+
+
+@contextmanager
+def rebuilds(application: Application, settings: Settings, workers: int) -> Iterator["Rebuilds | _Asked"]:
+    """The rebuilds of the process that has the files open, or of this one."""
+    if settings.form == "embedded" and _running_at(settings) is not None:
+        yield _Asked(settings)
+        return
+    with own_rebuilds(application.configured(settings), settings, workers) as own:
+        yield own
+
+
+class _Asked:
+    """The rebuilds of the running process; what each refuses is Refused here too."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def look(self, view: str) -> Standing:
+        """How a view stands."""
+        found = msgspec.json.decode(_ask(self._settings, "/rebuilds"), type=list[Standing])
+        return next(each for each in found if each.view == view)
+
+    def begin(self, view: str, *, swap: bool = True) -> Standing:
+        """Begin a rebuild, or go on with one."""
+        return self._do(view, "" if swap else "/compare")
+
+    def cancel(self, view: str) -> Standing:
+        """End it, and drop what it has built."""
+        return self._do(view, "/cancel")
+
+    def roll_back(self, view: str) -> Standing:
+        """Put back what was replaced."""
+        return self._do(view, "/roll-back")
+
+    def forget(self, view: str) -> Standing:
+        """Drop what was replaced."""
+        return self._do(view, "/forget")
+
+    def _do(self, view: str, what: str) -> Standing:
+        answer = _ask(self._settings, f"/rebuilds/{quote(view, safe='')}{what}", b"{}")
+        return msgspec.json.decode(answer, type=Standing)
 
 
 def _running_at(settings: Settings) -> str | None:

@@ -164,6 +164,13 @@ def test_every_reason_of_the_refusals_of_listeners() -> None:
     assert rows == {reason: LISTENER_REFUSALS.get(reason, 409) for reason in rows}
 
 
+def test_every_reason_of_the_refusals_of_rebuilds() -> None:
+    rows = {_only(row[0]): int(row[1]) for row in rows_under(_HTTP, "Refusals of rebuilds")}
+    files = [ROOT / "src/mainstem/rebuild" / name for name in ("desk.py", "rebuild.py")]
+    assert set(rows) == {reason for path in files for reason in _constants(path, "Refused", argument=0)}
+    assert {reason for reason, status in rows.items() if status != 409} == {"view-unknown"}
+
+
 def _routes() -> dict[str, set[str]]:
     return {_only(row[0]): set(code(row[1])) - {"hour", "day"} for row in rows_under(_HTTP, "Routes")}
 
@@ -201,7 +208,14 @@ def test_a_body_has_the_fields_that_are_named(client: httpx.Client, route: str) 
     def kind(content: Mapping[str, object]) -> str:
         return str(client.request(method, path, json=content).json()["type"]).rpartition(":")[2]
 
-    unknown = ("card-unknown", "process-unknown", "refusal-unknown", "invalid-query", "listener-unknown")
+    unknown = (
+        "card-unknown",
+        "process-unknown",
+        "refusal-unknown",
+        "invalid-query",
+        "listener-unknown",
+        "view-unknown",
+    )
     assert kind(body) in ("invalid-amount", "same-card", *unknown)
     for wrong in ({**body, "more": 1}, *({k: v for k, v in body.items() if k != field} for field in fields - optional)):
         assert kind(wrong) == "invalid-input", wrong

@@ -1,9 +1,11 @@
 """A folder has one owner, and everybody can see who."""
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,20 @@ folder.announce("http://127.0.0.1:1")
 print("mine", flush=True)
 sys.stdin.read()
 """
+
+
+def test_whoever_asks_is_no_owner(tmp_path: Path) -> None:
+    """Asking takes the folder for a moment; who comes then waits for it."""
+    folder = Folder(tmp_path)
+    folder.acquire()
+    folder.release()
+    descriptor = os.open(tmp_path / "mainstem.lock", os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    leaving = threading.Timer(0.05, os.close, (descriptor,))
+    leaving.start()
+    folder.acquire()
+    folder.release()
+    leaving.join()
 
 
 def test_one_owner_at_a_time(tmp_path: Path) -> None:

@@ -31,6 +31,8 @@ from mainstem.listener.runner import Runner
 from mainstem.log.kafka import KafkaLog
 from mainstem.olap.druid import DruidOlap
 from mainstem.olap.druid_supervisor import Supervisors
+from mainstem.rebuild import Rebuilds
+from mainstem.rebuild.versions import mark_made
 from mainstem.reconciliation import Reconciliation, reconcile
 from mainstem.settings import Settings
 from mainstem.view.mysql import MysqlViews
@@ -74,6 +76,7 @@ class Distributed:
         for binding in application.all_listeners():
             if binding.projection is not None:
                 self.views.create(binding.projection.table)
+                mark_made(self.views, binding)
         self.log = KafkaLog(kafka_servers(settings), copies=settings.kafka_copies)
         self._life.closing.callback(self.log.close)
         keeping = "listeners" in settings.roles
@@ -96,6 +99,7 @@ class Distributed:
         self.commands = command_bus(application, settings, self.events, tenants=self.tenants, vault=self.vault)
         self.driver, self.processes = drivers(application, settings, self.commands, self.events, self.views)
         self._driving = keeping and bool(application.processes)
+        self.rebuilds = Rebuilds(application, self.log, [self.views], self._life.run)
         self.listeners = {b.group: Runner(b, self.log, self.views) for b in application.all_listeners() if keeping}
         self.control, self.bindings = controls(application, self.log, self.views, self.listeners)
         self.stages = Stages(application, settings, self.listeners, self.driver if self._driving else None)

@@ -43,6 +43,8 @@ from mainstem.listener.runner import Runner
 from mainstem.log.port import Place, Range
 from mainstem.log.sqlite import SqliteLog
 from mainstem.olap.ingestion import Ingestion
+from mainstem.rebuild import Rebuilds
+from mainstem.rebuild.versions import mark_made
 from mainstem.reconciliation import Reconciliation, reconcile
 from mainstem.settings import Settings
 from mainstem.view.sqlite import SqliteViews
@@ -137,6 +139,7 @@ class Embedded:
         for binding in application.all_listeners():
             if binding.projection is not None:
                 self.views.create(binding.projection.table)
+                mark_made(self.views, binding)
         for binding in application.all_listeners():
             check_been_there(self.log.ranges(binding.topic), self.views.offsets(binding.group), binding)
         from mainstem.olap.duckdb import DuckdbOlap  # large, and the distributed form does without it
@@ -171,6 +174,7 @@ class Embedded:
         self.control, self.bindings = controls(
             application, self.log, self.views, self.listeners, clock_ms=self._clock_ms
         )
+        self.rebuilds = Rebuilds(application, self.log, [self.views], self._life.run)
         self.ingestions = {
             d.name: Ingestion(self.olap, self.log, d, linger_ms=settings.olap_linger_ms)
             for d in application.datasources
@@ -219,7 +223,7 @@ class Embedded:
         """Every stage from the capture to the analytical store, in the order of the flow."""
         now_ms = wall_clock_ms()
         seen = {"relay": self._seen_relay(now_ms)}
-        seen |= {group: seen_listener(runner) for group, runner in self.listeners.items()}
+        seen |= {g: seen_listener(runner, self.rebuilds.stale(g)) for g, runner in self.listeners.items()}
         seen |= {f"olap-{name}": _seen_ingestion(each, now_ms) for name, each in self.ingestions.items()}
         if self.application.processes:
             seen["process-driver"] = seen_driver(self.driver, now_ms)

@@ -26,6 +26,7 @@ from mainstem.olap.port import Olap
 from mainstem.privacy.vault import Vault
 from mainstem.process.desk import Processes
 from mainstem.process.driver import Driver
+from mainstem.rebuild import Rebuilds
 from mainstem.reconciliation import Reconciliation
 from mainstem.settings import Settings
 from mainstem.snapshots import Snapshots
@@ -120,6 +121,10 @@ class Running(Protocol):
     @property
     def bindings(self) -> Listeners:
         """The listeners and their dead letters, as people ask of them, in whichever process they run."""
+
+    @property
+    def rebuilds(self) -> Rebuilds:
+        """The views' rebuilds, as people ask of them."""
 
     def hops(self) -> tuple[Hop, ...]:
         """Every stage from the capture to the analytical store, in the order of the flow."""
@@ -217,10 +222,10 @@ def drop_old_snapshots(application: Application, events: EventStore, now_ms: int
         continue
 
 
-def seen_listener(runner: Runner) -> Seen:
-    """A listener of this process."""
+def seen_listener(runner: Runner, stale: str | None = None) -> Seen:
+    """A listener of this process; `stale` says what to do about its view."""
     listener = runner.status()
-    trouble = listener.reason or parked_trouble(runner.binding, listener.parked)
+    trouble = listener.reason or parked_trouble(runner.binding, listener.parked) or stale
     lag = runner.lag(wall_clock_ms())
     return Seen(listener.state, trouble, lag.records, lag.seconds, listener.parked)
 

@@ -31,6 +31,7 @@ from mainstem.olap.druid import DruidOlap
 from mainstem.olap.druid_supervisor import Supervisors
 from mainstem.process.driver import Driver
 from mainstem.process.rows import PROCESS
+from mainstem.rebuild.versions import Codes
 from mainstem.settings import Settings
 from mainstem.view.mysql import MysqlViews
 
@@ -90,6 +91,7 @@ class Stages:
         self._application = application
         self._own = own
         self._memory = Memory()
+        self._codes = Codes(application.listeners)
         server, tables = mysql_server(settings), application.state_tables()
         self._events = _Client(lambda: MysqlEventStore(server, tables, clock_ms=wall_clock_ms))
         self._views = _Client(lambda: _views_of(server))
@@ -202,8 +204,9 @@ class Stages:
     def _listener(self, binding: Binding[Any]) -> Seen:
         """By its own account where it runs here; else by how far its view is, and by what its members tell."""
         own = self._own.get(binding.group)
+        stale = self._codes.stale(self._views.get(), binding.group)
         if own is not None:
-            return seen_listener(own)
+            return seen_listener(own, stale)
         views, now_ms = self._views.get(), wall_clock_ms()
         lag = lag_of(self._log.get(), binding.topic, views.offsets(binding.group), now_ms)
         parked = len(views.parked(binding.group))
@@ -213,7 +216,7 @@ class Stages:
         if state == "stopped" and self._log.get().members(binding.group):
             state = WORKS  # one that has just begun has told nothing yet
         trouble = next((each.reason for each in members if each.reason), None) or parked_trouble(binding, parked)
-        return Seen(state, trouble, lag.records, lag.seconds, parked)
+        return Seen(state, trouble or stale, lag.records, lag.seconds, parked)
 
     def _processes(self) -> Seen:
         """By the own driver where it runs here; else by what is due in the view."""

@@ -21,6 +21,7 @@ from mainstem.cli.dead_letters import dead_letters, show_actions
 from mainstem.cli.events import events
 from mainstem.cli.forget import forget
 from mainstem.cli.processes import processes
+from mainstem.cli.rebuild import rebuild
 from mainstem.cli.refusals import refusals
 from mainstem.cli.snapshots import snapshots
 from mainstem.cli.tenants import tenants
@@ -231,6 +232,7 @@ app.command()(tenants)
 app.command()(forget)
 app.command()(archive)
 app.command(name="actions")(show_actions)
+app.command()(rebuild)
 
 
 @app.command(name="settings")

@@ -170,6 +170,7 @@ class DeadLetters:
             (send or self._log.append)([*answers, closing(self._binding, done[-1], RETRIED, f"{len(done)} letters")])
         retried = Retried(len(done), more, failure)
         with self._views.transaction() as transaction:
+            transaction.hold(group)  # else its rows could go to a table that is being replaced
             transaction.check(group, at)
             also(transaction, retried)
             transaction.release(group, key)
@@ -204,6 +205,7 @@ class DeadLetters:
         if last is not None:
             (send or self._log.append)([closing(self._binding, origin_of(last), DROPPED, why, by)])
         with self._views.transaction() as transaction:
+            transaction.hold(group)
             transaction.check(group, at)
             also(transaction, Retried(count))
             transaction.release(group, key)

@@ -7,13 +7,14 @@ from typing import Any, TypeVar
 
 import structlog
 from msgspec import Struct
+from pymysql.connections import Connection
 
-from mainstem.mysql import MysqlServer, Pool, Writer, execute, picture, quoted
+from mainstem.mysql import MysqlServer, Pool, Writer, ask, execute, picture, quoted
 from mainstem.mysql_rows import behind, by_keys, column_names, in_key_order
 from mainstem.mysql_schema import create, definer, migrate
 from mainstem.table import Table
-from mainstem.view.mysql_swap import begin_swap, finish_swaps, swapping
-from mainstem.view.mysql_transaction import KEPT, MysqlViewTransaction
+from mainstem.view.mysql_swap import KEPT, finish_swaps, swapping
+from mainstem.view.mysql_transaction import MysqlViewTransaction
 from mainstem.view.port import Place
 from mainstem.view.question import question
 
@@ -50,6 +51,8 @@ _MIGRATIONS = (
     )
     """,
     "CREATE TABLE IF NOT EXISTS mainstem_group (name VARCHAR(255) NOT NULL PRIMARY KEY)",
+    "CREATE TABLE IF NOT EXISTS mainstem_made (name VARCHAR(255) NOT NULL PRIMARY KEY, made_by TEXT NOT NULL)",
+    "ALTER TABLE mainstem_swap ADD COLUMN kept VARCHAR(63)",
 )
 
 
@@ -78,7 +81,10 @@ class MysqlViews:
     def transaction(self) -> Iterator[MysqlViewTransaction]:
         """Readers see all of it or nothing. Raises StoreBusy or WriteConflict where other processes are in the way."""
         with self._writer.transaction() as connection:
-            yield MysqlViewTransaction(connection)
+            transaction = MysqlViewTransaction(connection)
+            yield transaction
+        if transaction.swapped:
+            finish_swaps(self._server)
         self._tell()
 
     def _tell(self) -> None:
@@ -121,9 +127,15 @@ class MysqlViews:
 
     def scan(self, table: Table[R]) -> Iterator[R]:
         """On a connection of its own."""
+        with self.picture() as seen:
+            yield from seen.scan(table)
+
+    @contextmanager
+    def picture(self) -> Iterator["_Picture"]:
+        """A reading transaction on a connection of its own."""
         self._readers.check_open()
         with picture(self._server) as connection:
-            yield from in_key_order(connection, table)
+            yield _Picture(connection)
 
     def count(self, table: Table[R]) -> int:
         """Counted, not estimated."""
@@ -135,8 +147,13 @@ class MysqlViews:
             pending = swapping(connection, group)
         if pending:  # whoever began has died, or is at it now and lets nobody else in until it is done
             finish_swaps(self._server)
-        sql = "SELECT topic, `partition`, `offset` FROM mainstem_offset WHERE name = %s"
-        return {(topic, partition): offset for topic, partition, offset in self._readers.ask(sql, (group,))}
+        with self._readers.use() as connection:
+            return _offsets(connection, group)
+
+    def made_by(self, group: str) -> str | None:
+        """As it was marked."""
+        rows = self._readers.ask("SELECT made_by FROM mainstem_made WHERE name = %s", (group,))
+        return str(rows[0][0]) if rows else None
 
     def reached(self, group: str, key: str) -> int:
         """By key."""
@@ -162,17 +179,6 @@ class MysqlViews:
 
         return end
 
-    def swap(self, live: Table[R], built: Table[R], group: str, offsets: Mapping[Place, int]) -> None:
-        """The group's members are fenced off first; then the tables are exchanged, which is finished whatever dies.
-
-        Between the exchange and the new offsets readers see the new rows with the positions of the old ones.
-        """
-        with self._writer.transaction() as connection:
-            begin_swap(connection, live.name, built.name, group, offsets)
-        finish_swaps(self._server)
-        self.create(live)
-        self._tell()
-
     def drop(self, table: Table[R], group: str | None = None) -> None:
         """The table, and what is kept of the group."""
         self._readers.check_open()
@@ -186,6 +192,30 @@ class MysqlViews:
         """Waits for whoever is at work."""
         self._writer.close()
         self._readers.close()
+
+
+class _Picture:
+    """On a connection that sees one moment."""
+
+    def __init__(self, connection: "Connection[Any]") -> None:
+        self._connection = connection
+
+    def get(self, table: Table[R], keys: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], R]:
+        """By primary key."""
+        return by_keys(self._connection, table, keys)
+
+    def scan(self, table: Table[R]) -> Iterator[R]:
+        """In pages."""
+        return in_key_order(self._connection, table)
+
+    def offsets(self, group: str) -> Mapping[Place, int]:
+        """By topic and partition."""
+        return _offsets(self._connection, group)
+
+
+def _offsets(connection: "Connection[Any]", group: str) -> dict[Place, int]:
+    sql = "SELECT topic, `partition`, `offset` FROM mainstem_offset WHERE name = %s"
+    return {(topic, partition): offset for topic, partition, offset in ask(connection, sql, (group,))}
 
 
 def _exact(table: Table[Any], name: str, value: Any) -> Any:

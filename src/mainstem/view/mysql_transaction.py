@@ -11,12 +11,10 @@ from mainstem.messages import Position
 from mainstem.mysql import ask, execute, quoted
 from mainstem.mysql_rows import by_keys, column_names, insert_many, markers, replacing
 from mainstem.table import Table
+from mainstem.view.mysql_swap import begin_swap, swapping
 from mainstem.view.port import Place
 
 R = TypeVar("R", bound=Struct)
-
-KEPT = ("mainstem_offset", "mainstem_position", "mainstem_parked", "mainstem_group")
-"""The tables that hold what is kept of a group, or of whatever its name is."""
 
 _NEW = "AS mainstem_new ON DUPLICATE KEY UPDATE"
 _HIGHEST = f" {_NEW} version = greatest(mainstem_position.version, mainstem_new.version)"
@@ -31,6 +29,7 @@ class MysqlViewTransaction:
 
     def __init__(self, connection: "Connection[Any]") -> None:
         self._connection = connection
+        self.swapped = False
 
     def get(self, table: Table[R], keys: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], R]:
         """By primary key."""
@@ -68,8 +67,7 @@ class MysqlViewTransaction:
         if not places:
             return
         if None in offsets.values():
-            taken = "INSERT INTO mainstem_group (name) VALUES (%s) ON DUPLICATE KEY UPDATE name = mainstem_group.name"
-            execute(self._connection, taken, (group,))
+            self._take_group(group)
         sql = (
             "SELECT topic, `partition`, `offset` FROM mainstem_offset FORCE INDEX (PRIMARY)"
             f" WHERE name = %s AND (topic, `partition`) IN {markers(len(places), 2)} FOR UPDATE"
@@ -80,6 +78,30 @@ class MysqlViewTransaction:
             if stands.get(place) != offset:
                 text = f"{group} stands at {stands.get(place)} of {place[0]}/{place[1]}, not at {offset}"
                 raise Fenced(f"{text}: another member of the group has taken it over")
+
+    def _take_group(self, group: str) -> None:
+        taken = "INSERT INTO mainstem_group (name) VALUES (%s) ON DUPLICATE KEY UPDATE name = mainstem_group.name"
+        execute(self._connection, taken, (group,))
+
+    def hold(self, group: str) -> Mapping[Place, int]:
+        """The group itself is locked, and the rows of all its places."""
+        self._take_group(group)
+        if swapping(self._connection, group):
+            raise Fenced(f"the view of {group} is being replaced")
+        sql = (
+            "SELECT topic, `partition`, `offset` FROM mainstem_offset FORCE INDEX (PRIMARY)"
+            " WHERE name = %s ORDER BY topic, `partition` FOR UPDATE"
+        )
+        return {(topic, partition): offset for topic, partition, offset in ask(self._connection, sql, (group,))}
+
+    def mark(self, group: str, made_by: str) -> None:
+        """In the place of what was kept."""
+        insert_many(self._connection, "mainstem_made (name, made_by)", [(group, made_by)], replacing(["made_by"]))
+
+    def swap(self, live: Table[R], built: Table[R], group: str, keep: Table[R] | None = None) -> None:
+        """Written down, and finished by the store once that is committed."""
+        begin_swap(self._connection, live.name, built.name, group, None if keep is None else keep.name)
+        self.swapped = True
 
     def save(self, group: str, offsets: Mapping[Place, int], positions: Sequence[Position] = ()) -> None:
         """In the order of their keys, so that members of one group do not wait for each other in a circle."""

@@ -47,6 +47,37 @@ class ViewTransaction(ViewRows, Protocol):
     def release(self, group: str, key: str) -> None:
         """Take the mark away."""
 
+    def hold(self, group: str) -> Mapping[Place, int]:
+        """Up to where the group is done; nobody moves that, or begins another place, until the end.
+
+        Raises Fenced where the group's view is being replaced.
+        """
+
+    def mark(self, group: str, made_by: str) -> None:
+        """Keep by which code the group's view is made."""
+
+    def swap(self, live: Table[R], built: Table[R], group: str, keep: Table[R] | None = None) -> None:
+        """Put the table `built`, made with the indexes of `live`, in the place of `live`, as the transaction commits.
+
+        What is kept under the built table's name becomes the group's: offsets, parked keys, the mark; positions are
+        raised to those that are kept there. The replaced table goes, or becomes `keep` in the place of what stands
+        there, and what was kept of the group but for its positions is kept under that name. The last to be asked of a
+        transaction.
+        """
+
+
+class ViewPicture(Protocol):
+    """What stands in a view store at one moment, whatever is written meanwhile. For one thread."""
+
+    def get(self, table: Table[R], keys: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], R]:
+        """The rows that stand under those keys."""
+
+    def scan(self, table: Table[R]) -> Iterator[R]:
+        """All rows in key order; others may be asked for while it goes on."""
+
+    def offsets(self, group: str) -> Mapping[Place, int]:
+        """Up to where the group is done."""
+
 
 class ViewStore(Protocol):
     """Materialized views of declared tables. Reading never waits for a writer.
@@ -104,11 +135,14 @@ class ViewStore(Protocol):
     def on_commit(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Call `listener` after every commit of this process; returns what ends it."""
 
-    def swap(self, live: Table[R], built: Table[R], group: str, offsets: Mapping[Place, int]) -> None:
-        """Put the table `built` in the place of `live`, with the group's offsets, in one transaction."""
+    def made_by(self, group: str) -> str | None:
+        """By which code the group's view is made, as it was marked."""
+
+    def picture(self) -> AbstractContextManager[ViewPicture]:
+        """One moment, as long as the block goes on. Writers go on meanwhile."""
 
     def drop(self, table: Table[R], group: str | None = None) -> None:
-        """Remove the table, and the group's offsets, positions and parked keys where a group is named."""
+        """Remove the table, and the group's offsets, positions, parked keys and mark where one is named."""
 
     def close(self) -> None:
         """Give everything back. Closing twice is allowed."""

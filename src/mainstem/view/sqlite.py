@@ -21,6 +21,7 @@ from mainstem.sqlite import connect, insert_many, mapped_errors, prepare, table_
 from mainstem.table import Table, quoted
 from mainstem.view.port import Place
 from mainstem.view.question import question
+from mainstem.view.sqlite_swap import KEPT, exchange, index
 
 R = TypeVar("R", bound=Struct)
 
@@ -44,6 +45,7 @@ _MIGRATIONS = (
     ) STRICT, WITHOUT ROWID;
     """,
     "ALTER TABLE mainstem_parked ADD COLUMN since INTEGER NOT NULL DEFAULT 0",
+    "CREATE TABLE mainstem_made (name TEXT NOT NULL PRIMARY KEY, made_by TEXT NOT NULL) STRICT, WITHOUT ROWID",
 )
 _DECLARED = "mainstem_declared"
 _OFFSETS = "(name, topic, partition) DO UPDATE SET offset = excluded.offset"
@@ -75,7 +77,7 @@ class SqliteViews:
             if stands != declared:
                 text = f"the view {table.name} stands as {stands}, declared is {declared}"
                 raise ConfigurationError(f"{text}; rebuild it")
-            self._index(table)
+            index(self._writer, table)
 
     def _columns(self, name: str) -> list[str]:
         rows: Any = self._writer.execute(f"PRAGMA table_info({quoted(name)})").fetchall()
@@ -83,18 +85,6 @@ class SqliteViews:
             f"{column} {kind}{' NOT NULL' * needed}{f' KEY {key}' if key else ''}"
             for _, column, kind, needed, _, key in rows
         ]
-
-    def _index(self, table: Table[Any]) -> None:
-        wanted = {f"{table.name}__{'__'.join(columns)}": columns for columns in table.indexes}
-        sql = "SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL"
-        standing: Any = self._writer.execute(sql, (table.name,)).fetchall()
-        for (name,) in standing:
-            if name not in wanted:
-                self._writer.execute(f"DROP INDEX {quoted(name)}")
-        for name, columns in wanted.items():
-            self._writer.execute(
-                f"CREATE INDEX IF NOT EXISTS {quoted(name)} ON {quoted(table.name)} ({quoted(*columns)})"
-            )
 
     @contextmanager
     def transaction(self) -> Iterator["_Transaction"]:
@@ -140,14 +130,19 @@ class SqliteViews:
 
     def scan(self, table: Table[R]) -> Iterator[R]:
         """On a connection of its own."""
+        with self.picture() as picture:
+            yield from picture.scan(table)
+
+    @contextmanager
+    def picture(self) -> Iterator["_Picture"]:
+        """A transaction on a connection of its own."""
         self._check_open()
         connection = connect(self._path, read_only=True)
         try:
             with mapped_errors(self._path):
-                for row in connection.execute(
-                    f"SELECT {_names(table)} FROM {quoted(table.name)} ORDER BY {quoted(*table.key)}"
-                ):
-                    yield table.from_values(row)
+                connection.execute("BEGIN")
+                connection.execute("SELECT 1 FROM mainstem_made").fetchall()  # it begins with the first question
+                yield _Picture(connection)
         finally:
             connection.close()
 
@@ -157,8 +152,13 @@ class SqliteViews:
 
     def offsets(self, group: str) -> Mapping[Place, int]:
         """By topic and partition."""
-        rows = self._ask("SELECT topic, partition, offset FROM mainstem_offset WHERE name = ?", (group,))
-        return {(topic, partition): offset for topic, partition, offset in rows}
+        with self._reader() as reader:
+            return _offsets(reader, group)
+
+    def made_by(self, group: str) -> str | None:
+        """As it was marked."""
+        rows = self._ask("SELECT made_by FROM mainstem_made WHERE name = ?", (group,))
+        return str(rows[0][0]) if rows else None
 
     def reached(self, group: str, key: str) -> int:
         """By key."""
@@ -183,23 +183,11 @@ class SqliteViews:
 
         return end
 
-    def swap(self, live: Table[R], built: Table[R], group: str, offsets: Mapping[Place, int]) -> None:
-        """Drop, rename, index, and the group's new offsets; positions saved under `built.name` become the group's."""
-        with self.transaction() as writing:
-            execute = self._writer.execute
-            execute(f"DROP TABLE IF EXISTS {quoted(live.name)}")
-            execute(f"ALTER TABLE {quoted(built.name)} RENAME TO {quoted(live.name)}")
-            self._index(live)
-            for table in ("mainstem_offset", "mainstem_position", "mainstem_parked"):
-                execute(f"DELETE FROM {table} WHERE name = ?", (group,))
-            execute("UPDATE mainstem_position SET name = ? WHERE name = ?", (group, built.name))
-            writing.save(group, offsets)
-
     def drop(self, table: Table[R], group: str | None = None) -> None:
         """The table, and what is kept of the group."""
         with self._write():
             self._writer.execute(f"DROP TABLE IF EXISTS {quoted(table.name)}")
-            for kept in ("mainstem_offset", "mainstem_position", "mainstem_parked"):
+            for kept in KEPT:
                 self._writer.execute(f"DELETE FROM {kept} WHERE name = ?", (group,))
 
     def close(self) -> None:
@@ -285,9 +273,7 @@ class _Transaction:
 
     def check(self, group: str, offsets: Mapping[Place, int | None]) -> None:
         """By the offsets as this transaction sees them."""
-        sql = "SELECT topic, partition, offset FROM mainstem_offset WHERE name = ?"
-        rows: Any = self._connection.execute(sql, (group,)).fetchall()
-        stands = {(topic, partition): offset for topic, partition, offset in rows}
+        stands = _offsets(self._connection, group)
         for place, offset in offsets.items():
             if stands.get(place) != offset:
                 text = f"{group} stands at {stands.get(place)} of {place[0]}/{place[1]}, not at {offset}"
@@ -312,6 +298,44 @@ class _Transaction:
     def release(self, group: str, key: str) -> None:
         """Nothing where it is not parked."""
         self._connection.execute("DELETE FROM mainstem_parked WHERE name = ? AND key = ?", (group, key))
+
+    def hold(self, group: str) -> Mapping[Place, int]:
+        """Nobody else writes meanwhile."""
+        return _offsets(self._connection, group)
+
+    def mark(self, group: str, made_by: str) -> None:
+        """In the place of what was kept."""
+        self._connection.execute("INSERT OR REPLACE INTO mainstem_made (name, made_by) VALUES (?, ?)", (group, made_by))
+
+    def swap(self, live: Table[R], built: Table[R], group: str, keep: Table[R] | None = None) -> None:
+        """Tables are renamed in the transaction."""
+        exchange(self._connection, live, built, group, keep)
+
+
+class _Picture:
+    """On a connection that is in a reading transaction."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+
+    def get(self, table: Table[R], keys: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], R]:
+        """By primary key."""
+        return _get(self._connection, table, keys)
+
+    def scan(self, table: Table[R]) -> Iterator[R]:
+        """By a cursor of its own."""
+        order = f"SELECT {_names(table)} FROM {quoted(table.name)} ORDER BY {quoted(*table.key)}"
+        for row in self._connection.execute(order):
+            yield table.from_values(row)
+
+    def offsets(self, group: str) -> Mapping[Place, int]:
+        """By topic and partition."""
+        return _offsets(self._connection, group)
+
+
+def _offsets(connection: apsw.Connection, group: str) -> dict[Place, int]:
+    rows: Any = connection.execute("SELECT topic, partition, offset FROM mainstem_offset WHERE name = ?", (group,))
+    return {(topic, partition): offset for topic, partition, offset in rows}
 
 
 def _get(connection: apsw.Connection, table: Table[R], keys: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], R]:

@@ -13,14 +13,14 @@ from mainstem.errors import CodecError, Fenced
 from mainstem.messages import Position
 from mainstem.mysql import MysqlServer
 from mainstem.table import Table
-from mainstem.testing.contracts.view import LINE, Line, line
+from mainstem.testing.contracts.view import BUILT, LINE, Line, line
 from mainstem.view import mysql_swap
 from mainstem.view.mysql import MysqlViews
 from tests.stack import Databases
 
 pytestmark = pytest.mark.stack
 
-BUILT = Table("line__built", Line, key=("id",))
+KEPT = Table("line__old", Line, key=LINE.key, indexes=LINE.indexes)
 
 
 @pytest.fixture
@@ -146,13 +146,15 @@ def test_an_exchange_is_finished_whatever_dies(
     with monkeypatch.context() as patch:
         patch.setattr(mysql_swap, step, _dying(getattr(mysql_swap, step), done, step == "execute"))
         with suppress(Died):
-            one.swap(LINE, BUILT, "g", {("t", 0): 7})
+            _swap(one)
     with pytest.raises(Fenced), one.transaction() as transaction:
         transaction.check("g", {("t", 0): 9})
     with closing(MysqlViews(server)) as again:
         again.create(LINE)
         assert [row.id for row in again.scan(LINE)] == [2, 3]
-        assert (again.offsets("g"), again.reached("g", "k"), again.parked("g")) == ({("t", 0): 7}, 5, {})
+        assert (again.offsets("g"), again.reached("g", "k"), again.parked("g")) == ({("t", 0): 7}, 9, {})
+        assert [row.id for row in again.scan(KEPT)] == [1]
+        assert (again.offsets(KEPT.name), again.made_by("g")) == ({("t", 0): 7}, "new")
 
 
 def test_an_exchange_that_was_left_is_finished_by_whoever_needs_it(
@@ -163,7 +165,7 @@ def test_an_exchange_that_was_left_is_finished_by_whoever_needs_it(
     _fill(one)
     with monkeypatch.context() as patch:
         patch.setattr("mainstem.view.mysql.finish_swaps", lambda _server: None)
-        one.swap(LINE, BUILT, "g", {("t", 0): 7})
+        _swap(one)
     assert two.offsets("g") == {("t", 0): 7}
     assert [row.id for row in two.scan(LINE)] == [2, 3]
 
@@ -174,7 +176,13 @@ def _fill(views: MysqlViews) -> None:
         transaction.add(LINE, [line(1)])
         transaction.save("g", {("t", 0): 9}, [Position("k", 9)])
         transaction.add(BUILT, [line(2), line(3)])
-        transaction.save(BUILT.name, {}, [Position("k", 5)])
+        transaction.save(BUILT.name, {("t", 0): 7}, [Position("k", 5)])
+        transaction.mark(BUILT.name, "new")
+
+
+def _swap(views: MysqlViews) -> None:
+    with views.transaction() as transaction:
+        transaction.swap(LINE, BUILT, "g", KEPT)
 
 
 def _dying(step: Callable[..., object], done: bool, only_drops: bool) -> Callable[..., object]:

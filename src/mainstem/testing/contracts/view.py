@@ -27,6 +27,7 @@ class Line(Struct, frozen=True):
 
 
 LINE = Table("line", Line, key=("id",), indexes=(("account", "id"),))
+BUILT = Table("line__built", Line, key=LINE.key, indexes=LINE.indexes)
 GROUP = "g"
 
 
@@ -276,28 +277,117 @@ class ViewContract(ABC):
         assert told == [1]
 
     def test_a_built_table_takes_the_place_of_the_live_one(self, views: ViewStore) -> None:
-        """With the group's offsets and positions; nothing is parked any more."""
-        built = Table("line__built", Line, key=("id",))
-        views.create(built)
+        """With the offsets, parked keys and mark that are kept under its name; positions are never lowered."""
+        self._build(views)
         with views.transaction() as transaction:
-            transaction.add(LINE, [line(1)])
-            transaction.save(GROUP, {("t", 0): 9}, [Position("k", 9)])
-            transaction.park(GROUP, {"k": "broken"}, {"k": 4})
-            transaction.add(built, [line(2), line(3)])
-            transaction.save(built.name, {}, [Position("k", 5)])
-        views.swap(LINE, built, GROUP, {("t", 0): 7})
+            transaction.swap(LINE, BUILT, GROUP)
         assert [row.id for row in views.scan(LINE)] == [2, 3]
-        assert (views.offsets(GROUP), views.reached(GROUP, "k"), views.parked(GROUP)) == ({("t", 0): 7}, 5, {})
+        assert (views.offsets(GROUP), views.parked(GROUP)) == ({("t", 0): 7}, {"l": "bad"})
+        assert (views.parked_since(GROUP), views.made_by(GROUP)) == ({"l": 3}, "new")
+        assert (views.reached(GROUP, "k"), views.reached(GROUP, "l")) == (9, 2)
         assert [row.id for row in views.find(LINE, {"account": "a"}, order=("id",), limit=1)] == [2]
+        assert (views.offsets(BUILT.name), views.made_by(BUILT.name), views.parked(BUILT.name)) == ({}, None, {})
+        views.create(LINE)
+
+    def test_what_was_replaced_can_be_kept_and_put_back(self, views: ViewStore) -> None:
+        """With what was kept of the group; what was kept before goes."""
+        kept = Table("line__old", Line, key=LINE.key, indexes=LINE.indexes)
+        for _ in range(2):
+            self._build(views)
+            with views.transaction() as transaction:
+                transaction.swap(LINE, BUILT, GROUP, kept)
+            assert [row.id for row in views.scan(kept)] == [1]
+            assert [row.id for row in views.scan(LINE)] == [2, 3]
+            assert (views.offsets(kept.name), views.made_by(kept.name)) == ({("t", 0): 7}, "old")
+            assert views.parked(kept.name) == {"k": "broken"}
+            with views.transaction() as transaction:
+                transaction.swap(LINE, kept, GROUP)
+            assert [row.id for row in views.find(LINE, {"account": "a"}, order=("id",))] == [1]
+            assert (views.offsets(GROUP), views.made_by(GROUP)) == ({("t", 0): 7}, "old")
+            assert (views.parked(GROUP), views.made_by(kept.name)) == ({"k": "broken"}, None)
+            views.create(LINE)
+
+    def _build(self, views: ViewStore) -> None:
+        """A live table and one beside it, each with what is kept of it."""
+        views.create(BUILT)
+        with views.transaction() as transaction:
+            transaction.put(LINE, [line(1)])
+            transaction.save(GROUP, {("t", 0): 7}, [Position("k", 9)])
+            transaction.park(GROUP, {"k": "broken"}, {"k": 4})
+            transaction.mark(GROUP, "old")
+            transaction.add(BUILT, [line(2), line(3)])
+            transaction.save(BUILT.name, {("t", 0): 7}, [Position("k", 5), Position("l", 2)])
+            transaction.park(BUILT.name, {"l": "bad"}, {"l": 3})
+            transaction.mark(BUILT.name, "new")
+
+    def test_an_exchange_stands_or_falls_with_its_transaction(self, views: ViewStore) -> None:
+        """One that raises leaves both tables."""
+        self._build(views)
+
+        def failing() -> None:
+            with views.transaction() as transaction:
+                transaction.swap(LINE, BUILT, GROUP)
+                raise LookupError
+
+        with pytest.raises(LookupError):
+            failing()
+        assert [row.id for row in views.scan(LINE)] == [1]
+        assert (views.offsets(GROUP), views.made_by(GROUP)) == ({("t", 0): 7}, "old")
+
+    def test_where_a_group_is_held_nobody_moves_it(self, views: ViewStore) -> None:
+        """Nor begins another place."""
+        with views.transaction() as transaction:
+            transaction.save(GROUP, {("t", 0): 5})
+        ended: list[str] = []
+
+        def other() -> None:
+            try:
+                with views.transaction() as transaction:
+                    transaction.check(GROUP, {("t", 0): 5, ("t", 1): None})
+            except Fenced:
+                ended.append("fenced")
+
+        with views.transaction() as transaction:
+            assert transaction.hold(GROUP) == {("t", 0): 5}
+            assert transaction.hold("h") == {}
+            thread = threading.Thread(target=other)
+            thread.start()
+            thread.join(0.2)
+            assert ended == []
+            transaction.save(GROUP, {("t", 0): 6})
+        thread.join(10)
+        assert ended == ["fenced"]
+
+    def test_a_picture_is_of_one_moment(self, views: ViewStore) -> None:
+        """Rows and offsets alike, while others are written."""
+        self.add(views, *(line(number) for number in range(3)))
+        with views.picture() as picture:
+            self.add(views, line(9))
+            with views.transaction() as transaction:
+                transaction.save(GROUP, {("t", 0): 5})
+            rows = picture.scan(LINE)
+            first = next(rows)
+            assert picture.get(LINE, [(1,), (9,)]) == {(1,): line(1)}
+            assert [first.id, *(row.id for row in rows)] == [0, 1, 2]
+            assert picture.offsets(GROUP) == {}
+
+    def test_by_which_code_a_view_is_made_is_kept(self, views: ViewStore) -> None:
+        """The last that was said."""
+        assert views.made_by(GROUP) is None
+        for text in ("one", "two"):
+            with views.transaction() as transaction:
+                transaction.mark(GROUP, text)
+        assert views.made_by(GROUP) == "two"
 
     def test_dropping_takes_the_groups_offsets_too(self, views: ViewStore) -> None:
         """So that the view can be made anew."""
         with views.transaction() as transaction:
             transaction.add(LINE, [line(1)])
             transaction.save(GROUP, {("t", 0): 9}, [])
+            transaction.mark(GROUP, "one")
         views.drop(LINE, GROUP)
         views.create(LINE)
-        assert (views.count(LINE), views.offsets(GROUP)) == (0, {})
+        assert (views.count(LINE), views.offsets(GROUP), views.made_by(GROUP)) == (0, {}, None)
 
     def test_everything_is_there_after_a_restart(self, views: ViewStore, tmp_path: Path) -> None:
         """Rows and offsets."""

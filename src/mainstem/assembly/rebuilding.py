@@ -1,0 +1,57 @@
+"""Rebuilding views in a process of its own: of the distributed form, or where no process of the embedded form runs."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+
+from mainstem.application import Application
+from mainstem.assembly.places import mysql_server
+from mainstem.assembly.stores import open_log
+from mainstem.errors import StoreUnavailable
+from mainstem.folder import Folder
+from mainstem.rebuild import Rebuilds
+from mainstem.settings import Settings
+from mainstem.view.mysql import MysqlViews
+from mainstem.view.port import ViewStore
+from mainstem.view.sqlite import SqliteViews
+
+_STOP_S = 60.0
+
+
+@contextmanager
+def own_rebuilds(application: Application, settings: Settings, workers: int) -> Iterator[Rebuilds]:
+    """The rebuilds, by this process; what runs at the end is stopped, to be gone on with.
+
+    Neither the live tables nor the listeners are touched, so it works for a view whose columns are others by now, too.
+    Of the distributed form so many `workers` fill. Raises StoreBusy where a process has the folder of the embedded
+    form, StoreUnavailable where there is none.
+    """
+    over = threading.Event()
+    threads: list[threading.Thread] = []
+
+    def start(name: str, work: Callable[[threading.Event], None]) -> None:
+        thread = threading.Thread(target=work, args=(over,), name=name, daemon=True)
+        threads.append(thread)
+        thread.start()
+
+    with ExitStack() as stack:
+        stores = _stores(settings, workers, stack)
+        log = stack.enter_context(closing(open_log(settings)))
+        try:
+            yield Rebuilds(application, log, stores, start)
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join(_STOP_S)
+
+
+def _stores(settings: Settings, workers: int, stack: ExitStack) -> list[ViewStore]:
+    if settings.form == "distributed":
+        return [stack.enter_context(closing(MysqlViews(mysql_server(settings)))) for _ in range(workers)]
+    path = settings.data_dir / "views.db"
+    if not path.is_file():
+        raise StoreUnavailable(f"there is no views.db in the folder {settings.data_dir}")
+    folder = Folder(settings.data_dir)
+    folder.acquire()
+    stack.callback(folder.release)
+    return [stack.enter_context(closing(SqliteViews(path)))]

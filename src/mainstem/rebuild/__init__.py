@@ -1,0 +1,9 @@
+"""Rebuilding views: a new version is filled beside the live one, compared with it, and put in its place."""
+
+from mainstem.rebuild.comparing import Comparison, Difference
+from mainstem.rebuild.desk import Rebuilds, Standing
+from mainstem.rebuild.progress import Progress
+from mainstem.rebuild.rebuild import Rebuild
+from mainstem.rebuild.versions import code_of
+
+__all__ = ["Comparison", "Difference", "Progress", "Rebuild", "Rebuilds", "Standing", "code_of"]

@@ -1,0 +1,114 @@
+"""What a page of records makes of a view: its rows, positions and parked keys. Nothing is emitted and nobody called."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from mainstem.errors import CodecError, InvalidQuery, ListenerError, StoreError
+from mainstem.listener.binding import Binding
+from mainstem.log.port import Log, Place
+from mainstem.messages import Position, Record
+from mainstem.rebuild.versions import projection_of
+from mainstem.table import Table
+from mainstem.view.apply import Working, working
+from mainstem.view.port import ViewTransaction
+from mainstem.view.projection import Fold, Rows
+
+Key = tuple[Any, ...]
+Get = Callable[[Table[Any], Sequence[Key]], dict[Any, Any]]
+
+
+@dataclass
+class Filled:
+    """What a page leads to; `parked` has the keys of which records wait, and since which offset."""
+
+    working: Working[Any]
+    positions: list[Position] = field(default_factory=list)
+    parked: dict[str, int] = field(default_factory=dict)
+
+    def write(self, transaction: ViewTransaction, name: str, offsets: Mapping[Place, int]) -> None:
+        """Rows, and what is kept under the name."""
+        self.working.write(transaction)
+        transaction.save(name, offsets, self.positions)
+        if self.parked:
+            transaction.park(name, dict.fromkeys(self.parked, "waits behind a dead letter"), self.parked)
+
+
+class Filler:
+    """Fills `table` as the binding's listener fills the live one, of which alone the projection is used."""
+
+    def __init__(
+        self, binding: Binding[Any], log: Log, table: Table[Any], dropped: Collection[tuple[str, int]], positions: bool
+    ) -> None:
+        self._binding = binding
+        self._log = log
+        self._projection = replace(projection_of(binding), table=table)
+        self._dropped = dropped
+        self._positions = positions
+
+    def read(self, place: Place, begin: int, end: int, limit: int) -> tuple[Sequence[Record], int]:
+        """The next records of a partition, and where they end. Raises what reading the log raises."""
+        page = self._log.read(*place, begin, limit)
+        records = [record for record in page if record.offset < end] if page and page[-1].offset >= end else page
+        return records, records[-1].offset + 1 if records and len(records) == len(page) else end
+
+    def fill(self, records: Sequence[Record], get: Get, waiting: Mapping[str, int]) -> Filled:
+        """What they make, but for those of keys that wait from an offset on, and those that were dropped.
+
+        Raises ListenerError for a record that cannot be handled.
+        """
+        taken, parked = self._taken(records, waiting)
+        messages, numbers = self._messages(taken, get)
+        filled = Filled(working(self._projection, get), parked=parked)
+        try:
+            filled.working.handle_all(messages, numbers)
+        except StoreError:
+            raise
+        except Exception as error:
+            self.blame(taken, get, error)
+        if self._positions:
+            filled.positions = [each for each in map(self._binding.position, messages) if each is not None]
+        return filled
+
+    def touched(self, records: Sequence[Record], get: Get, waiting: Mapping[str, int]) -> set[Key]:
+        """The keys of the rows that they make."""
+        taken, _ = self._taken(records, waiting)
+        messages, _ = self._messages(taken, get)
+        projection = self._projection
+        if isinstance(projection, Rows):
+            return {projection.table.key_of(row) for message in messages for row in projection.make(message)}
+        if not isinstance(projection, Fold):
+            raise InvalidQuery(f"{projection.table.name} cannot be rebuilt beside the live one yet")
+        return {tuple(projection.key(message)) for message in messages}
+
+    def blame(self, records: Sequence[Record], get: Get, cause: Exception) -> None:
+        """Raises ListenerError with the place of the record that cannot be handled."""
+        work: Working[Any] = working(self._projection, get)
+        for record in records:
+            try:
+                work.handle(self._binding.decoder.spread([record.value or b""])[0])
+            except StoreError:
+                raise
+            except Exception as error:
+                place = f"{record.topic}/{record.partition}@{record.offset}, key {record.key[:200]!r}"
+                text = f"{type(error).__name__}: {error}"
+                raise ListenerError(f"the record {place} cannot be handled, and is no dead letter: {text}") from error
+        raise ListenerError(f"records cannot be handled together: {type(cause).__name__}: {cause}") from cause
+
+    def _taken(self, records: Sequence[Record], waiting: Mapping[str, int]) -> tuple[Sequence[Record], dict[str, int]]:
+        if not waiting and not self._dropped:
+            return records, {}
+        taken, parked = list[Record](), dict[str, int]()
+        for record in records:
+            if record.offset >= waiting.get(record.key, record.offset + 1):
+                parked[record.key] = waiting[record.key]
+            elif (record.key, record.offset) not in self._dropped:
+                taken.append(record)
+        return taken, parked
+
+    def _messages(self, records: Sequence[Record], get: Get) -> tuple[list[Any], Sequence[int]]:
+        try:
+            return self._binding.decoder.spread([record.value or b"" for record in records])
+        except CodecError as error:
+            self.blame(records, get, error)
+            raise
