@@ -81,7 +81,7 @@ class EventReader(Generic[E]):
         """
         upcasting: StreamUpcasting[StoredEvent] = StreamUpcasting(self._upcasting)
         after = 0
-        while stored := store.read(stream, after, page):
+        while stored := store.read(stream, after, _upto(moment, after, page)):
             wanted = list(takewhile(partial(_reaches, moment), stored))
             events = self._at_once(wanted) if upcasting.empty else None
             if events is not None:
@@ -91,7 +91,7 @@ class EventReader(Generic[E]):
                     upcasting.push(each, self._data(each))
                 yield from ((place, self._codec.event(place, event)) for place, event in upcasting.take())
             after = stored[-1].version
-            if len(wanted) < len(stored):
+            if len(wanted) < len(stored) or after == moment.version:
                 break
         yield from ((place, self._codec.event(place, event)) for place, event in upcasting.finish())
 
@@ -104,6 +104,11 @@ class EventReader(Generic[E]):
 
     def _data(self, stored: StoredEvent) -> EventData:
         return self._codec.data(stored, stored.type, stored.schema_version, stored.payload)
+
+
+def _upto(moment: AsOf, after: int, page: int) -> int:
+    """How many events behind `after` may be wanted, a page at most."""
+    return page if moment.version is None else max(1, min(page, moment.version - after))
 
 
 def _reaches(moment: AsOf, stored: StoredEvent) -> bool:

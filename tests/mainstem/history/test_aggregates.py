@@ -1,6 +1,6 @@
 """An aggregate's past: whatever happened, each moment is the fold of the events up to it, on both stores."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
@@ -17,7 +17,7 @@ from mainstem.codec import encode
 from mainstem.errors import InvalidQuery, StoreCorrupt
 from mainstem.eventstore import sqlite_schema
 from mainstem.eventstore.mysql import MysqlEventStore
-from mainstem.eventstore.port import EventStore, NewEvent
+from mainstem.eventstore.port import EventStore, NewEvent, StoredEvent
 from mainstem.eventstore.sqlite import SqliteEventStore
 from mainstem.history import Change, History
 from mainstem.sqlite import connect, prepare
@@ -115,6 +115,20 @@ def test_a_long_life_is_read_in_pages(store: EventStore) -> None:
     history = History(store, CARD)
     assert history.at("1").state.used == Decimal("25.00")
     assert history.at("1", AsOf(version=1_001)).state.used == Decimal("10.00")
+
+
+def test_no_more_is_read_than_the_version_that_is_asked_for(store: EventStore) -> None:
+    live(store, _LIFE[:3], [1_000, 2_000, 3_000])
+    read = []
+
+    class Told:
+        def read(self, stream: str, after: int = 0, limit: int = 1000) -> Sequence[StoredEvent]:
+            found = store.read(stream, after, limit)
+            read.extend(found)
+            return found
+
+    assert History(Told(), CARD).at("1", AsOf(version=2)).version == 2
+    assert [event.version for event in read] == [1, 2]
 
 
 def test_an_event_that_cannot_be_read_is_named(store: EventStore) -> None:
