@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-distributed test lint bench bench-stack docs format lock clean stack-up stack-down
+.PHONY: help run run-distributed test lint bench bench-store bench-stack docs format lock clean stack-up stack-down
 
 help: ## Show what there is to make.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,10 @@ lint: $(VENV)/dev.stamp ## Check style, types and the import arrows.
 bench: $(VENV)/dev.stamp .bench/stamp ## Measure, each figure beside a peer or a limit; takes about five minutes.
 	$(BIN)/python benchmarks/all.py
 
+bench-store: $(VENV)/dev.stamp .bench/message-db.stamp ## Measure the event store beside its peers; takes about five minutes.
+	$(BIN)/python benchmarks/store.py
+	$(BIN)/python benchmarks/verify.py
+
 bench-stack: $(VENV)/dev.stamp .bench/stamp ## Measure the distributed form, on a stack of its own; takes about fifteen minutes.
 	PYTHONPATH=. $(BIN)/python benchmarks/stack.py
 
@@ -46,6 +50,7 @@ format: $(VENV)/dev.stamp ## Bring all code into its form.
 lock: $(VENV)/dev.stamp ## Pin the current versions of everything, without download addresses.
 	$(BIN)/uv pip compile $(LOCK) --upgrade --extra build --extra distributed -o requirements/run.lock pyproject.toml
 	$(BIN)/uv pip compile $(LOCK) --upgrade --extra build --extra distributed --extra dev -c requirements/run.lock -o requirements/dev.lock pyproject.toml
+	$(BIN)/uv pip compile $(LOCK) --upgrade -c requirements/run.lock --override benchmarks/peer.override -o requirements/peer.lock benchmarks/peer.in
 
 clean: ## Remove what was built; data stays.
 	rm -rf $(VENV) .bench build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
@@ -59,7 +64,14 @@ $(VENV)/python.stamp:
 
 .bench/stamp: requirements/peer.lock
 	$(PYTHON) -m venv .bench
-	.bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/peer.lock
+	.bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/peer.lock
+	@touch $@
+
+# Message DB, on which Protean keeps events, are SQL scripts from npm, for a PostgreSQL that is there (Debian: postgresql).
+.bench/message-db.stamp: .bench/stamp
+	@if command -v npm >/dev/null; \
+	then npm install --prefix .bench --no-save --no-package-lock --ignore-scripts --no-audit --no-fund @eventide/message-db@1.3.1; \
+	else echo "Without npm there is no Message DB: Protean is not measured."; fi
 	@touch $@
 
 $(VENV)/run.stamp: requirements/run.lock pyproject.toml | $(VENV)/python.stamp

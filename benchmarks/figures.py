@@ -1,9 +1,10 @@
 """What every benchmark shares: rounds that alternate with the peer's, medians, and a table of the figures."""
 
 import json
+import os
 import statistics
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,9 @@ ROUNDS = 3
 PEER = Path(__file__).parent.parent / ".bench" / "bin" / "python"
 PEER_PROGRAM = Path(__file__).parent / "peer_eventsourcing.py"
 _PEER_S = 300
+_NOTHING_MORE: Mapping[str, str] = {}
+
+Found = Mapping[str, float]
 
 _console = Console()
 
@@ -37,11 +41,30 @@ class Figure:
         return "" if self.other is None else f"{self.ours / self.other:.2f}"
 
 
-def peer(*words: str) -> dict[str, float]:
-    """Run the peer's program in its own environment; what it printed."""
-    command = [str(PEER), str(PEER_PROGRAM), *words]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=_PEER_S, check=True)
+def peer(*words: str, program: Path = PEER_PROGRAM, environment: Mapping[str, str] = _NOTHING_MORE) -> dict[str, float]:
+    """Run a peer's program in the peers' environment; what it printed."""
+    command = [str(PEER), str(program), *words]
+    variables = os.environ | environment
+    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=_PEER_S, check=True, env=variables)
     found: dict[str, float] = json.loads(ended.stdout)
+    return found
+
+
+def taking_turns(what: str, measurements: Mapping[str, Callable[[], Mapping[str, float]]]) -> dict[str, Found]:
+    """Of each that takes part the medians of what it measures, over several rounds in which they take turns.
+
+    All rounds' figures are printed, so that the noise can be seen.
+    """
+    rounds: dict[str, list[Mapping[str, float]]] = {name: [] for name in measurements}
+    for number in range(ROUNDS):
+        for name, measure in measurements.items():
+            with _console.status(f"{what}: round {number + 1} of {ROUNDS}, {name}"):
+                rounds[name].append(measure())
+    found = {}
+    for name, each in rounds.items():
+        found[name] = {key: statistics.median(values[key] for values in each) for key in each[0]}
+        for key in each[0]:
+            say(f"{what}, {name}, {key}: " + ", ".join(f"{values[key]:,.4g}" for values in each))
     return found
 
 
@@ -54,7 +77,7 @@ def medians(what: str, *measurements: Callable[[], float]) -> list[float]:
     return [statistics.median(values) for values in zip(*rounds, strict=True)]
 
 
-def show(title: str, figures: list[Figure]) -> None:
+def show(title: str, figures: Iterable[Figure]) -> None:
     """Print the figures as a table."""
     grid = Table("figure", "mainstem", "against", "ratio", "aim", title=title, title_justify="left")
     for figure in figures:
