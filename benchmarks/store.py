@@ -1,7 +1,7 @@
 """The event store beside the peers': append, load, the past of a card, a decision over tags.
 
-The same work: events alone, appended on condition, each answer after the flush. There is neither a state row nor capture,
-which the peers do not have; `commands.py` measures the command side with both.
+The same work: events alone, appended on condition, each answer after the flush. Neither a state row nor capture,
+which the peers do not have: `commands.py` measures the command side with both.
 """
 
 import asyncio
