@@ -82,6 +82,11 @@ class Recorded(Struct, Generic[E], frozen=True, kw_only=True, gc=False):
         return key_of(self.stream)
 
     @property
+    def id(self) -> str:
+        """The aggregate's id within its tenant: what commands and processes name it by."""
+        return read_stream(self.stream).id
+
+    @property
     def tenant(self) -> str | None:
         """Whose event it is."""
         return read_stream(self.stream).tenant

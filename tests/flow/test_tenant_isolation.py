@@ -82,7 +82,7 @@ class Side:
     def plain(self, answer: httpx.Response) -> Any:
         """The answer as it can be compared."""
         headers = [answer.headers.get(name) for name in ("location", "mainstem-position", "idempotency-replayed")]
-        return answer.status_code, self._told(answer.json()), headers, sorted(answer.links)
+        return answer.status_code, self._told(answer.json()), headers, sorted(map(str, answer.links))
 
     def _told(self, content: Any) -> Any:
         if isinstance(content, dict):

@@ -74,7 +74,7 @@ def test_two_banks_have_a_card_of_one_name(bank: Bank, name: str) -> None:
             assert [data.get("amount") for data in happened] == [None, amount]
 
             def refused(client: httpx.Client = client) -> list[str]:
-                return [each["detail"] for each in client.get(f"/cards/{name}/refusals").json()]
+                return [each["detail"] for each in client.get(f"/cards/{name}/refusals").raise_for_status().json()]
 
             told = f"Card {name} not able to withdraw {1_000 * amount}. Balance is {999 * amount}"
             eventually(refused, [told], within_s=bank.patience_s + 10)
@@ -82,7 +82,8 @@ def test_two_banks_have_a_card_of_one_name(bank: Bank, name: str) -> None:
             assert [(each["card"], each["content"]["amount"]) for each in kept] == [(name, f"{1_000 * amount}")]
 
             def analysed(client: httpx.Client = client) -> list[Any]:
-                found = client.get("/analytics/cards", params={"debitCardId": name}).json()
+                answer = client.get("/analytics/cards", params={"debitCardId": name})
+                found = answer.json() if answer.is_success else []  # Druid may not be there at once
                 return [(row["debitCardId"], row["withdrawals"], row["amount"]) for row in found]
 
             eventually(analysed, [(name, 1, amount)], within_s=bank.patience_s + 10)
@@ -113,8 +114,8 @@ def test_money_moves_within_a_tenant(bank: Bank, name: str) -> None:
         assert [each["type"] for each in north.get(f"/cards/{name}-1/history").json()] == ["CardOpened"]
         own = [each["id"] for each in acme.get("/processes", params={"manager": "transfer", "limit": 10_000}).json()]
         assert {f"{name}-0", f"{name}-1"} <= set(own)
-        for tenant in (None, "north-bank"):
-            with client_of(bank, tenant) as other:
+        for another in (None, "north-bank"):
+            with client_of(bank, another) as other:
                 found = other.get("/processes", params={"limit": 10_000}).json()
             assert not [each["id"] for each in found if name in each["id"] and each["manager"] == "transfer"]
 
@@ -174,8 +175,7 @@ def test_a_cursor_is_of_its_tenant(bank: Bank, name: str) -> None:
     for tenant in (None, *TENANTS):
         with client_of(bank, tenant) as client:
             client.post("/cards", json={"id": name, "limit": 10}).raise_for_status()
-            for _ in range(3):
-                position = withdraw(client, name, 1).headers["mainstem-position"]
+            position = [withdraw(client, name, 1).headers["mainstem-position"] for _ in range(3)][-1]
             assert len(amounts(client, name, **{"Mainstem-Position": position})) == 3
             assert kind(withdraw(client, name, 100)) == (409, "insufficient-balance")
     for path in (

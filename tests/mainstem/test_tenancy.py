@@ -123,6 +123,6 @@ def test_an_event_says_whose_it_is() -> None:
     def recorded(stream: str) -> Recorded[None]:
         return Recorded(stream=stream, version=1, occurred_at_ms=1, recorded_at_ms=1, actor="a", payload=None)
 
-    assert (recorded("card-1-/2").tenant, recorded("card-1-/2").aggregate_id) == (None, "1-/2")
-    ours = recorded("/north-bank/card-1-2")
-    assert (ours.tenant, ours.aggregate_id) == ("north-bank", "/north-bank/1-2")
+    nobodys, ours = recorded("card-1-/2"), recorded("/north-bank/card-1-2")
+    assert (nobodys.tenant, nobodys.id, nobodys.aggregate_id) == (None, "1-/2", "1-/2")
+    assert (ours.tenant, ours.id, ours.aggregate_id) == ("north-bank", "1-2", "/north-bank/1-2")

@@ -26,6 +26,7 @@ from mainstem.olap.port import Olap
 from mainstem.privacy.vault import Vault
 from mainstem.process.desk import Processes
 from mainstem.process.driver import Driver
+from mainstem.process.keys import Keys
 from mainstem.rebuild import Rebuilds
 from mainstem.reconciliation import Reconciliation
 from mainstem.settings import Settings
@@ -199,7 +200,7 @@ def drivers(
         views=views,
         clock_ms=clock_ms,
         answers_kept_ms=settings.answers_kept_ms,
-        apart=application.apart,
+        keys=Keys(apart=application.apart, has_tenants=lambda: next(iter(events.tenants.names()), None) is not None),
     )
     desk = Processes(
         application.processes,

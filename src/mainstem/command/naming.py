@@ -36,6 +36,8 @@ class Naming:
         if tenant is not None and tenant not in self._known:
             return InvalidCommand(f"there is no tenant {tenant[:40]!r} here")
         text = "the aggregate's name must be 1 to 200 printable characters"
+        if tenant is not None:
+            text += f", at most {_STREAM_MAX} with its category and tenant"
         return InvalidCommand(f"{text}{_NO_SLASH if self._apart else ''}")
 
     def tags(self, tags: Tags, tenant: str | None) -> Tags | None:

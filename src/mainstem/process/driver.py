@@ -39,10 +39,11 @@ from mainstem.errors import (
 )
 from mainstem.eventstore.reader import EventReader, Streams
 from mainstem.messages import Command, Origin
+from mainstem.process.keys import Keys
 from mainstem.process.manager import ProcessManager
 from mainstem.process.rows import PROCESS, InboxRow, ProcessRow, inbox_of
 from mainstem.process.step import Outcome, Pending, Stepped, Stuck, Tell, TimedOut
-from mainstem.tenancy import split, stream_of
+from mainstem.tenancy import stream_of
 from mainstem.view.port import ViewStore
 
 _log = structlog.get_logger(__name__)
@@ -84,7 +85,7 @@ class DriverStatus:
 class Driver:
     """Drives the processes of these managers. `deciders` are those that take the commands that processes send.
 
-    A process is named by its key. Where tenants are kept `apart`, what it does it does in the tenant of its key.
+    A process is named by its key, and does what it does in the tenant of that.
     """
 
     def __init__(
@@ -97,14 +98,14 @@ class Driver:
         views: ViewStore,
         clock_ms: Callable[[], int],
         answers_kept_ms: int,
-        apart: bool = False,
+        keys: Keys = Keys(),  # noqa: B008 - it never changes
     ) -> None:
         self._managers = {each.name: each for each in managers}
         self._inboxes = [(m, inbox_of(m, n)) for m in managers for n in range(1, len(m.hears) + 1)]
         self._readers = {each.name: EventReader([each.stepped]) for each in managers}
         self._categories = {command: each.category for each in deciders for command in each.commands}
         self._commands, self._events, self._views, self._clock_ms = commands, events, views, clock_ms
-        self._forgotten_ms, self._apart = answers_kept_ms // 2, apart
+        self._forgotten_ms, self._keys = answers_kept_ms // 2, keys
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="process")
         self._bell = threading.Event()
         self._failures: dict[tuple[str, ...], tuple[int, float]] = {}
@@ -170,6 +171,7 @@ class Driver:
 
     def _hear(self, manager: ProcessManager[Any], table: Any, rows: Sequence[InboxRow]) -> None:
         """The messages for one process, up to one that is to be tried again later."""
+        self._keys.split(rows[0].process)  # what it raises is no fault of the process
         for row in rows:
 
             def tell(row: InboxRow = row) -> None:
@@ -190,6 +192,7 @@ class Driver:
 
     def _bring_on(self, row: ProcessRow) -> None:
         """Until the process waits for somebody else, or is to be tried again later."""
+        self._keys.split(row.id)
         manager = self._managers[row.manager]
         step = self._last(manager, row.id, row.step)
         while step.status == "running" and not self._stop.is_set():
@@ -255,24 +258,21 @@ class Driver:
         except Refused as refused:
             return Outcome(pending.number, False, reason=refused.reason, text=str(refused))
         category = self._categories[type(pending.command)]
-        reached = stream_of(category, answer.aggregate_id, apart=self._apart)
+        reached = stream_of(category, answer.aggregate_id, apart=self._keys.apart)
         return Outcome(pending.number, True, reached, answer.version)
 
     def _tell(self, manager: ProcessManager[Any], process: str, message: Any, cause: str, **source: Any) -> None:
-        _, name = self._place(process)
+        _, name = self._keys.split(process)
         tell: Tell = manager.tell(process=name, message=message, at_ms=self._clock_ms(), **source)
         self._commands.execute(tell, origin=self._origin(manager, process, cause))
         self._steps += 1
 
-    def _place(self, process: str) -> tuple[str | None, str]:
-        return split(process) if self._apart else (None, process)
-
     def _stream(self, manager: ProcessManager[Any], process: str) -> str:
-        tenant, name = self._place(process)
+        tenant, name = self._keys.split(process)
         return manager.stream(name, tenant)
 
     def _origin(self, manager: ProcessManager[Any], process: str, cause: str) -> Origin:
-        tenant, _ = self._place(process)
+        tenant, _ = self._keys.split(process)
         return Origin(
             actor=f"process:{manager.name}",
             correlation_id=self._stream(manager, process),
