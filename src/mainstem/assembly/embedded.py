@@ -174,7 +174,7 @@ class Embedded:
         self.control, self.bindings = controls(
             application, self.log, self.views, self.listeners, clock_ms=self._clock_ms
         )
-        self.rebuilds = Rebuilds(application, self.log, [self.views], self._life.run)
+        self.rebuilds = Rebuilds(application, self.log, [self.views], self._life.run, self.olap)
         self.ingestions = {
             d.name: Ingestion(self.olap, self.log, d, linger_ms=settings.olap_linger_ms)
             for d in application.datasources

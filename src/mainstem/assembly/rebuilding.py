@@ -9,6 +9,7 @@ from mainstem.assembly.places import mysql_server
 from mainstem.assembly.stores import open_log
 from mainstem.errors import StoreUnavailable
 from mainstem.folder import Folder
+from mainstem.olap.port import RebuildingOlap
 from mainstem.rebuild import Rebuilds
 from mainstem.settings import Settings
 from mainstem.view.mysql import MysqlViews
@@ -36,13 +37,20 @@ def own_rebuilds(application: Application, settings: Settings, workers: int) -> 
 
     with ExitStack() as stack:
         stores = _stores(settings, workers, stack)
+        olap = _olap(settings, stack) if settings.form == "embedded" else None
         log = stack.enter_context(closing(open_log(settings)))
         try:
-            yield Rebuilds(application, log, stores, start)
+            yield Rebuilds(application, log, stores, start, olap)
         finally:
             over.set()
             for thread in threads:
                 thread.join(_STOP_S)
+
+
+def _olap(settings: Settings, stack: ExitStack) -> RebuildingOlap:
+    from mainstem.olap.duckdb import DuckdbOlap  # large, and the distributed form does without it
+
+    return stack.enter_context(closing(DuckdbOlap(settings.data_dir / "analytics.duckdb")))
 
 
 def _stores(settings: Settings, workers: int, stack: ExitStack) -> list[ViewStore]:

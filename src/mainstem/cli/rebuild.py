@@ -18,7 +18,7 @@ _LOOK_S = 0.1
 
 
 def rebuild(
-    view: Annotated[str, typer.Argument(help="The view's table.")],
+    view: Annotated[str, typer.Argument(help="The view's table, or a datasource of the embedded form.")],
     *,
     compare: Annotated[bool, typer.Option("--compare", help="Leave the new version beside the live one.")] = False,
     cancel: Annotated[bool, typer.Option("--cancel", help="End the rebuild, and drop what it has built.")] = False,

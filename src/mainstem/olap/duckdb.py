@@ -6,7 +6,7 @@ and whoever dies. The file can always be deleted: it is filled again from the lo
 """
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,8 @@ from mainstem.errors import ConfigurationError, InvalidQuery, StoreBusy, StoreCo
 from mainstem.messages import Record
 from mainstem.olap.columns import Columns, misfit_table
 from mainstem.olap.duckdb_errors import is_fatal, mapped_errors, query_error
-from mainstem.olap.port import Answer, Datasource, Place
+from mainstem.olap.duckdb_swap import exchange, forget
+from mainstem.olap.port import Answer, Datasource, Place, Rest
 from mainstem.olap.statement import check_select
 
 _SCHEMA_VERSION = 2
@@ -153,10 +154,52 @@ class DuckdbOlap:
     def offsets(self, datasource: Datasource) -> Mapping[Place, int]:
         """By topic and partition, the first offset that is not in the datasource."""
         self._feed(datasource)
+        return self.reached(datasource.name)
+
+    def reached(self, name: str) -> Mapping[Place, int]:
+        """The same of one that need not be declared as it stands; empty where there is none."""
         sql = 'SELECT topic, "partition", next FROM mainstem_offset WHERE datasource = ?'
         with self._session() as cursor, self._mapped():
-            rows = cursor.execute(sql, [datasource.name]).fetchall()
+            rows = cursor.execute(sql, [name]).fetchall()
         return {(topic, partition): offset for topic, partition, offset in rows}
+
+    def declared(self, name: str) -> str | None:
+        """The declaration that one stands by; None where there is none."""
+        sql = "SELECT declaration FROM mainstem_datasource WHERE name = ?"
+        with self._session() as cursor, self._mapped():
+            row = cursor.execute(sql, [name]).fetchone()
+        return None if row is None else str(row[0])
+
+    def drop(self, name: str) -> None:
+        """The table, and what is kept of it."""
+        with self._writing, self._writer() as cursor:
+            cursor.execute(f'DROP TABLE IF EXISTS "{name}"')
+            forget(cursor, name)
+        self._feeds.pop(name, None)
+
+    def swap(
+        self, live: Datasource, built: Datasource, keep: str | None, rest: Rest, seen: Callable[[], None] = lambda: None
+    ) -> None:
+        """Nobody else writes meanwhile; the exchange is one transaction."""
+        if keep is not None:
+            self.drop(keep)
+        with self._writing:
+            feed = self._feed(built)
+            ends = self.reached(live.name)
+            try:
+                for records in rest(ends):
+                    self._ingest(built, feed, records)
+                if {place: offset for place, offset in self.reached(built.name).items() if offset} != {
+                    place: offset for place, offset in ends.items() if offset
+                }:
+                    raise StoreBusy(f"{built.name} has not come to where {live.name} is")
+                seen()
+                with self._writer() as cursor:
+                    exchange(cursor, live, built.name, keep)
+            finally:
+                feed.next = None
+            self._feeds[live.name] = _Feed(Columns(live))
+            self._feeds.pop(built.name, None)
 
     def rejected(self, datasource: Datasource) -> int:
         """The rows of `mainstem_rejected`, which has topic, partition, offset and reason of each."""

@@ -4,7 +4,7 @@
 a store that reads the topics by itself, as Druid does by its supervisors, has no such half.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,6 +12,9 @@ from mainstem.errors import ConfigurationError
 from mainstem.messages import Record
 
 Place = tuple[str, int]
+Rest = Callable[[Mapping[Place, int]], Iterable[Sequence[Record]]]
+"""Pages of records that are missing up to the offsets it is given."""
+
 _KINDS = ("text", "integer", "decimal", "timestamp")
 
 
@@ -116,3 +119,26 @@ class IngestingOlap(Olap, Protocol):
 
     def rejected(self, datasource: Datasource) -> int:
         """How many records did not fit."""
+
+
+class RebuildingOlap(IngestingOlap, Protocol):
+    """A store whose datasources can be filled anew beside those that are asked."""
+
+    def reached(self, name: str) -> Mapping[Place, int]:
+        """Up to where the topic is in a datasource of that name, however it is declared; empty where there is none."""
+
+    def declared(self, name: str) -> str | None:
+        """The declaration that the datasource of that name stands by, as text; None where there is none."""
+
+    def drop(self, name: str) -> None:
+        """Remove a datasource, if it is there, with all that is kept of it."""
+
+    def swap(
+        self, live: Datasource, built: Datasource, keep: str | None, rest: Rest, seen: Callable[[], None] = ...
+    ) -> None:
+        """Put `built` in the place of `live`, which goes or is kept under the name `keep`.
+
+        In this order, while nobody feeds either: 1. records of `rest` are added to `built`, up to where `live` is;
+        2. `seen` is called; 3. both are exchanged in one transaction. Raises StoreBusy where they are not at the same
+        offsets then.
+        """

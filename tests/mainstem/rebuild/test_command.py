@@ -80,7 +80,7 @@ def test_beside_a_running_bank(bank: BankProcess) -> None:
         assert call(bank.folder, "card_balance", "--compare")[0] == 0
         assert call(bank.folder, "card_balance", "--cancel") == (0, "card_balance: what was built is dropped\n")
         assert used(client) == 10
-        for view in ("money_withdrawal", "refusal"):
+        for view in ("money_withdrawal", "refusal", "bankapp"):
             code, said = call(bank.folder, view)
             assert (code, "no row differs" in said) == (0, True), said
     assert bank.reconcile().clean

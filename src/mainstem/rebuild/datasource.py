@@ -1,0 +1,164 @@
+"""The rebuild of one datasource of a store that is fed here, in the steps of `mainstem.rebuild.rebuild`."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from mainstem.errors import MainstemError, OffsetOutOfRange, Refused
+from mainstem.log.port import Log
+from mainstem.messages import Record
+from mainstem.olap.port import Datasource, Place, RebuildingOlap
+from mainstem.rebuild.comparing import SHOWN, Comparison, Difference
+from mainstem.rebuild.progress import Meter, Progress
+
+_PAGE = 10_000
+_CLOSE = 10_000
+_ASK_S = 600.0
+
+
+class _Stopped(Exception):
+    """Whoever runs it has been told to stop."""
+
+
+def built_of(name: str) -> str:
+    """The name of what is built beside a datasource."""
+    return f"{name}__built"
+
+
+def old_of(name: str) -> str:
+    """The name of what was replaced."""
+    return f"{name}__old"
+
+
+class DatasourceRebuild:
+    """Rebuilds one datasource with the thread that calls `run`."""
+
+    def __init__(self, datasource: Datasource, log: Log, olap: RebuildingOlap) -> None:
+        self._live = datasource
+        self._log = log
+        self._olap = olap
+        self._meter = Meter(datasource.name)
+        self._stop = threading.Event()
+        self._table = replace(datasource, name=built_of(datasource.name))
+
+    def progress(self) -> Progress:
+        """How far it is. From any thread."""
+        return self._meter.now()
+
+    def run(self, stop: threading.Event, *, swap: bool = True) -> Progress:
+        """Build, compare, and swap unless that is not wanted. Until `stop`, after which another run goes on."""
+        return self._run(stop, lambda: self._build(swap=swap))
+
+    def roll_back(self, stop: threading.Event) -> Progress:
+        """Put what was replaced back, once it has what has come since."""
+        return self._run(stop, self._back)
+
+    def _run(self, stop: threading.Event, work: Callable[[], None]) -> Progress:
+        self._stop = stop
+        try:
+            work()
+        except _Stopped:
+            self._meter.say("stopped")
+        except MainstemError as error:
+            self._meter.say("failed", error=f"{type(error).__name__}: {error}")
+        except BaseException as error:
+            self._meter.say("failed", error=f"a fault in the program: {type(error).__name__}; it was logged")
+            raise
+        return self._meter.now()
+
+    def _build(self, *, swap: bool) -> None:
+        name, declaration = self._table.name, msgspec.json.encode(self._table).decode()
+        if self._olap.declared(name) != declaration:
+            self._olap.drop(name)
+            self._check_whole()
+        self._olap.create(self._table)
+        self._meter.begin(sum(self._olap.reached(name).values()))
+        self._catch_up(0 if not swap else _CLOSE)
+        if not swap:
+            self._compare()
+            self._meter.say("built")
+            return
+        self._swap(old_of(self._live.name))
+
+    def _back(self) -> None:
+        self._table = replace(self._live, name=old_of(self._live.name))
+        if self._olap.declared(self._table.name) is None:
+            raise Refused("nothing-kept", f"no version of {self._live.name} is kept that could be put back")
+        self._olap.create(self._table)
+        self._meter.begin(sum(self._olap.reached(self._table.name).values()))
+        self._catch_up(_CLOSE)
+        self._swap(None)
+
+    def _swap(self, keep: str | None) -> None:
+        self._meter.say("swapping")
+        self._olap.swap(self._live, self._table, keep, self._rest, self._compare)
+        self._meter.say("done")
+
+    def _check_whole(self) -> None:
+        for partition, held in self._log.ranges(self._live.topic).items():
+            if held.begin:
+                text = f"{self._live.topic}/{partition} begins at offset {held.begin}: retention has removed what"
+                raise OffsetOutOfRange(f"{text} came before; the datasource stays as it is")
+
+    def _catch_up(self, close: int) -> None:
+        """Up to where the live one is at the moment, or until no more than `close` records are missing."""
+        while True:
+            ends, stands = self._olap.reached(self._live.name), self._olap.reached(self._table.name)
+            self._meter.target(sum(ends.values()))
+            if sum(end - stands.get(place, 0) for place, end in ends.items()) <= close:
+                return
+            for records in self._pages(ends, stands):
+                self._olap.ingest(self._table, records)
+                self._meter.more(len(records))
+
+    def _rest(self, ends: Mapping[Place, int]) -> Iterator[Sequence[Record]]:
+        self._meter.target(sum(ends.values()))
+        for records in self._pages(ends, self._olap.reached(self._table.name)):
+            yield records
+            self._meter.more(len(records))
+
+    def _pages(self, ends: Mapping[Place, int], stands: Mapping[Place, int]) -> Iterator[Sequence[Record]]:
+        for place, end in sorted(ends.items()):
+            begin = stands.get(place, 0)
+            while begin < end:
+                if self._stop.is_set():
+                    raise _Stopped
+                page = self._log.read(*place, begin, _PAGE)
+                records = [record for record in page if record.offset < end]
+                if not records:
+                    break
+                yield records
+                begin = records[-1].offset + 1
+
+    def _compare(self) -> None:
+        """As both stand; rows are known by all of their values."""
+        self._meter.say("comparing")
+        live, built = self._live.name, self._table.name
+        if self._columns(live) != self._columns(built):
+            return  # it is declared otherwise: this is what the rebuild is for
+        figures = [
+            self._one(f'SELECT count(*), coalesce(sum(hash(t)::HUGEINT), 0) FROM "{n}" t') for n in (live, built)
+        ]
+        (live_rows, live_sum), (built_rows, built_sum) = figures
+        differences, differing = list[Difference](), 0
+        for one, other, side in ((live, built, "the new one has no such row"), (built, live, "the live one has not")):
+            rows = f'SELECT * FROM "{one}" EXCEPT ALL SELECT * FROM "{other}"'
+            differing += int(self._one(f"SELECT count(*) FROM ({rows})")[0])
+            for row in self._olap.ask(f"SELECT * FROM ({rows}) LIMIT {SHOWN}", timeout_s=_ASK_S).rows:
+                text = ", ".join(map(str, row))
+                ours, theirs = (text, None) if one == live else (None, text)
+                differences.append(Difference(str(row[0]), ours, theirs, side))
+        why = "rows of the live one were changed or doubled" if differing else None
+        sums = [f"{int(each) % 2**64:016x}" for each in (live_sum, built_sum)]
+        shown = tuple(differences[:SHOWN])
+        found = Comparison(int(live_rows), int(built_rows), sums[0], sums[1], differing, shown, why)
+        self._meter.say("comparing", comparison=found)
+
+    def _columns(self, name: str) -> tuple[str, ...]:
+        return self._olap.ask(f'SELECT * FROM "{name}" LIMIT 0').columns
+
+    def _one(self, sql: str) -> Sequence[Any]:
+        return self._olap.ask(sql, timeout_s=_ASK_S).rows[0]
