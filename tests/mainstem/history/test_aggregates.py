@@ -119,7 +119,7 @@ def test_a_long_life_is_read_in_pages(store: EventStore) -> None:
 
 def test_no_more_is_read_than_the_version_that_is_asked_for(store: EventStore) -> None:
     live(store, _LIFE[:3], [1_000, 2_000, 3_000])
-    read: list[int] = []
+    read: list[StoredEvent] = []
 
     class Told:
         def read(self, stream: str, after: int = 0, limit: int = 1000) -> Sequence[StoredEvent]:
