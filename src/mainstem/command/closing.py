@@ -35,7 +35,7 @@ class Closing:
 
     def events(self, stream: str, events: list[Event]) -> list[Event] | CommandError:
         """What a decision has left open, or has made of something that is not marked."""
-        if not any(type(event) in self._events for event in events):
+        if self._events.isdisjoint(map(type, events)):
             return events
         closed: list[Event] = []
         for found in self._vault.close([(event, stream) for event in events]):

@@ -49,6 +49,7 @@ class Vault:
             keys = self._of_subjects(subjects) if subjects else {}
         except MainstemError as error:
             why = f"the keys of personal data cannot be had: {error}"
+            _log.warning("commands with personal data are not carried out", cause=str(error))
             return [
                 message if each == [] else each if isinstance(each, CommandError) else KeyStoreUnavailable(why)
                 for (message, _), each in zip(messages, wanted, strict=True)
