@@ -189,7 +189,8 @@ class MysqlEventStore:
         """A page of one stream."""
         sql = f"SELECT {EVENT} FROM event WHERE stream = %s AND version > %s ORDER BY version LIMIT %s"
         rows = [stored(row) for row in self._readers.ask(sql, (stream, after, limit))]
-        return [*self._archive.before(stream, after, rows, limit), *rows][:limit]
+        before = self._archive.before(stream, after, rows, limit)
+        return [*before, *rows][:limit] if before else rows
 
     def read_tagged(self, tag: str, after: int = 0, limit: int = 1000) -> Sequence[TaggedEvent]:
         """A page of one tag."""
@@ -312,7 +313,7 @@ class MysqlEventReader:
         sql = f"SELECT {self._columns} FROM event WHERE stream = %s AND version > %s ORDER BY version LIMIT %s"
         rows = [stored(row) for row in self._readers.ask(sql, (stream, after, limit))]
         before = () if self._archive is None else self._archive.before(stream, after, rows, limit)
-        return [*before, *rows][:limit]
+        return [*before, *rows][:limit] if before else rows
 
     def read_tagged(self, tag: str, after: int = 0, limit: int = 1000) -> Sequence[TaggedEvent]:
         """A page of one tag; an older release gave none."""

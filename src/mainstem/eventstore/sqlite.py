@@ -98,7 +98,8 @@ class SqliteEventStore:
         sql = f"SELECT {EVENT} FROM event WHERE stream = ? AND version > ? ORDER BY version LIMIT ?"
         with self._reading, mapped_errors(self._path):
             rows = [stored(row) for row in self._reader.execute(sql, (stream, after, limit))]
-        return [*self._archive.before(stream, after, rows, limit), *rows][:limit]
+        before = self._archive.before(stream, after, rows, limit)
+        return [*before, *rows][:limit] if before else rows
 
     def read_tagged(self, tag: str, after: int = 0, limit: int = 1000) -> Sequence[TaggedEvent]:
         """A page of one tag."""
@@ -239,7 +240,7 @@ class SqliteEventReader:
         with mapped_errors(self._path):
             rows = [stored(row) for row in self._connection.execute(sql, (stream, after, limit))]
         before = () if self._archive is None else self._archive.before(stream, after, rows, limit)
-        return [*before, *rows][:limit]
+        return [*before, *rows][:limit] if before else rows
 
     def read_tagged(self, tag: str, after: int = 0, limit: int = 1000) -> Sequence[TaggedEvent]:
         """A page of one tag; an older release gave none."""
