@@ -57,7 +57,7 @@ class SqliteTransaction:
         if self._events:
             self.flush()
         sql = f"SELECT {EVENT} FROM event WHERE stream = ? AND version >= ? ORDER BY version"
-        events = [stored(row) for row in self._execute(sql, (stream, after))]
+        events = [stored(row) for row in self._execute(sql, (stream, after)).fetchall()]
         events[:0] = self._archive.before(stream, max(after - 1, 0), events, None)
         if after and (not events or events[0].version != after):
             return None
