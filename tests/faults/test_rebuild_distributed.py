@@ -17,7 +17,7 @@ from tests.process import MainstemProcess
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
-_REBUILD_S = 120
+_REBUILD_S = 240
 _KILLS = 4
 
 
