@@ -1,6 +1,6 @@
 """The bank over HTTP: the seed's two URLs, the cards, and analytical queries."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
@@ -38,11 +38,13 @@ from mainstem.query.cursor import cursor_token
 from mainstem.query.input import Body, decimal_of, parameter
 from mainstem.query.openapi import (
     COMMAND_HEADERS,
+    FRESH_HEADERS,
     PAGE_HEADERS,
     command_operation,
     money_schema,
     text_schema,
 )
+from mainstem.query.preferences import MAX_AGE_HEADER, wanted
 from mainstem.query.problems import InvalidInput
 from mainstem.query.web import POSITION_HEADER, json_response, problem_responses
 from mainstem.tenancy import qualified
@@ -106,6 +108,10 @@ PositionQuery = Annotated[
     str | None, QueryParameter(name="position", description="Wait until the view has this position")
 ]
 PositionHeader = Annotated[str | None, HeaderParameter(name=POSITION_HEADER, description="The same, as a header")]
+Prefer = Annotated[str | None, HeaderParameter(name="Prefer", description="wait=SECONDS: wait no longer (RFC 7240)")]
+MaxAge = Annotated[
+    str | None, HeaderParameter(name=MAX_AGE_HEADER, description="Wait until no record has waited for so many seconds")
+]
 Limit = Annotated[int, QueryParameter(ge=1, le=_PAGE_MAX, description="The most rows to return")]
 Time = Annotated[
     Literal["occurred", "recorded"],
@@ -153,7 +159,7 @@ def _withdrawal_routes(bank: Bank) -> list[BaseRouteHandler]:
         "/moneywithdrawals",
         tags=["withdrawals"],
         operation_id="statement",
-        response_headers=PAGE_HEADERS,
+        response_headers=(*PAGE_HEADERS, *FRESH_HEADERS),
         responses=_READING,
     )
     async def statement(
@@ -163,13 +169,16 @@ def _withdrawal_routes(bank: Bank) -> list[BaseRouteHandler]:
         ],
         position: PositionQuery = None,
         at: PositionHeader = None,
+        prefer: Prefer = None,
+        max_age: MaxAge = None,
         limit: Limit = 100,
         cursor: Cursor = None,
     ) -> Response[list[StatementLine]]:
         """The mini statement, newest first; the Link header leads to the next page."""
+        fresh = wanted((position, at), prefer, max_age)
         asking = partial(bank.lines, card_id=card, limit=limit, cursor=cursor)
-        rows = await bank.read(request, asking, STATEMENT_GROUP, position, at)
-        return _page(request, "/moneywithdrawals", {"debitCardId": card}, rows, limit)
+        rows = await bank.read(request, asking, STATEMENT_GROUP, fresh)
+        return _page(request, "/moneywithdrawals", {"debitCardId": card}, rows, limit, bank.applied(fresh))
 
     return [withdraw, statement]
 
@@ -196,12 +205,20 @@ def _card_routes(bank: Bank) -> list[BaseRouteHandler]:
         command = OpenCard(card=card, limit=limit, customer=customer, holder=holder)
         return await bank.command(request, command, 201, f"/cards/{card}")
 
-    @get("/cards/{card_id:str}", tags=["cards"], operation_id="getCard", responses=problem_responses(400, 404, 503))
+    @get(
+        "/cards/{card_id:str}",
+        tags=["cards"],
+        operation_id="getCard",
+        response_headers=FRESH_HEADERS,
+        responses=problem_responses(400, 404, 503),
+    )
     async def get_card(
         request: _Request,
         card_id: CardId,
         position: PositionQuery = None,
         at: PositionHeader = None,
+        prefer: Prefer = None,
+        max_age: MaxAge = None,
         as_of: Annotated[str | None, QueryParameter(name="asOf", description=_MOMENT)] = None,
         time: Time = "occurred",
     ) -> Response[CardView]:
@@ -209,9 +226,10 @@ def _card_routes(bank: Bank) -> list[BaseRouteHandler]:
         if as_of is not None:
             moment = _moment("asOf", as_of, time)
             return json_response(await bank.read(request, lambda grant: bank.card_at(grant, card_id, moment)))
-        await bank.reached(grant_of(request), HOLDER_GROUP, position, at)
-        asking = partial(bank.card, card_id=card_id)
-        return json_response(await bank.read(request, asking, BALANCE_GROUP, position, at))
+        fresh = wanted((position, at), prefer, max_age)
+        await bank.reached(grant_of(request), HOLDER_GROUP, fresh)
+        found = await bank.read(request, partial(bank.card, card_id=card_id), BALANCE_GROUP, fresh)
+        return json_response(found, headers=bank.applied(fresh))
 
     @post(
         "/cards/{card_id:str}/repayments",
@@ -403,8 +421,9 @@ def _page(
     query: dict[str, str],
     rows: Sequence[StatementLine | RefusalView | CardEventView],
     limit: int,
+    more: Mapping[str, str] | None = None,
 ) -> Response[Any]:
-    headers = {}
+    headers = dict(more or {})
     if len(rows) == limit:
         last = rows[-1]
         behind = last.version if isinstance(last, CardEventView) else last.id

@@ -26,6 +26,7 @@ from mainstem.query.access import Grant, grant_of
 from mainstem.query.cursor import read_cursor
 from mainstem.query.freshness import Freshness
 from mainstem.query.input import idempotency_key
+from mainstem.query.preferences import Wanted
 from mainstem.query.web import POSITION_HEADER, json_response
 from mainstem.refusals import KeptRefusal, RefusalReader, retry_of
 from mainstem.tenancy import qualified, shown
@@ -34,6 +35,7 @@ R = TypeVar("R")
 _Request = Request[Any, Any, Any]
 
 _READERS = 4
+_WHATEVER = Wanted()
 
 BANK = "bank"
 """What a customer sees in the place of an actor that is somebody else."""
@@ -203,23 +205,36 @@ class Bank:
             raise Refused("transfer-unknown", f"Transfer {transfer} does not exist")
         return _view_of_transfer(found)
 
-    async def reached(self, grant: Grant, group: str, *tokens: str | None) -> None:
-        """Wait, a time at most, until the group's view has the position that was named, if any.
+    async def reached(self, grant: Grant, group: str, wanted: Wanted) -> None:
+        """Wait, a time at most, until the group's view is as fresh as is wanted.
 
-        Raises Forbidden for a position of another tenant.
+        Raises Forbidden for a position of another tenant, NotYetThere.
         """
-        token = next((token for token in tokens if token is not None), None)
-        if token is not None and self._freshness is not None:
-            await self._freshness.reached(group, grant.position(token, apart=self.apart), self._wait_s)
+        if self._freshness is None:
+            return
+        patience_s = wanted.patience_s(self._wait_s)
+        if wanted.position is not None:
+            await self._freshness.reached(group, grant.position(wanted.position, apart=self.apart), patience_s)
+        if wanted.max_age_s is not None:
+            await self._freshness.young(lambda: self._age_s(group), wanted.max_age_s, patience_s)
 
-    async def read(self, request: _Request, question: Callable[[Grant], R], group: str = "", *tokens: str | None) -> R:
-        """Ask a store, off the event loop, once the group's view has the position that was named (if any).
+    async def read(
+        self, request: _Request, question: Callable[[Grant], R], group: str = "", wanted: Wanted = _WHATEVER
+    ) -> R:
+        """Ask a store, off the event loop, once the group's view is as fresh as is wanted (if anything is).
 
         The question is told what the request may touch. Raises Forbidden for a position of another tenant.
         """
         grant = grant_of(request)
-        await self.reached(grant, group, *tokens)
+        await self.reached(grant, group, wanted)
         return await asyncio.get_running_loop().run_in_executor(self._readers, question, grant)
+
+    def applied(self, wanted: Wanted) -> dict[str, str]:
+        """The header that says which preference was honoured."""
+        return wanted.applied(self._wait_s)
+
+    def _age_s(self, group: str) -> float:
+        return self._running.bindings.lag(group).seconds
 
     def card(self, grant: Grant, card_id: str) -> CardView:
         """The card in the balance view. Raises Refused for an unknown one."""

@@ -152,10 +152,10 @@ def test_members_killed_while_letters_are_seen_to_on_the_stack(deployed: Deploye
     seed = random.SystemRandom().randrange(1_000_000)
     moments = random.Random(seed)
     api, members = deployed.api(**_APP), [deployed.listeners(**_APP) for _ in range(2)]
-    for member in members:
-        begin_listening(member)
-    api.start()
     try:
+        for member in members:
+            begin_listening(member)
+        api.start()
         with api.client() as client:
             cards = _make_letters(client)
             eventually(lambda: all(len(_letters(client, card)) == _EVENTS for card in cards), seed)

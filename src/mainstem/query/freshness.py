@@ -1,4 +1,4 @@
-"""Waiting for a view to reach a position: how a client reads its own write."""
+"""Waiting for a view to reach a position, or to be young enough: how a client reads its own write."""
 
 import asyncio
 from collections.abc import Callable
@@ -25,25 +25,34 @@ class Freshness:
 
         The view store is asked in a thread: it may be a server, and that may be slow.
         """
-        if await self._reached(group, position):
+
+        def there() -> bool:
+            return self._views.reached(group, position.key) >= position.version
+
+        await self._until(there, timeout_s, f"the view has not reached the position within {timeout_s:g} s")
+
+    async def young(self, age_s: Callable[[], float], max_age_s: float, timeout_s: float) -> None:
+        """Return when no record has waited for longer. Raises NotYetThere after `timeout_s`; `age_s` may be slow."""
+        text = f"records wait for the view for more than {max_age_s:g} s, also after {timeout_s:g} s"
+        await self._until(lambda: age_s() <= max_age_s, timeout_s, text)
+
+    async def _until(self, there: Callable[[], bool], timeout_s: float, otherwise: str) -> None:
+        if await asyncio.to_thread(there):
             return
         deadline = self._loop.time() + timeout_s
         event = asyncio.Event()
         self._waiting.add(event)
         try:
             look_s = _LOOK_FIRST_S
-            while not await self._reached(group, position):
+            while not await asyncio.to_thread(there):
                 left = deadline - self._loop.time()
                 if left <= 0:
-                    raise NotYetThere(f"the view has not reached the position within {timeout_s:g} s")
+                    raise NotYetThere(otherwise)
                 await _wait(event, min(left, look_s))
                 event.clear()
                 look_s = min(look_s * 1.5, _LOOK_LONGEST_S)
         finally:
             self._waiting.discard(event)
-
-    async def _reached(self, group: str, position: Position) -> bool:
-        return await asyncio.to_thread(self._views.reached, group, position.key) >= position.version
 
     def close(self) -> None:
         """Hear of no more commits."""
