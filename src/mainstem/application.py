@@ -1,6 +1,6 @@
 """An application, declared once: what it decides, captures, listens to and asks. `assembly` brings it to life."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -81,15 +81,18 @@ class Application:
     """Whether it runs for tenants, which are kept apart."""
 
     def __post_init__(self) -> None:
-        _unique("listener", [binding.group for binding in self.all_listeners()])
+        listeners = self.all_listeners()
+        _unique("listener", [binding.group for binding in listeners], [b.declared_at for b in listeners])
         _unique("datasource", [datasource.name for datasource in self.datasources])
         _unique("category", [decider.category for decider in self.all_deciders()])
-        _unique("view", [b.projection.table.name for b in self.all_listeners() if b.projection is not None])
-        _check_joins(self.all_listeners())
+        owners = [(b.projection.table.name, b.declared_at) for b in listeners if b.projection is not None]
+        _unique("view", [name for name, _ in owners], [place for _, place in owners])
+        _check_joins(listeners)
         known = {topic.name for topic in self.topics} | {captured.topic for captured in self.all_captured()}
-        for topic in (*(b.topic for b in self.all_listeners()), *(d.topic for d in self.datasources)):
+        heard = [(b.topic, f" that {b.group} hears, declared at {b.declared_at}") for b in listeners]
+        for topic, who in (*heard, *((d.topic, f" of the datasource {d.name}") for d in self.datasources)):
             if topic not in known:
-                raise ConfigurationError(f"nobody makes the topic {topic!r}; known are {sorted(known)}")
+                raise ConfigurationError(f"nobody makes the topic {topic!r}{who}; known are {sorted(known)}")
         self.personal_kinds()
 
     def configured(self, settings: Settings) -> "Application":
@@ -139,7 +142,10 @@ def _check_joins(listeners: Iterable[Binding[Any]]) -> None:
                 )
 
 
-def _unique(what: str, names: list[str]) -> None:
+def _unique(what: str, names: list[str], places: Sequence[str] = ()) -> None:
+    """`places` say where each was declared."""
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ConfigurationError(f"two of one name: {what} {', '.join(twice)}")
+        where = [place for name, place in zip(names, places, strict=False) if name in twice]
+        declared = f", declared at {' and at '.join(where)}" if where else ""
+        raise ConfigurationError(f"two of one name: {what} {', '.join(twice)}{declared}")

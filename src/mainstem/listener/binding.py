@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 from mainstem.codec import Decoder
 from mainstem.errors import ConfigurationError
+from mainstem.listener.declared import place_of_caller
 from mainstem.messages import NewRecord, Position
 from mainstem.view.projection import Projection
 
@@ -55,8 +56,11 @@ class Binding(Generic[M]):
     batch_max: int = 5_000
     slow_after_ms: int = 30_000
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    declared_at: str = field(default="", init=False, repr=False, compare=False)
+    """file:line, for errors of the wiring."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "declared_at", place_of_caller())
         if self.projection is None and self.emit is None:
             raise ConfigurationError(f"listener {self.group} neither keeps a view nor emits anything")
         if not 1 <= self.batch_max <= 100_000:
