@@ -1,4 +1,4 @@
-"""Two writers, and an older release beside them, held against a model of one list: whatever they remember, keep or read.
+"""Two writers, and an older release beside them, held against a model of one list, whatever they remember and keep.
 
 What each decision was made on stands in its event: the aggregate's text, and that of the events with its tags.
 """
@@ -145,7 +145,7 @@ class WritersMachine(RuleBasedStateMachine):
             assert happened[0].event == Told(word=command.word, tags=command.tags, before=before, over=over)
 
     @rule(writer=_WRITERS, name=_NAMES, tags=_TAGS, twice=st.booleans())
-    def tell_by_an_older_release(self, writer: int, name: str, tags: tuple[str, ...], twice: bool) -> None:  # noqa: FBT001
+    def tell_by_an_older_release(self, writer: int, name: str, tags: tuple[str, ...], twice: bool) -> None:
         """Another process, whose event has another field, or stands for two of today's."""
         aggregate, own, word = self._own(name)[0], self._own(tags), next(self._words)
         kind, content = ("ToldTwice", {"word": word}) if twice else ("Told", {"said": word})

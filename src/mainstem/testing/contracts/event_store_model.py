@@ -63,7 +63,7 @@ class StoreMachine(RuleBasedStateMachine):
         )
 
     @rule(writer=_WRITERS, writes=_APPENDS, fails=st.booleans())
-    def write(self, writer: int, writes: list[_Write], fails: bool) -> None:  # noqa: FBT001 - drawn by Hypothesis
+    def write(self, writer: int, writes: list[_Write], fails: bool) -> None:
         """All of a transaction is there, in itself and after it, or none of it."""
         added: list[tuple[str, list[tuple[bytes, frozenset[str]]]]] = []
         with suppress(_Stop), self._stores[writer].transaction() as transaction:
@@ -90,9 +90,14 @@ class StoreMachine(RuleBasedStateMachine):
         before = len(self._streams.get(name, ()))
         if before + off < 0 or first == name:
             return
-        with pytest.raises(VersionConflict), self._stores[writer].transaction() as transaction:
-            self._append(transaction, first, len(self._streams.get(first, ())), self._new([frozenset()]))
-            self._append(transaction, name, before + off, self._new([frozenset({"red"})]))
+
+        def both() -> None:
+            with self._stores[writer].transaction() as transaction:
+                self._append(transaction, first, len(self._streams.get(first, ())), self._new([frozenset()]))
+                self._append(transaction, name, before + off, self._new([frozenset({"red"})]))
+
+        with pytest.raises(VersionConflict):
+            both()
 
     @rule(writer=_WRITERS, name=_STREAMS, tag=st.sampled_from(["red", "big", "old"]), off=st.sampled_from([-1, 0, 1]))
     def write_on_a_condition(self, writer: int, name: str, tag: str, off: int) -> None:
@@ -114,7 +119,7 @@ class StoreMachine(RuleBasedStateMachine):
         self._tags.setdefault(tag, []).append((name, before + 1))
 
     @rule(writer=_WRITERS, key=st.sampled_from(["k", "l"]), fails=st.booleans())
-    def keep_an_answer(self, writer: int, key: str, fails: bool) -> None:  # noqa: FBT001 - drawn by Hypothesis
+    def keep_an_answer(self, writer: int, key: str, fails: bool) -> None:
         """Once for each key, and with its transaction."""
         if key in self._answers:
             return
