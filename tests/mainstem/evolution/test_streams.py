@@ -16,7 +16,7 @@ from mainstem.command.bus import CommandBus
 from mainstem.command.handler import Handler
 from mainstem.eventstore.port import NewEvent
 from mainstem.eventstore.sqlite import SqliteEventStore
-from mainstem.evolution import EventData, drop_event, evolved, merge, split
+from mainstem.evolution import EventData, drop_event, evolved, merge, rename_event, split
 from mainstem.listener.runner import Runner
 from mainstem.log.sqlite import SqliteLog
 from mainstem.messages import NewRecord, Origin
@@ -137,6 +137,33 @@ def test_a_listener_gets_what_they_are_today(tmp_path: Path) -> None:
         lines = list(views.find(LINE, {}, order=("version", "part")))
         assert lines == [_Line(1, 0, "Again"), _Line(1, 1, "Remarked"), _Line(3, 0, "Again")]
         assert set(views.parked("lines")) == {_STREAM}
+
+
+@evolved(1, rename_event("Unheard", 1, "Heard"))
+class Heard(Event, frozen=True):
+    pass
+
+
+def test_a_dead_letter_is_tried_again_as_what_it_is_today(tmp_path: Path) -> None:
+    """A release that knows the event reads it, and those that wait behind it, through its upcasters."""
+    with closing(SqliteLog(tmp_path / "log.db")) as log, closing(SqliteViews(tmp_path / "views.db")) as views:
+        log.create(Topic("event", 1))
+        content = [(1, "Unheard", {}), (1, *_OLDER[0]), (1, *_OLDER[1])]
+        log.append([_record(version, *each) for version, each in enumerate(content, 1)])
+        views.create(LINE)
+        known: list[type[Event]] = [Again, Remarked]
+        before, today = (
+            Runner(Binding("lines", "event", recorded_events(events), Rows(LINE, _lines)), log, views)
+            for events in (known, [*known, Heard])
+        )
+        while before.step():
+            continue
+        before.leave()
+        assert [letter.reason for letter in today.dead_letters()] == ["failed", "behind", "behind"]
+        assert today.retry(_STREAM) == 3
+        lines = list(views.find(LINE, {}, order=("version", "part")))
+        assert lines == [_Line(1, 0, "Heard"), _Line(2, 0, "Again"), _Line(2, 1, "Remarked")]
+        assert views.parked("lines") == {}
 
 
 def _record(version: int, schema_version: int, name: str, data: dict[str, str]) -> NewRecord:
