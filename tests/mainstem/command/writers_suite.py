@@ -7,6 +7,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -233,4 +234,10 @@ class WritersSuite(ABC):
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow],
         )
-        run_state_machine_as_test(lambda: WritersMachine(lambda: self.open(tmp_path)), settings=effort)
+        opening = partial(self.open, tmp_path)
+
+        class Opened(WritersMachine):
+            def __init__(self) -> None:
+                super().__init__(opening)
+
+        run_state_machine_as_test(Opened, settings=effort)

@@ -152,9 +152,10 @@ def test_a_dead_letter_is_tried_again_as_what_it_is_today(tmp_path: Path) -> Non
         log.append([_record(version, *each) for version, each in enumerate(content, 1)])
         views.create(LINE)
         known: list[type[Event]] = [Again, Remarked]
+        more: list[type[Event]] = [*known, Heard]
         before, today = (
             Runner(Binding("lines", "event", recorded_events(events), Rows(LINE, _lines)), log, views)
-            for events in (known, [*known, Heard])
+            for events in (known, more)
         )
         while before.step():
             continue

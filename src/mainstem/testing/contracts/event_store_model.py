@@ -78,10 +78,10 @@ class StoreMachine(RuleBasedStateMachine):
             if fails:
                 raise _Stop
         for name, new in [] if fails else added:
-            for data, tags in new:
+            for data, having in new:
                 events = self._streams.setdefault(name, [])
-                events.append((data, tags))
-                for tag in tags:
+                events.append((data, having))
+                for tag in having:
                     self._tags.setdefault(tag, []).append((name, len(events)))
 
     @rule(writer=_WRITERS, first=_STREAMS, name=_STREAMS, off=st.sampled_from([-1, 1, 7]))
@@ -216,4 +216,9 @@ class EventStoreModelContract(ABC):
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow],
         )
-        run_state_machine_as_test(lambda: StoreMachine(opening), settings=effort)
+
+        class Opened(StoreMachine):
+            def __init__(self) -> None:
+                super().__init__(opening)
+
+        run_state_machine_as_test(Opened, settings=effort)
