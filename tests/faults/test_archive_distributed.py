@@ -5,7 +5,6 @@ import uuid
 from collections.abc import Callable
 from contextlib import closing
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -27,10 +26,10 @@ pytestmark = [pytest.mark.stack, pytest.mark.slow]
 _WITHIN_S = 60.0
 
 
-def test_removed_rows_reach_no_topic(deployed: Deployed, stack: Place, tmp_path: Path) -> None:
+def test_removed_rows_reach_no_topic(deployed: Deployed, stack: Place) -> None:
     """What comes behind them does, and is the next that comes."""
     assert deployed.place == stack
-    settings = replace(read_settings(application_settings(stack)), snapshot_every=5, archive_dir=tmp_path / "archive")
+    settings = replace(read_settings(application_settings(stack)), snapshot_every=5)
     card = f"old-{uuid.uuid4().hex[:12]}"
     asked = Asked(fingerprints=(), stream=f"debit_card-{card}")
     with commands_of(application, settings) as commands:

@@ -41,8 +41,8 @@ def running(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Running]
             yield process, {**own, "data_dir": str(tmp_path / "data")}
     else:
         deployed = request.getfixturevalue("deployed")
-        with distributed_bank(deployed, **own) as processes:
-            yield processes, {**deployed.settings, **own}
+        with distributed_bank(deployed, **OFTEN) as processes:
+            yield processes, {**deployed.settings, **OFTEN}
 
 
 def variables(settings: dict[str, str]) -> dict[str, str]:

@@ -3,7 +3,8 @@
 For each file: 1. the events are chosen in the order of the log, of each stream the next ones that are not archived
 yet; 2. each is held against the chain and its seal; 3. the file is written under another name, flushed, renamed and its
 folder flushed; 4. it is read back and compared; 5. in one transaction the rows go and the file is listed. Whoever dies
-before the last step leaves rows, and a file that nobody lists, which the next run removes; after it the file is read.
+before the last step leaves rows, and perhaps a file that nobody lists, which the next run writes anew; after it the file
+is read. Only what was half written is removed: another store may keep its files in the same folder.
 """
 
 import os
@@ -17,7 +18,6 @@ from msgspec import Struct
 
 from mainstem.errors import StoreBusy, StoreCorrupt, StoreFull, StoreUnavailable, WriteConflict
 from mainstem.eventstore.archive import (
-    FILE,
     RANGE,
     ArchivedEvent,
     ArchivedRange,
@@ -111,7 +111,7 @@ def move(
     owner = Folder(folder)
     owner.acquire()
     try:
-        _remove_unlisted(rows, folder)
+        _remove_parts(folder)
         work.run(asked, upto, progress)
     finally:
         owner.release()
@@ -293,10 +293,8 @@ def _compare(folder: Path, file: ArchiveFile, band: Sequence[ArchivedEvent]) -> 
         raise StoreCorrupt(f"{file.name} does not read as it was written: nothing of it was moved")
 
 
-def _remove_unlisted(rows: EventRows, folder: Path) -> None:
-    """What a run that died has left."""
-    listed = {ArchiveFile(*row).name for row in rows.ask(f"SELECT {FILE} FROM event_archive")}
-    for path in [*folder.glob("events-*.parquet"), *folder.glob("events-*.parquet.part")]:
-        if path.name not in listed:
-            with suppress(FileNotFoundError):
-                path.unlink()
+def _remove_parts(folder: Path) -> None:
+    """What a run that died has half written."""
+    for path in folder.glob("events-*.parquet.part"):
+        with suppress(FileNotFoundError):
+            path.unlink()

@@ -184,15 +184,14 @@ class ArchiveContract(ABC):
         assert self.move(tmp_path).events == 36
         assert len(store.read("a-0")) == _EVENTS
 
-    def test_what_nobody_lists_is_removed(self, store: EventStore, tmp_path: Path) -> None:
-        """Files of a run that died; others' files are left alone."""
+    def test_what_was_half_written_is_removed(self, store: EventStore, tmp_path: Path) -> None:
+        """By a run that died; whole files are left alone, which may be another store's."""
         self.move(tmp_path, stream="a-0")
         kept = set(self.files(tmp_path).iterdir())
-        for name in ("events-1-2-aa.parquet", "events-1-2-aa.parquet.part"):
-            (self.files(tmp_path) / name).write_bytes(b"left")
-        (self.files(tmp_path) / "notes.txt").write_bytes(b"mine")
+        (self.files(tmp_path) / "events-1-2-aa.parquet.part").write_bytes(b"left")
+        (self.files(tmp_path) / "events-1-2-aa.parquet").write_bytes(b"another's")
         self.move(tmp_path, stream="c-alone")
-        assert set(self.files(tmp_path).iterdir()) == kept | {self.files(tmp_path) / "notes.txt"}
+        assert set(self.files(tmp_path).iterdir()) == kept | {self.files(tmp_path) / "events-1-2-aa.parquet"}
         assert len(store.read("a-0")) == _EVENTS
 
     @pytest.mark.parametrize("how", ["missing", "changed", "cut"])
