@@ -2,9 +2,9 @@
 
 For each file: 1. the events are chosen in the order of the log, of each stream the next ones that are not archived
 yet; 2. each is held against the chain and its seal; 3. the file is written under another name, flushed, renamed and its
-folder flushed; 4. it is read back and compared; 5. in one transaction the rows go and the file is listed. Whoever dies
-before the last step leaves rows, and perhaps a file that nobody lists, which the next run writes anew; after it the file
-is read. Only what was half written is removed: another store may keep its files in the same folder.
+folder flushed; 4. it is read back and compared; 5. in one transaction the rows go and the file is listed. Who dies
+before the last step leaves rows, and perhaps a file that nobody lists, which the next run writes anew; after it the
+file is read. Only what was half written is removed: another store may keep its files in the same folder.
 """
 
 import os
