@@ -32,7 +32,7 @@ def test_an_older_card_goes_on(deployed: Deployed) -> None:
     _write_as_before(settings, card)
     with distributed_bank(deployed) as bank, bank.client() as client:
         client.post("/cards", json={"id": f"{card}-new", "limit": 10, "customer": f"c-{card}"}).raise_for_status()
-        unblocked = client.post(f"/cards/{card}/unblock").raise_for_status()
+        unblocked = client.post(f"/cards/{card}/unblock", json={}).raise_for_status()
         asked = {"position": unblocked.headers["Mainstem-Position"]}
         found = client.get(f"/cards/{card}", params=asked).raise_for_status().json()
         assert (found["limit"], found["status"], found["version"]) == (500, "active", 3)
