@@ -253,10 +253,16 @@ def test_a_header_that_names_no_tenant(bank: Bank, headers: list[tuple[str, str]
         assert kind(client.post("/cards", json={"id": "x", "limit": 1}, headers=headers)) == told
 
 
+_WHOLE = ("/status", "/metrics", "/reconciliation", "/dead-letters", "/actions", "/bindings", "/rebuilds")
+
+
 def test_what_concerns_all_is_not_for_one(bank: Bank) -> None:
     with client_of(bank, "acme") as client:
-        for path in ("/status", "/metrics", "/reconciliation"):
+        for path in _WHOLE:
             assert kind(client.get(path)) == (403, "forbidden")
+        change = {"reason": "for another's view"}
+        assert kind(client.post("/bindings/card-balance/pause", json=change)) == (403, "forbidden")
+        assert kind(client.post("/rebuilds/card_balance", json={})) == (403, "forbidden")
         assert client.get("/health/ready").json()["troubles"] == {}
 
 
@@ -279,7 +285,13 @@ def test_with_tenants_the_header_is_documented(tmp_path: Path) -> None:
         }
         assert "post /cards" in having
         assert "get /processes" in having
-        assert not having & {"get /status", "get /metrics", "get /health/live"}
+        assert not having & {
+            "get /status",
+            "get /metrics",
+            "get /health/live",
+            "get /bindings",
+            "post /rebuilds/{view}",
+        }
 
 
 @pytest.fixture(scope="module")
@@ -346,7 +358,7 @@ def test_an_operator_of_a_tenant_sees_that_tenant(secured: BankProcess) -> None:
     with secured.client() as client:
         theirs = shown("acme", scope="operator")
         assert client.get("/processes", headers=theirs).json() == []
-        for path in ("/status", "/metrics", "/reconciliation"):
+        for path in _WHOLE:
             assert kind(client.get(path, headers=theirs)) == (403, "forbidden")
             assert client.get(path, headers=shown(None, scope="operator")).status_code == 200
 

@@ -23,11 +23,11 @@ from mainstem.query.problems import InvalidInput
 from mainstem.query.web import OPERATOR, json_response, problem_responses
 
 BINDING_RULES: Mapping[str, Rule] = {
-    "GET /bindings": may(OPERATOR),
-    "POST /bindings/{listener}/pause": may(OPERATOR),
-    "POST /bindings/{listener}/resume": may(OPERATOR),
-    "POST /bindings/{listener}/restart": may(OPERATOR),
-    "POST /bindings/{listener}/move": may(OPERATOR),
+    "GET /bindings": may(OPERATOR, whole=True),
+    "POST /bindings/{listener}/pause": may(OPERATOR, whole=True),
+    "POST /bindings/{listener}/resume": may(OPERATOR, whole=True),
+    "POST /bindings/{listener}/restart": may(OPERATOR, whole=True),
+    "POST /bindings/{listener}/move": may(OPERATOR, whole=True),
 }
 """Who may call these routes, for the application's own table."""
 

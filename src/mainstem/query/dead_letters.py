@@ -24,12 +24,12 @@ from mainstem.query.problems import InvalidInput
 from mainstem.query.web import OPERATOR, json_response, problem_responses
 
 DEAD_LETTER_RULES: Mapping[str, Rule] = {
-    "GET /dead-letters": may(OPERATOR),
-    "GET /dead-letters/{listener}/{letter}": may(OPERATOR),
-    "PUT /dead-letters/{listener}/{letter}": may(OPERATOR),
-    "POST /dead-letters/{listener}/retry": may(OPERATOR),
-    "POST /dead-letters/{listener}/drop": may(OPERATOR),
-    "GET /actions": may(OPERATOR),
+    "GET /dead-letters": may(OPERATOR, whole=True),
+    "GET /dead-letters/{listener}/{letter}": may(OPERATOR, whole=True),
+    "PUT /dead-letters/{listener}/{letter}": may(OPERATOR, whole=True),
+    "POST /dead-letters/{listener}/retry": may(OPERATOR, whole=True),
+    "POST /dead-letters/{listener}/drop": may(OPERATOR, whole=True),
+    "GET /actions": may(OPERATOR, whole=True),
 }
 """Who may call these routes, for the application's own table."""
 

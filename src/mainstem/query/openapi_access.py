@@ -34,7 +34,7 @@ def describe_access(document: OpenAPI, rules: Mapping[str, Rule], access: Access
     content = _problem(document)
     for name, operation in _operations(document):
         rule = rules[name]
-        if access.tenants and name in access.rules:
+        if access.tenants and name in access.rules and not rule.whole:
             operation.parameters = [*(operation.parameters or ()), _tenant()]
         statuses = {421: bool(access.names), 429: access.rates is not None, 401: access.authenticated}
         statuses[403] = access.authenticated and not rule.public

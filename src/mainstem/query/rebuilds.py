@@ -15,12 +15,12 @@ from mainstem.query.openapi import body_operation
 from mainstem.query.web import OPERATOR, json_response, problem_responses
 
 REBUILD_RULES: Mapping[str, Rule] = {
-    "GET /rebuilds": may(OPERATOR),
-    "POST /rebuilds/{view}": may(OPERATOR),
-    "POST /rebuilds/{view}/compare": may(OPERATOR),
-    "POST /rebuilds/{view}/cancel": may(OPERATOR),
-    "POST /rebuilds/{view}/roll-back": may(OPERATOR),
-    "POST /rebuilds/{view}/forget": may(OPERATOR),
+    "GET /rebuilds": may(OPERATOR, whole=True),
+    "POST /rebuilds/{view}": may(OPERATOR, whole=True),
+    "POST /rebuilds/{view}/compare": may(OPERATOR, whole=True),
+    "POST /rebuilds/{view}/cancel": may(OPERATOR, whole=True),
+    "POST /rebuilds/{view}/roll-back": may(OPERATOR, whole=True),
+    "POST /rebuilds/{view}/forget": may(OPERATOR, whole=True),
 }
 """Who may call these routes, for the application's own table."""
 

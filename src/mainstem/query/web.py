@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from mainstem.health import Trouble
 from mainstem.query import metrics as metrics_
-from mainstem.query.access import Access, Gate, Rule, check_whole, may, may_see, public
+from mainstem.query.access import Access, Gate, Rule, Whole, may, may_see, public
 from mainstem.query.access.rules import Guard, check_rules
 from mainstem.query.metrics import Metrics
 from mainstem.query.openapi import DecimalSchemaPlugin
@@ -36,9 +36,9 @@ OPERATOR = "operator"
 OPERATIONS_RULES: Mapping[str, Rule] = {
     "GET /health/live": public(),
     "GET /health/ready": public(),  # what does not work is told to operators only
-    "GET /metrics": may(OPERATOR),
-    "GET /status": may(OPERATOR),
-    "GET /reconciliation": may(OPERATOR),
+    "GET /metrics": may(OPERATOR, whole=True),
+    "GET /status": may(OPERATOR, whole=True),
+    "GET /reconciliation": may(OPERATOR, whole=True),
     "GET /openapi": public(),
     "GET /openapi/openapi.json": public(),
     "GET /openapi/{path}": public(),  # a page that says that there is no such page
@@ -125,6 +125,9 @@ def web_application(
     )
     parameters = Parameters()
     guards: list[Any] = [lambda app: Guard(app, rules, POSITION_HEADER)] if access.authenticated else []
+    if access.tenants:
+        whole = [name for name, rule in rules.items() if rule.whole]
+        guards.append(lambda app: Whole(app, whole))
     app = Litestar(
         [*routes, _operations(operations)],
         exception_handlers=exception_handlers(refusals, operations.troubles, _sees_troubles, parameters.explained),
@@ -166,22 +169,19 @@ def _operations(operations: Operations) -> Router:
         return Response(Health("troubled" if troubles else "up", shown), status_code=status)
 
     @get("/metrics", tags=["operations"], operation_id="metrics", media_type=MediaType.TEXT)
-    async def metrics(request: Request[Any, Any, Any]) -> Response[str]:
+    async def metrics() -> Response[str]:
         """Metrics in Prometheus' text format."""
-        check_whole(request)
         content = await asyncio.to_thread(operations.metrics.render)
         return Response(content.decode(), media_type=metrics_.MEDIA_TYPE)
 
     @get("/status", tags=["operations"], operation_id="status")
-    async def status(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
+    async def status() -> Response[dict[str, Any]]:
         """Every stage with its state and by how many messages it is behind."""
-        check_whole(request)
         return json_response(await asyncio.to_thread(operations.status))
 
     @get("/reconciliation", tags=["operations"], operation_id="reconciliation")
-    async def reconciliation(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
+    async def reconciliation() -> Response[dict[str, Any]]:
         """Hold the events, the state, the views and the analytical store against each other."""
-        check_whole(request)
         return json_response(await asyncio.to_thread(operations.reconcile))
 
     return Router("/", route_handlers=[live, ready, metrics, status, reconciliation])

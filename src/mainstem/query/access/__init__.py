@@ -1,6 +1,6 @@
 """Who calls, and what they may: tokens, the table of who may call what, limits for each caller."""
 
-from mainstem.query.access.caller import Caller, Grant, check_whole, grant_of, may_see, tenant_of
+from mainstem.query.access.caller import Caller, Grant, Whole, grant_of, may_see, tenant_of
 from mainstem.query.access.gate import Access, Gate, access_of
 from mainstem.query.access.rules import Own, Rule, may, public
 from mainstem.query.access.tenant import TENANT_HEADER
@@ -13,8 +13,8 @@ __all__ = [
     "Grant",
     "Own",
     "Rule",
+    "Whole",
     "access_of",
-    "check_whole",
     "grant_of",
     "may",
     "may_see",

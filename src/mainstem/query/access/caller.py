@@ -2,9 +2,11 @@
 
 import hashlib
 import ipaddress
+from collections.abc import Collection
 from typing import Any
 
 from litestar.connection import ASGIConnection
+from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
 from mainstem.codec import read_position_token
@@ -72,6 +74,21 @@ class Grant(Struct, frozen=True):
 _TENANT = "mainstem_tenant"
 
 
+class Whole:
+    """Keeps requests about one tenant from the routes that are about the whole installation."""
+
+    def __init__(self, app: ASGIApp, routes: Collection[str]) -> None:
+        self._app = app
+        self._routes = {tuple(name.split(" ", 1)) for name in routes}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the request pass. Raises Forbidden."""
+        asked: Any = scope
+        if asked.get(_TENANT) is not None and (asked["method"], asked["path_template"]) in self._routes:
+            raise Forbidden("this is about the whole installation, and not for one of its tenants")
+        await self._app(scope, receive, send)
+
+
 def put_tenant(scope: Any, tenant: str | None) -> None:
     """Note whose things the request is about, for whoever handles it."""
     if tenant is not None:
@@ -83,12 +100,6 @@ def tenant_of(connection: Connection) -> str | None:
     scope: Any = connection.scope
     tenant: str | None = scope.get(_TENANT)
     return tenant
-
-
-def check_whole(connection: Connection) -> None:
-    """Raises Forbidden where a request about one tenant asks for what concerns all of them."""
-    if tenant_of(connection) is not None:
-        raise Forbidden("this is about the whole installation, and not for one of its tenants")
 
 
 def caller_of(connection: Connection) -> Caller | None:

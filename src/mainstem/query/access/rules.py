@@ -28,11 +28,15 @@ class Own(Struct, frozen=True):
 
 
 class Rule(Struct, frozen=True):
-    """Who may call a route: one of `scopes` for everything, or `own`, or anybody."""
+    """Who may call a route: one of `scopes` for everything, or `own`, or anybody.
+
+    What a `whole` one tells or does concerns the whole installation, so that no request about one tenant may call it.
+    """
 
     scopes: tuple[str, ...] = ()
     own: Own | None = None
     public: bool = False
+    whole: bool = False
 
     @property
     def sufficient(self) -> tuple[str, ...]:
@@ -40,9 +44,9 @@ class Rule(Struct, frozen=True):
         return (*self.scopes, self.own.scope) if self.own else self.scopes
 
 
-def may(*scopes: str, own: Own | None = None) -> Rule:
+def may(*scopes: str, own: Own | None = None, whole: bool = False) -> Rule:
     """Callers with one of the scopes, and those with `own` for what is theirs."""
-    return Rule(scopes, own)
+    return Rule(scopes, own, whole=whole)
 
 
 def public() -> Rule:
