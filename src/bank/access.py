@@ -30,8 +30,13 @@ WHO_MAY: Mapping[str, Rule] = {
     "POST /cards/{card_id}/block": may(TELLER),
     "POST /cards/{card_id}/unblock": may(TELLER),
     "POST /cards/{card_id}/close": may(TELLER),
+    "GET /cards/{card_id}/spending": may(TELLER, ANALYST, own=_ON_CARD),
+    "GET /spending": may(TELLER, ANALYST),
+    "GET /suspicious": may(TELLER, ANALYST),
     "POST /transfers": may(TELLER, own=Own(CUSTOMER)),  # from a card of their own: `Bank.transfer` checks it
     "GET /transfers/{transfer_id}": may(TELLER, own=Own(CUSTOMER)),  # the same
+    "GET /customers/{customer_id}": may(TELLER),
+    "GET /customers/{customer_id}/cards": may(TELLER),
     "PUT /customers/{customer_id}/limit": may(TELLER),
     "GET /cards/{card_id}/refusals": may(TELLER, own=_ON_CARD),
     "GET /refusals": may(TELLER, OPERATOR),

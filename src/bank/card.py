@@ -29,6 +29,9 @@ TRANSFERS_MAX = 100
 CARD_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,35}")
 """What a card may be called."""
 
+TEXT = re.compile(r"(?=.*\S)[^\x00-\x1f\x7f\ud800-\udfff]{1,140}")
+"""What a merchant or a reference may be."""
+
 
 @evolved(3, default_field("CardOpened", 1, "customer", None), default_field("CardOpened", 2, "holder", None))
 class CardOpened(Event, frozen=True, omit_defaults=True, repr_omit_defaults=True):
@@ -44,10 +47,15 @@ class CardOpened(Event, frozen=True, omit_defaults=True, repr_omit_defaults=True
 
 
 class MoneyWithdrawn(Event, frozen=True, omit_defaults=True, repr_omit_defaults=True):
-    """Where it is for a transfer, the money is held until that is settled or gives it back."""
+    """Where it is for a transfer, the money is held until that is settled or gives it back.
+
+    To whom it went and what for are told where somebody has said so; they change nothing of the card.
+    """
 
     amount: Money
     transfer: str | None = None
+    merchant: str | None = None
+    reference: str | None = None
 
 
 class MoneyRepaid(Event, frozen=True, omit_defaults=True, repr_omit_defaults=True):
@@ -153,6 +161,8 @@ class OpenCard(CardCommand, frozen=True, omit_defaults=True, repr_omit_defaults=
 class Withdraw(CardCommand, frozen=True, omit_defaults=True, repr_omit_defaults=True):
     amount: Money
     transfer: str | None = None
+    merchant: str | None = None
+    reference: str | None = None
 
 
 class Repay(CardCommand, frozen=True, omit_defaults=True, repr_omit_defaults=True):
@@ -227,6 +237,8 @@ def _open(card: Card, command: OpenCard) -> Sequence[CardEvent]:
 
 def _withdraw(card: Card, command: Withdraw) -> Sequence[CardEvent]:
     amount = amount_of(command.amount)
+    _check_text(command.merchant, "merchant")
+    _check_text(command.reference, "reference")
     if command.transfer is not None:
         if command.transfer in card.held:
             return []
@@ -237,7 +249,9 @@ def _withdraw(card: Card, command: Withdraw) -> Sequence[CardEvent]:
     if amount > card.balance:
         text = f"Card {command.card} not able to withdraw {plain(amount)}. Balance is {plain(card.balance)}"
         raise Refused("insufficient-balance", text)
-    return [MoneyWithdrawn(amount=amount, transfer=command.transfer)]
+    return [
+        MoneyWithdrawn(amount=amount, transfer=command.transfer, merchant=command.merchant, reference=command.reference)
+    ]
 
 
 def _repay(card: Card, command: Repay) -> Sequence[CardEvent]:
@@ -318,6 +332,11 @@ def amount_of(value: Money, name: str = "amount", *, zero_allowed: bool = False)
     if exact != value:
         raise Refused("invalid-amount", f"The {name} must have at most two places after the point")
     return exact
+
+
+def _check_text(text: str | None, name: str) -> None:
+    if text is not None and not TEXT.fullmatch(text):
+        raise Refused("invalid-text", f"The {name} must be 1 to 140 characters, none of control, not blanks alone")
 
 
 def plain(value: Money) -> str:

@@ -8,13 +8,14 @@ from urllib.parse import urlencode
 import msgspec
 from litestar import Request, Response, get, post, put
 from litestar.handlers import BaseRouteHandler
-from litestar.params import HeaderParameter, PathParameter, QueryParameter
+from litestar.params import QueryParameter
 from msgspec import Struct
 
 from bank import analytics
 from bank.balance import GROUP as BALANCE_GROUP
 from bank.card import (
     CARD_ID,
+    TEXT,
     BlockCard,
     ChangeLimit,
     CloseCard,
@@ -25,9 +26,26 @@ from bank.card import (
 )
 from bank.holder import GROUP as HOLDER_GROUP
 from bank.http_customers import customer_routes
+from bank.http_overview import overview_routes
 from bank.http_refusals import refusal_routes
+from bank.http_spending import spending_routes
+from bank.http_suspicious import suspicious_routes
 from bank.http_transfers import transfer_routes
-from bank.inputs import AMOUNT_SCHEMA, CARD_SCHEMA, REFUSING, card_id_of, named
+from bank.inputs import (
+    AMOUNT_SCHEMA,
+    CARD_SCHEMA,
+    READING,
+    REFUSING,
+    CardId,
+    Cursor,
+    Limit,
+    MaxAge,
+    PositionHeader,
+    PositionQuery,
+    Prefer,
+    card_id_of,
+    named,
+)
 from bank.overall import CUSTOMER_ID
 from bank.refusal import GROUP as REFUSAL_GROUP
 from bank.service import Bank, CardDifference, CardEventView, CardView, RefusalView, StatementLine
@@ -44,18 +62,20 @@ from mainstem.query.openapi import (
     money_schema,
     text_schema,
 )
-from mainstem.query.preferences import MAX_AGE_HEADER, wanted
+from mainstem.query.preferences import wanted
 from mainstem.query.problems import InvalidInput
-from mainstem.query.web import POSITION_HEADER, json_response, problem_responses
+from mainstem.query.web import json_response, problem_responses
 from mainstem.tenancy import qualified
 
 _Request = Request[Any, Any, Any]
 
 REFUSALS = {
     "card-unknown": 404,
+    "customer-unknown": 404,
     "invalid-amount": 422,
     "invalid-card": 422,
     "invalid-customer": 422,
+    "invalid-text": 422,
     "process-unknown": 404,
     "refusal-unknown": 404,
     "same-card": 422,
@@ -65,12 +85,13 @@ REFUSALS = {
 """The HTTP status of refusals by their reason; any other is 409."""
 
 _TEXT_MAX = 200
-_PAGE_MAX = 1_000
 
 
 class _Withdrawal(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     debit_card: str
     amount: msgspec.Raw
+    merchant: str | None = None
+    reference: str | None = None
 
 
 class _Opening(Struct, frozen=True, forbid_unknown_fields=True):
@@ -100,27 +121,17 @@ _CUSTOMER_SCHEMA = text_schema(rf"^{CUSTOMER_ID.pattern}$", "Whose card it is", 
 _HOLDER_SCHEMA = text_schema(
     rf"^(?=.*\S)[^\x00-\x1f]{{1,{_TEXT_MAX}}}$", "The name on it, personal data of the customer", "Ada Lovelace"
 )
+_MERCHANT_SCHEMA = text_schema(rf"^{TEXT.pattern}$", "Who got the money", "Corner Shop")
+_REFERENCE_SCHEMA = text_schema(rf"^{TEXT.pattern}$", "What it was for", "Invoice 4711")
 _LIMIT_SCHEMA = money_schema(0, "How much may be used in all")
 _REASON_SCHEMA = text_schema(rf"^(?=.*\S)[^\x00-\x1f]{{1,{_TEXT_MAX}}}$", "Why", "lost")
 
-CardId = Annotated[str, PathParameter(description="The card's id", pattern=rf"^{CARD_ID.pattern}$")]
-PositionQuery = Annotated[
-    str | None, QueryParameter(name="position", description="Wait until the view has this position")
-]
-PositionHeader = Annotated[str | None, HeaderParameter(name=POSITION_HEADER, description="The same, as a header")]
-Prefer = Annotated[str | None, HeaderParameter(name="Prefer", description="wait=SECONDS: wait no longer (RFC 7240)")]
-MaxAge = Annotated[
-    str | None, HeaderParameter(name=MAX_AGE_HEADER, description="Wait until no record has waited for so many seconds")
-]
-Limit = Annotated[int, QueryParameter(ge=1, le=_PAGE_MAX, description="The most rows to return")]
 Time = Annotated[
     Literal["occurred", "recorded"],
     QueryParameter(description="Whether times are those at which events occurred or were recorded"),
 ]
-Cursor = Annotated[str | None, QueryParameter(description="From the Link header of the page before")]
 
 _MOMENT = "A version, as 7, or a time with its zone, as 2026-01-31T09:30:00Z"
-_READING = problem_responses(400, 503)
 
 
 def routes(bank: Bank) -> list[BaseRouteHandler]:
@@ -132,6 +143,9 @@ def routes(bank: Bank) -> list[BaseRouteHandler]:
         *_history_routes(bank),
         *transfer_routes(bank),
         *customer_routes(bank),
+        *overview_routes(bank),
+        *spending_routes(bank),
+        *suspicious_routes(bank),
         *_analytics_routes(bank),
         *refusal_routes(bank),
     ]
@@ -144,7 +158,9 @@ def _withdrawal_routes(bank: Bank) -> list[BaseRouteHandler]:
         "/moneywithdrawals",
         tags=["withdrawals"],
         operation_id="withdraw",
-        operation_class=command_operation(debitCard=CARD_SCHEMA, amount=AMOUNT_SCHEMA),
+        operation_class=command_operation(
+            {"merchant": _MERCHANT_SCHEMA, "reference": _REFERENCE_SCHEMA}, debitCard=CARD_SCHEMA, amount=AMOUNT_SCHEMA
+        ),
         response_headers=COMMAND_HEADERS,
         responses=REFUSING,
     )
@@ -152,7 +168,8 @@ def _withdrawal_routes(bank: Bank) -> list[BaseRouteHandler]:
         """Withdraw money. The answer's position lets a query of the statement wait for the new line."""
         content = await body.read(request)
         card = card_id_of(content.debit_card, "debitCard")
-        command = Withdraw(card=card, amount=decimal_of(content.amount, "amount"))
+        amount = decimal_of(content.amount, "amount")
+        command = Withdraw(card=card, amount=amount, merchant=content.merchant, reference=content.reference)
         return await bank.command(request, command, 201, f"/moneywithdrawals?{urlencode({'debitCardId': card})}")
 
     @get(
@@ -160,7 +177,7 @@ def _withdrawal_routes(bank: Bank) -> list[BaseRouteHandler]:
         tags=["withdrawals"],
         operation_id="statement",
         response_headers=(*PAGE_HEADERS, *FRESH_HEADERS),
-        responses=_READING,
+        responses=READING,
     )
     async def statement(
         request: _Request,
@@ -313,7 +330,7 @@ def _state_routes(bank: Bank) -> list[BaseRouteHandler]:
         tags=["cards"],
         operation_id="refusals",
         response_headers=PAGE_HEADERS,
-        responses=_READING,
+        responses=READING,
     )
     async def refusals(
         request: _Request, card_id: CardId, limit: Limit = 100, cursor: Cursor = None
@@ -367,7 +384,7 @@ def _history_routes(bank: Bank) -> list[BaseRouteHandler]:
 def _analytics_routes(bank: Bank) -> list[BaseRouteHandler]:
     only_card = QueryParameter(name="debitCardId", pattern=rf"^{CARD_ID.pattern}$", description="Of this card only")
 
-    @get("/analytics/cards", tags=["analytics"], operation_id="spendingPerCard", responses=_READING)
+    @get("/analytics/cards", tags=["analytics"], operation_id="spendingPerCard", responses=READING)
     async def per_card(
         request: _Request, card: Annotated[str | None, only_card] = None, limit: Limit = 100
     ) -> Response[list[analytics.CardSpending]]:
@@ -376,15 +393,15 @@ def _analytics_routes(bank: Bank) -> list[BaseRouteHandler]:
             await bank.read(request, lambda grant: analytics.spending_per_card(bank.facts(grant), card, limit))
         )
 
-    @get("/analytics/top-cards", tags=["analytics"], operation_id="topCards", responses=_READING)
+    @get("/analytics/top-cards", tags=["analytics"], operation_id="topCards", responses=READING)
     async def top(request: _Request, limit: Limit = 10) -> Response[list[analytics.CardSpending]]:
         """The cards from which most was withdrawn."""
         return json_response(await bank.read(request, lambda grant: analytics.top_cards(bank.facts(grant), limit)))
 
-    @get("/analytics/spending", tags=["analytics"], operation_id="spendingOverTime", responses=_READING)
+    @get("/analytics/spending", tags=["analytics"], operation_id="spendingOverTime", responses=READING)
     async def over_time(
         request: _Request,
-        grain: Annotated[analytics.Grain, QueryParameter()] = "day",
+        grain: Annotated[analytics.Grain, QueryParameter(description="The length of a period")] = "day",
         card: Annotated[str | None, only_card] = None,
         limit: Limit = 100,
     ) -> Response[list[analytics.PeriodSpending]]:

@@ -1,15 +1,42 @@
-"""What several of the bank's routes take, and what the OpenAPI document says of it."""
+"""What several of the bank's routes take and answer, and what the OpenAPI document says of it."""
 
 import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from litestar import Request, Response
+from litestar.params import HeaderParameter, PathParameter, QueryParameter
 
 from bank.card import CARD_ID
+from mainstem.query.access import tenant_of
+from mainstem.query.cursor import cursor_token, read_cursor
 from mainstem.query.openapi import money_schema, text_schema
+from mainstem.query.preferences import MAX_AGE_HEADER
 from mainstem.query.problems import InvalidInput
-from mainstem.query.web import problem_responses
+from mainstem.query.web import POSITION_HEADER, json_response, problem_responses
+from mainstem.tenancy import qualified
+
+_Request = Request[Any, Any, Any]
 
 CARD_SCHEMA = text_schema(rf"^{CARD_ID.pattern}$", "The card's id", "123456789")
 AMOUNT_SCHEMA = money_schema(0.01, "An amount of money")
 REFUSING = problem_responses(400, 404, 409, 413, 415, 422, 503, 504)
+READING = problem_responses(400, 503)
+
+_PAGE_MAX = 1_000
+
+CardId = Annotated[str, PathParameter(description="The card's id", pattern=rf"^{CARD_ID.pattern}$")]
+PositionQuery = Annotated[
+    str | None, QueryParameter(name="position", description="Wait until the view has this position")
+]
+PositionHeader = Annotated[str | None, HeaderParameter(name=POSITION_HEADER, description="The same, as a header")]
+Prefer = Annotated[str | None, HeaderParameter(name="Prefer", description="wait=SECONDS: wait no longer (RFC 7240)")]
+MaxAge = Annotated[
+    str | None, HeaderParameter(name=MAX_AGE_HEADER, description="Wait until no record has waited for so many seconds")
+]
+Limit = Annotated[int, QueryParameter(ge=1, le=_PAGE_MAX, description="The most rows to return")]
+Cursor = Annotated[str | None, QueryParameter(description="From the Link header of the page before")]
 
 
 def card_id_of(text: str, field: str) -> str:
@@ -22,3 +49,27 @@ def named(text: str, field: str, pattern: re.Pattern[str]) -> str:
     if not pattern.fullmatch(text):
         raise InvalidInput(field, f"{field} must be 1 to 36 letters, digits, '.', '_' or '-', a letter or digit first")
     return text
+
+
+def behind_of(request: _Request, asked: str, kinds: Sequence[type], cursor: str | None) -> list[str | int] | None:
+    """The values behind which the page begins, one of each kind; None for the first page. `asked` is its address.
+
+    Raises InvalidQuery for a cursor of another query, or of another tenant's.
+    """
+    return None if cursor is None else read_cursor(cursor, kinds, qualified(tenant_of(request), asked))
+
+
+def linked(
+    request: _Request,
+    asked: str,
+    rows: Sequence[Any],
+    limit: int,
+    behind: Sequence[str | int],
+    more: Mapping[str, str] | None = None,
+) -> Response[Any]:
+    """A page; where it is full, with a link to the next, which begins behind those values. `asked` is its address."""
+    headers = dict(more or {})
+    if len(rows) == limit:
+        query = urlencode({"limit": limit, "cursor": cursor_token(behind, qualified(tenant_of(request), asked))})
+        headers["Link"] = f'<{asked}{"&" if "?" in asked else "?"}{query}>; rel="next"'
+    return json_response(rows, headers=headers)

@@ -6,6 +6,8 @@ from decimal import Decimal
 from bank.analytics import totals
 from bank.balance import CARD_BALANCE
 from bank.card import CARD, DEBIT_CARD, Card, MoneyWithdrawn
+from bank.overview import CUSTOMER_CARD
+from bank.spending import DAILY_SPENDING
 from bank.statement import MONEY_WITHDRAWAL, TOPIC, MiniStatement, MoneyWithdrawal
 from mainstem import Decoder, Event, EventReader, Figures, Ledger, Sides, scan
 from mainstem.tenancy import key_of, read_stream
@@ -68,6 +70,23 @@ def _balances(sides: Sides) -> _Account:
         yield row.id, {**figures, "withdrawn": row.withdrawn, "withdrawals": row.withdrawals}
 
 
+def _customers_cards(sides: Sides) -> _Account:
+    """The customers' cards, made from the events."""
+    for row in sides.views.scan(CUSTOMER_CARD):
+        limit, used, withdrawn = (Decimal(c).scaleb(-2) for c in (row.limit_cents, row.used_cents, row.withdrawn_cents))
+        yield row.id, {"limit": limit, "used": used, "withdrawn": withdrawn, "withdrawals": row.withdrawals}
+
+
+def _days(sides: Sides) -> _Account:
+    """Daily spending, made from the events too: all days of a card together."""
+    sums: dict[str, tuple[int, int]] = {}
+    for row in sides.views.scan(DAILY_SPENDING):
+        cents, count = sums.get(row.card, (0, 0))
+        sums[row.card] = (cents + row.cents, count + row.withdrawals)
+    for card_id, (cents, count) in sums.items():
+        yield card_id, {"withdrawn": Decimal(cents).scaleb(-2), "withdrawals": count}
+
+
 def _analytics(sides: Sides) -> _Account:
     """The analytical store, fed from the statement's topic."""
     for card_id, (count, withdrawn) in totals(sides.olap).items():
@@ -81,6 +100,8 @@ LEDGERS = (
     Ledger("events", (*_USED, *_WITHDRAWN), _events),
     Ledger("debit_card", _USED, _state),
     Ledger("card_balance", (*_USED, *_WITHDRAWN), _balances),
+    Ledger("customer_card", (*_USED, *_WITHDRAWN), _customers_cards),
+    Ledger("daily_spending", _WITHDRAWN, _days),
     Ledger("money_withdrawal", _WITHDRAWN, _statement),
     Ledger("ministatement", _WITHDRAWN, _messages),
     Ledger("bankapp", _WITHDRAWN, _analytics),

@@ -17,9 +17,12 @@ from bank.holder import HOLDERS
 from bank.http import REFUSALS as REFUSAL_STATUS
 from bank.http import routes
 from bank.ledgers import LEDGERS
+from bank.overview import CUSTOMER_CARDS, CUSTOMER_LIMITS
 from bank.refusal import REFUSALS
 from bank.service import Bank
+from bank.spending import SPENDING
 from bank.statement import STATEMENT, TOPIC
+from bank.suspicious import AMOUNT, VELOCITY
 from bank.transfer import TRANSFER
 from mainstem import Application
 from mainstem.assembly import Running, bring_up
@@ -44,7 +47,7 @@ def _configured(declared: Application, settings: Settings) -> Application:
 application = Application(
     name="bank",
     deciders=(CARD, CUSTOMER),
-    listeners=(STATEMENT, BALANCE, REFUSALS, HOLDERS),
+    listeners=(STATEMENT, BALANCE, REFUSALS, HOLDERS, SPENDING, VELOCITY, AMOUNT, CUSTOMER_CARDS, CUSTOMER_LIMITS),
     datasources=(BANKAPP,),
     topics=(TOPIC,),
     ledgers=LEDGERS,

@@ -30,6 +30,7 @@ from mainstem.query.preferences import Wanted
 from mainstem.query.web import POSITION_HEADER, json_response
 from mainstem.refusals import KeptRefusal, RefusalReader, retry_of
 from mainstem.tenancy import qualified, shown
+from mainstem.view.port import ViewStore
 
 R = TypeVar("R")
 _Request = Request[Any, Any, Any]
@@ -139,6 +140,11 @@ class Bank:
     def facts(self, grant: Grant) -> Facts:
         """The facts of the analytical store that the request may ask for."""
         return Facts(self._running.olap, grant.tenant, self.apart)
+
+    @property
+    def views(self) -> ViewStore:
+        """The views."""
+        return self._running.views
 
     @property
     def refused(self) -> RefusalReader:

@@ -139,7 +139,9 @@ def test_every_type_of_problem() -> None:
 
 def test_every_reason_of_the_banks_refusals() -> None:
     rows = {_only(row[0]): int(row[1]) for row in rows_under(_HTTP, "Refusals of the bank")}
-    files = [ROOT / "src/bank" / name for name in ("card.py", "customer.py", "transfer.py", "service.py")]
+    files = [
+        ROOT / "src/bank" / name for name in ("card.py", "customer.py", "overview.py", "transfer.py", "service.py")
+    ]
     assert set(rows) == {reason for path in files for reason in _constants(path, "Refused", argument=0)}
     source = ast.parse((ROOT / "src/bank/http.py").read_text())
     (statuses,) = (
@@ -201,7 +203,7 @@ def test_a_body_has_the_fields_that_are_named(client: httpx.Client, route: str) 
     method, path = path.split()
     fields = _routes()[route]
     of_binding = "/bindings" in route
-    optional = {"customer", "holder", "dryRun", "key", "letter", *(("to", "offsets") if of_binding else ())}
+    optional = {"dryRun", "key", "letter", *(("to", "offsets") if of_binding else ()), *_OPTIONAL.get(route, ())}
     wanted = {"amount": -1, "limit": -1, "offsets": {}, "dryRun": True, "to": "begin" if of_binding else "nobody"}
     body = {field: wanted.get(field, "nobody") for field in fields}
 
@@ -219,6 +221,9 @@ def test_a_body_has_the_fields_that_are_named(client: httpx.Client, route: str) 
     assert kind(body) in ("invalid-amount", "same-card", *unknown)
     for wrong in ({**body, "more": 1}, *({k: v for k, v in body.items() if k != field} for field in fields - optional)):
         assert kind(wrong) == "invalid-input", wrong
+
+
+_OPTIONAL = {"POST /cards": {"customer", "holder"}, "POST /moneywithdrawals": {"merchant", "reference"}}
 
 
 def test_every_metric(client: httpx.Client) -> None:

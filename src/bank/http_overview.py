@@ -1,0 +1,117 @@
+"""The customer overview over HTTP."""
+
+from decimal import Decimal
+from typing import Annotated, Any
+
+from litestar import Request, Response, get
+from litestar.handlers import BaseRouteHandler
+from litestar.params import PathParameter
+from msgspec import Struct
+
+from bank.inputs import READING, Cursor, Limit, MaxAge, PositionHeader, PositionQuery, Prefer, behind_of, linked
+from bank.overall import CUSTOMER_ID
+from bank.overview import CARDS_GROUP, CustomerCard, Overview, cards_of, overview_of
+from bank.service import Bank, CardView
+from mainstem import iso_time
+from mainstem.query.access import Grant
+from mainstem.query.openapi import FRESH_HEADERS, PAGE_HEADERS
+from mainstem.query.preferences import wanted
+from mainstem.query.web import json_response, problem_responses
+from mainstem.tenancy import qualified, shown
+
+_Request = Request[Any, Any, Any]
+
+_CustomerId = Annotated[str, PathParameter(description="The customer's id", pattern=rf"^{CUSTOMER_ID.pattern}$")]
+
+
+class OverviewView(Struct, frozen=True, rename="camel"):
+    """A customer: how many cards, what these use and may use together, and what was ever withdrawn."""
+
+    id: str
+    overall_limit: Decimal | None
+    cards: int
+    used: Decimal
+    withdrawn: Decimal
+    withdrawals: int
+    last_activity: str | None
+
+
+def overview_routes(bank: Bank) -> list[BaseRouteHandler]:
+    """All that is asked about customers."""
+
+    @get(
+        "/customers/{customer_id:str}",
+        tags=["customers"],
+        operation_id="customerOverview",
+        response_headers=FRESH_HEADERS,
+        responses=problem_responses(400, 404, 503),
+    )
+    async def overview(
+        request: _Request,
+        customer_id: _CustomerId,
+        position: PositionQuery = None,
+        at: PositionHeader = None,
+        prefer: Prefer = None,
+        max_age: MaxAge = None,
+    ) -> Response[OverviewView]:
+        """A customer's cards together. The position of a command for one of the cards can be waited for."""
+
+        def asking(grant: Grant) -> OverviewView:
+            return _view(overview_of(bank.views, customer_id, grant.tenant))
+
+        fresh = wanted((position, at), prefer, max_age)
+        found = await bank.read(request, asking, CARDS_GROUP, fresh)
+        return json_response(found, headers=bank.applied(fresh))
+
+    @get(
+        "/customers/{customer_id:str}/cards",
+        tags=["customers"],
+        operation_id="customerCards",
+        response_headers=(*PAGE_HEADERS, *FRESH_HEADERS),
+        responses=READING,
+    )
+    async def cards(
+        request: _Request,
+        customer_id: _CustomerId,
+        position: PositionQuery = None,
+        at: PositionHeader = None,
+        prefer: Prefer = None,
+        max_age: MaxAge = None,
+        limit: Limit = 100,
+        cursor: Cursor = None,
+    ) -> Response[list[CardView]]:
+        """A customer's cards by their ids."""
+        asked = f"/customers/{customer_id}/cards"
+        after = behind_of(request, asked, (str,), cursor)
+
+        def asking(grant: Grant) -> list[CardView]:
+            behind = None if after is None else [qualified(grant.tenant, str(after[0]))]
+            rows = cards_of(bank.views, qualified(grant.tenant, customer_id), limit, behind)
+            return [_card(row, grant) for row in rows]
+
+        fresh = wanted((position, at), prefer, max_age)
+        rows = await bank.read(request, asking, CARDS_GROUP, fresh)
+        return linked(request, asked, rows, limit, [rows[-1].id] if rows else [], bank.applied(fresh))
+
+    return [overview, cards]
+
+
+def _money(cents: int) -> Decimal:
+    return Decimal(cents).scaleb(-2)
+
+
+def _view(found: Overview) -> OverviewView:
+    return OverviewView(
+        found.id,
+        None if found.limit_cents is None else _money(found.limit_cents),
+        found.cards,
+        _money(found.used_cents),
+        _money(found.withdrawn_cents),
+        found.withdrawals,
+        iso_time(found.occurred_at_ms) if found.cards else None,
+    )
+
+
+def _card(row: CustomerCard, grant: Grant) -> CardView:
+    limit, used = _money(row.limit_cents), _money(row.used_cents)
+    return CardView(shown(grant.tenant, row.id), limit, used, limit - used, row.status, row.version)

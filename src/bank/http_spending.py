@@ -1,0 +1,101 @@
+"""Daily spending over HTTP: the days of a card, and who spent most on a day."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any
+
+from litestar import Request, Response, get
+from litestar.handlers import BaseRouteHandler
+from litestar.params import QueryParameter
+from msgspec import Struct
+
+from bank.inputs import READING, CardId, Cursor, Limit, MaxAge, PositionHeader, PositionQuery, Prefer, behind_of, linked
+from bank.service import Bank
+from bank.spending import GROUP, DailySpending, days_of, spenders_of
+from mainstem.query.access import Grant, tenant_of
+from mainstem.query.openapi import FRESH_HEADERS, PAGE_HEADERS
+from mainstem.query.preferences import wanted
+from mainstem.query.problems import InvalidInput
+from mainstem.tenancy import qualified, shown
+
+_Request = Request[Any, Any, Any]
+
+_DAY = r"^\d{4}-\d{2}-\d{2}$"
+
+
+class SpendingView(Struct, frozen=True, rename="camel"):
+    """What was withdrawn from a card on a day (UTC)."""
+
+    debit_card_id: str
+    day: str
+    withdrawals: int
+    amount: Decimal
+
+
+def spending_routes(bank: Bank) -> list[BaseRouteHandler]:
+    """All about daily spending."""
+
+    @get(
+        "/cards/{card_id:str}/spending",
+        tags=["cards"],
+        operation_id="dailySpending",
+        response_headers=(*PAGE_HEADERS, *FRESH_HEADERS),
+        responses=READING,
+    )
+    async def of_card(
+        request: _Request,
+        card_id: CardId,
+        position: PositionQuery = None,
+        at: PositionHeader = None,
+        prefer: Prefer = None,
+        max_age: MaxAge = None,
+        limit: Limit = 100,
+        cursor: Cursor = None,
+    ) -> Response[list[SpendingView]]:
+        """What was withdrawn from the card on each day, the newest first; days without a withdrawal are left out."""
+        asked = f"/cards/{card_id}/spending"
+        after = behind_of(request, asked, (int,), cursor)
+
+        def asking(grant: Grant) -> list[DailySpending]:
+            return days_of(bank.views, qualified(grant.tenant, card_id), limit, after)
+
+        fresh = wanted((position, at), prefer, max_age)
+        rows = await bank.read(request, asking, GROUP, fresh)
+        views = [_view(row, card_id) for row in rows]
+        return linked(request, asked, views, limit, [rows[-1].begin_ms] if rows else [], bank.applied(fresh))
+
+    @get(
+        "/spending",
+        tags=["cards"],
+        operation_id="topSpenders",
+        response_headers=PAGE_HEADERS,
+        responses=READING,
+    )
+    async def of_day(
+        request: _Request,
+        day: Annotated[str, QueryParameter(pattern=_DAY, description="The day (UTC), as 2026-01-31")],
+        limit: Limit = 100,
+        cursor: Cursor = None,
+    ) -> Response[list[SpendingView]]:
+        """The cards from which most was withdrawn on a day, the highest amount first."""
+        asked, day_ms = f"/spending?day={day}", _day_ms(day)
+        after, tenant = behind_of(request, asked, (int, str), cursor), tenant_of(request)
+        rows = await bank.read(request, lambda _: spenders_of(bank.views, tenant, day_ms, limit, after), GROUP)
+        views = [_view(row, shown(tenant, row.card)) for row in rows]
+        return linked(request, asked, views, limit, [rows[-1].cents, rows[-1].card] if rows else [])
+
+    return [of_card, of_day]
+
+
+def _day_ms(text: str) -> int:
+    try:
+        return int(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).timestamp()) * 1000
+    except ValueError as error:
+        raise InvalidInput(
+            "day", f"{text!r:.40} is no day: as 2026-01-31", reason="invalid-query", status=400
+        ) from error
+
+
+def _view(row: DailySpending, card_id: str) -> SpendingView:
+    day = datetime.fromtimestamp(row.begin_ms / 1000, UTC)
+    return SpendingView(card_id, f"{day:%Y-%m-%d}", row.withdrawals, Decimal(row.cents).scaleb(-2))
