@@ -32,6 +32,7 @@ WHO_MAY: Mapping[str, Rule] = {
     "POST /cards/{card_id}/close": may(TELLER),
     "GET /cards/{card_id}/spending": may(TELLER, ANALYST, own=_ON_CARD),
     "GET /spending": may(TELLER, ANALYST),
+    "GET /payments": may(TELLER, ANALYST, own=_ASKED_FOR),
     "GET /suspicious": may(TELLER, ANALYST),
     "POST /transfers": may(TELLER, own=Own(CUSTOMER)),  # from a card of their own: `Bank.transfer` checks it
     "GET /transfers/{transfer_id}": may(TELLER, own=Own(CUSTOMER)),  # the same

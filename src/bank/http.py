@@ -27,6 +27,7 @@ from bank.card import (
 from bank.holder import GROUP as HOLDER_GROUP
 from bank.http_customers import customer_routes
 from bank.http_overview import overview_routes
+from bank.http_payments import payment_routes
 from bank.http_refusals import refusal_routes
 from bank.http_spending import spending_routes
 from bank.http_suspicious import suspicious_routes
@@ -144,6 +145,7 @@ def routes(bank: Bank) -> list[BaseRouteHandler]:
         *transfer_routes(bank),
         *customer_routes(bank),
         *overview_routes(bank),
+        *payment_routes(bank),
         *spending_routes(bank),
         *suspicious_routes(bank),
         *_analytics_routes(bank),

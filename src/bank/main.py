@@ -18,6 +18,7 @@ from bank.http import REFUSALS as REFUSAL_STATUS
 from bank.http import routes
 from bank.ledgers import LEDGERS
 from bank.overview import CUSTOMER_CARDS, CUSTOMER_LIMITS
+from bank.payment import PAYMENTS
 from bank.refusal import REFUSALS
 from bank.service import Bank
 from bank.spending import SPENDING
@@ -47,7 +48,18 @@ def _configured(declared: Application, settings: Settings) -> Application:
 application = Application(
     name="bank",
     deciders=(CARD, CUSTOMER),
-    listeners=(STATEMENT, BALANCE, REFUSALS, HOLDERS, SPENDING, VELOCITY, AMOUNT, CUSTOMER_CARDS, CUSTOMER_LIMITS),
+    listeners=(
+        STATEMENT,
+        BALANCE,
+        REFUSALS,
+        HOLDERS,
+        SPENDING,
+        VELOCITY,
+        AMOUNT,
+        CUSTOMER_CARDS,
+        CUSTOMER_LIMITS,
+        PAYMENTS,
+    ),
     datasources=(BANKAPP,),
     topics=(TOPIC,),
     ledgers=LEDGERS,

@@ -19,6 +19,7 @@ _log = structlog.get_logger(__name__)
 _MIGRATION_S = 600
 _TURN_S = 60
 _NAME_MAX = 64
+_WORDS = "mainstem_words"
 _TYPES = {"text": "mediumtext", "integer": "bigint", "boolean": "tinyint(1)", "real": "double", "bytes": "longblob"}
 _LIMITED = {"text": "varchar(255)", "bytes": "varbinary(255)"}
 _OPTIONS = "ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin"
@@ -164,6 +165,19 @@ def _index(connection: "Connection[Any]", table: Table[Any]) -> None:
         execute(connection, f"DROP INDEX {quoted(name)} ON {quoted(table.name)}")
     for name in sorted(set(wanted) - standing):
         execute(connection, f"CREATE INDEX {quoted(name)} ON {quoted(table.name)} ({quoted(*wanted[name])})")
+    _index_words(connection, table)
+
+
+def _index_words(connection: "Connection[Any]", table: Table[Any]) -> None:
+    sql = """
+        SELECT 1 FROM information_schema.statistics
+        WHERE table_schema = DATABASE() AND table_name = %s AND index_name = %s
+    """
+    stands = bool(ask(connection, sql, (table.name, _WORDS)))
+    if stands and table.words is None:
+        execute(connection, f"DROP INDEX {_WORDS} ON {quoted(table.name)}")
+    elif table.words is not None and not stands:
+        execute(connection, f"CREATE FULLTEXT INDEX {_WORDS} ON {quoted(table.name)} ({quoted(table.words)})")
 
 
 def _standing_indexes(connection: "Connection[Any]", table: str) -> set[str]:

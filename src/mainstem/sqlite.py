@@ -108,21 +108,24 @@ def transaction(connection: apsw.Connection, path: Path) -> Iterator[None]:
             raise
 
 
-def insert_many(connection: apsw.Connection, into: str, rows: Sequence[tuple[Any, ...]], conflict: str = "") -> None:
-    """Insert rows of equal width, in their order, 32 to a statement; `conflict` is what follows ON CONFLICT.
+def insert_many(connection: apsw.Connection, into: str, rows: Sequence[tuple[Any, ...]], conflict: str = "") -> int:
+    """Insert rows of equal width, in their order, 32 to a statement; how many. `conflict` is what follows ON CONFLICT.
 
     Raises CodecError for a value that SQLite has no place for, beside the driver's errors.
 
     Each statement hands the interpreter to other threads and waits to get it back, which under load costs more than
     the statement: so few of them are better than one for each row.
     """
+    counted = 0
     for start in range(0, len(rows), _ROWS_MAX):
         part = rows[start : start + _ROWS_MAX]
         try:
             values = [value for row in part for value in row]
             connection.execute(_insert(into, len(part[0]), len(part), conflict), values)
+            counted += connection.changes()  # what triggers do is not counted
         except (OverflowError, UnicodeEncodeError) as error:
             raise CodecError(f"a row does not fit {into}: {error}") from error
+    return counted
 
 
 @cache

@@ -47,7 +47,8 @@ class Table(Generic[R]):
     """A table of rows of one frozen Struct type; its columns are the Struct's fields in their order.
 
     `key` names the primary key's columns, `indexes` further indexes; `places` the digits after the point of Decimal
-    columns (2 unless named). Raises ConfigurationError for names and types that no engine could hold.
+    columns (2 unless named); `words` a text column that `mainstem.words.searchable` makes, in which is searched. Raises
+    ConfigurationError for names and types that no engine could hold.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Table(Generic[R]):
     key: tuple[str, ...]
     indexes: tuple[tuple[str, ...], ...] = ()
     places: dict[str, int] = field(default_factory=dict)
+    words: str | None = None
     columns: tuple[Column, ...] = field(init=False)
     _writers: tuple[tuple[int, Callable[[Any], Any]], ...] = field(init=False, repr=False)
 
@@ -67,6 +69,8 @@ class Table(Generic[R]):
         for name in (*self.key, *(c for index in self.indexes for c in index), *self.places):
             if name not in names:
                 raise ConfigurationError(f"table {self.name} has no column {name!r}; it has {sorted(names)}")
+        if self.words is not None and Column(self.words, "text", nullable=False) not in columns:
+            raise ConfigurationError(f"table {self.name} has no column {self.words!r} of text for its words")
         if not self.key:
             raise ConfigurationError(f"table {self.name} has no key")
         object.__setattr__(self, "columns", columns)

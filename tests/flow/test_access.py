@@ -35,6 +35,7 @@ WHO_IS_LET_IN: dict[str, set[str]] = {
     "GET /cards/{card_id}/difference": {"teller", "customer"},
     "GET /cards/{card_id}/spending": {"teller", "analyst", "customer"},
     "GET /spending": {"teller", "analyst"},
+    "GET /payments": {"teller", "analyst", "customer"},
     "GET /suspicious": {"teller", "analyst"},
     "POST /cards/{card_id}/repayments": {"teller", "customer"},
     "PUT /cards/{card_id}/limit": {"teller"},
@@ -145,11 +146,14 @@ def ask(bank: tuple[BankProcess, Any], name: str, caller: str, card: str) -> htt
         body = {"transferId": card, "fromCard": card, "toCard": "nobody", "amount": 1}
     elif name == "POST /cards":
         body = {"id": card, "limit": 10}
-    query = {"debitCardId": card} if name.endswith(("/moneywithdrawals", "/analytics/cards", "/spending")) else {}
+    query = {"debitCardId": card} if name.endswith(_ASKED_FOR) else {}
     if name.endswith("/difference"):
         query = {"from": "0"}
     with process.client() as client:
         return client.request(method, path, json=body, params=query, headers=headers)
+
+
+_ASKED_FOR = ("/moneywithdrawals", "/payments", "/analytics/cards", "/spending")
 
 
 def kind(answer: httpx.Response) -> str:

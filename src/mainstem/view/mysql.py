@@ -9,6 +9,7 @@ import structlog
 from msgspec import Struct
 from pymysql.connections import Connection
 
+from mainstem.errors import InvalidQuery
 from mainstem.mysql import MysqlServer, Pool, Writer, ask, execute, picture, quoted
 from mainstem.mysql_rows import behind, by_keys, column_names, in_key_order
 from mainstem.mysql_schema import create, definer, migrate
@@ -17,6 +18,7 @@ from mainstem.view.mysql_swap import KEPT, finish_swaps, swapping
 from mainstem.view.mysql_transaction import MysqlViewTransaction
 from mainstem.view.port import Place
 from mainstem.view.question import question
+from mainstem.words import asked_words
 
 R = TypeVar("R", bound=Struct)
 
@@ -123,6 +125,33 @@ class MysqlViews:
         if conditions:
             sql += f" WHERE {' AND '.join(conditions)}"
         sql += f" ORDER BY {', '.join(quoted(name) + direction for name in asked.order)} LIMIT %s"
+        return [table.from_values(row) for row in self._readers.ask(sql, (*values, limit))]
+
+    def search(
+        self,
+        table: Table[R],
+        text: str,
+        *,
+        within: str | None = None,
+        after: Sequence[Any] | None = None,
+        limit: int = 100,
+    ) -> list[R]:
+        """By the full text index, which shows what is committed."""
+        asked = question(table, {}, (), after)
+        whole, begins = asked_words(text, within)
+        if table.words is None:
+            raise InvalidQuery(f"the words of {table.name} are not indexed")
+        sought = " ".join([*(f"+{word}" for word in whole), *(f"+{word}*" for word in begins)])
+        condition, values = "", [sought]
+        if asked.after is not None:
+            begin = [_exact(table, name, value) for name, value in zip(asked.order, asked.after, strict=True)]
+            condition, more = behind(asked.order, begin, descending=True)
+            condition, values = f" AND {condition}", [sought, *more]
+        sql = (
+            f"SELECT {column_names(table)} FROM {quoted(table.name)}"
+            f" WHERE MATCH ({quoted(table.words)}) AGAINST (%s IN BOOLEAN MODE){condition}"
+            f" ORDER BY {', '.join(f'{quoted(name)} DESC' for name in table.key)} LIMIT %s"
+        )
         return [table.from_values(row) for row in self._readers.ask(sql, (*values, limit))]
 
     def scan(self, table: Table[R]) -> Iterator[R]:

@@ -114,6 +114,21 @@ class ViewStore(Protocol):
         Raises InvalidQuery for a column that the table does not have, or a value that no column could hold.
         """
 
+    def search(
+        self,
+        table: Table[R],
+        text: str,
+        *,
+        within: str | None = None,
+        after: Sequence[Any] | None = None,
+        limit: int = 100,
+    ) -> list[R]:
+        """Rows of which the words have one that begins with each word of the text, the last by key first.
+
+        `within` keeps to rows that were made searchable within that name; `after` has the key behind which a page
+        begins. Raises InvalidQuery for a text of no words or too many, and for a table that declares no words.
+        """
+
     def scan(self, table: Table[R]) -> Iterator[R]:
         """All rows in key order, as one consistent picture."""
 

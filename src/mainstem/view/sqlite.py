@@ -22,6 +22,8 @@ from mainstem.table import Table, quoted
 from mainstem.view.port import Place
 from mainstem.view.question import question
 from mainstem.view.sqlite_swap import KEPT, exchange, index
+from mainstem.view.sqlite_words import drop_unused, matching
+from mainstem.words import asked_words
 
 R = TypeVar("R", bound=Struct)
 
@@ -128,6 +130,29 @@ class SqliteViews:
         with self._reader() as reader:
             return [table.from_values(row) for row in reader.execute(sql, (*values, limit))]
 
+    def search(
+        self,
+        table: Table[R],
+        text: str,
+        *,
+        within: str | None = None,
+        after: Sequence[Any] | None = None,
+        limit: int = 100,
+    ) -> list[R]:
+        """By the index of words; of what these find, the last by key are picked."""
+        asked = question(table, {}, (), after)
+        words = asked_words(text, within)
+        with self._reader() as reader:
+            source, sought = matching(reader, table, *words)
+            values: list[Any] = [sought]
+            names = ", ".join(f"{quoted(table.name)}.{quoted(column.name)}" for column in table.columns)
+            sql = f"SELECT {names} FROM {source}"
+            if asked.after is not None:
+                sql += f" AND ({quoted(*table.key)}) < ({', '.join('?' * len(table.key))})"
+                values.extend(asked.after)
+            sql += f" ORDER BY {', '.join(f'{quoted(name)} DESC' for name in table.key)} LIMIT ?"
+            return [table.from_values(row) for row in reader.execute(sql, (*values, limit))]
+
     def scan(self, table: Table[R]) -> Iterator[R]:
         """On a connection of its own."""
         with self.picture() as picture:
@@ -187,6 +212,7 @@ class SqliteViews:
         """The table, and what is kept of the group."""
         with self._write():
             self._writer.execute(f"DROP TABLE IF EXISTS {quoted(table.name)}")
+            drop_unused(self._writer)
             for kept in KEPT:
                 self._writer.execute(f"DELETE FROM {kept} WHERE name = ?", (group,))
 
@@ -248,9 +274,7 @@ class _Transaction:
 
     def add(self, table: Table[R], rows: Sequence[R]) -> int:
         """Many to a statement."""
-        before = self._connection.total_changes()
-        self._insert(table, rows, "DO NOTHING")
-        return self._connection.total_changes() - before
+        return self._insert(table, rows, "DO NOTHING")
 
     def put(self, table: Table[R], rows: Sequence[R]) -> None:
         """Many to a statement."""
@@ -260,9 +284,9 @@ class _Transaction:
         conflict = f"({quoted(*table.key)}) DO {action}"
         self._insert(table, rows, conflict)
 
-    def _insert(self, table: Table[R], rows: Sequence[R], conflict: str) -> None:
+    def _insert(self, table: Table[R], rows: Sequence[R], conflict: str) -> int:
         try:
-            insert_many(self._connection, quoted(table.name), list(map(table.values, rows)), conflict)
+            return insert_many(self._connection, quoted(table.name), list(map(table.values, rows)), conflict)
         except apsw.ConstraintError as error:
             raise CodecError(f"a row does not fit {table.name}: {error}") from error
 

@@ -5,6 +5,7 @@ from typing import Any
 import apsw
 
 from mainstem.table import Table, quoted
+from mainstem.view.sqlite_words import keep_words
 
 KEPT = ("mainstem_offset", "mainstem_position", "mainstem_parked", "mainstem_made")
 """The tables that hold what is kept of a group, or of whatever its name is."""
@@ -68,6 +69,7 @@ def index(connection: apsw.Connection, table: Table[Any]) -> None:
         if columns in missing:
             name = _free(connection, f"{table.name}__{'__'.join(columns)}")
             connection.execute(f"CREATE INDEX {quoted(name)} ON {quoted(table.name)} ({quoted(*columns)})")
+    keep_words(connection, table)
 
 
 def _free(connection: apsw.Connection, wanted: str) -> str:

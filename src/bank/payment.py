@@ -1,0 +1,91 @@
+"""Payments: withdrawals of which a merchant or a reference is known, found by the words of these.
+
+Each goes with the customer of its card, which another view knows; that never changes once the card is open.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from bank.card import CARD, MoneyWithdrawn
+from bank.overview import CUSTOMER_CARD, CustomerCard
+from bank.spending import cents_of
+from mainstem import EVENT_TOPIC, Binding, Joined, Position, Recorded, Rows, Table, With, recorded_events
+from mainstem.view.port import ViewStore
+from mainstem.words import searchable
+
+GROUP = "payment"
+
+
+class Payment(Struct, frozen=True):
+    """A withdrawal; its id begins with its time, so that the newest are the last."""
+
+    id: str
+    card: str
+    customer: str | None
+    merchant: str | None
+    reference: str | None
+    cents: int
+    occurred_at_ms: int
+    words: str
+
+
+PAYMENT = Table("payment", Payment, key=("id",), words="words")
+
+
+def of_card(card: str) -> str:
+    """Within what a card's payments are searched."""
+    return f"card {card}"
+
+
+def of_customer(customer: str) -> str:
+    """Within what the payments of all cards of a customer are searched."""
+    return f"customer {customer}"
+
+
+def payment(message: Recorded[Any], customer: str | None) -> Payment | None:
+    """The line of a withdrawal that tells a merchant or a reference."""
+    event, card = message.payload, message.aggregate_id
+    if not isinstance(event, MoneyWithdrawn) or event.merchant is None is event.reference:
+        return None
+    within = [of_card(card)] if customer is None else [of_card(card), of_customer(customer)]
+    return Payment(
+        f"{message.occurred_at_ms:015d}:{card}:{message.version:012d}",
+        card,
+        customer,
+        event.merchant,
+        event.reference,
+        cents_of(event),
+        message.occurred_at_ms,
+        searchable(event.merchant, event.reference, within=within),
+    )
+
+
+def rows(pair: With[Recorded[Any], CustomerCard]) -> Sequence[Payment]:
+    """One for each withdrawal that has one; its id is the event's, so what comes again adds nothing."""
+    made = payment(pair.message, None if pair.row is None else pair.row.customer)
+    return () if made is None else (made,)
+
+
+def _known(row: CustomerCard | None, message: Recorded[Any]) -> bool:
+    """A card that is opened is known; of other messages nothing is needed."""
+    return row is not None or not isinstance(message.payload, MoneyWithdrawn)
+
+
+PAYMENTS = Binding(
+    group=GROUP,
+    topic=EVENT_TOPIC,
+    decoder=recorded_events(CARD.events, categories=(CARD.category,)),
+    projection=Joined(
+        CUSTOMER_CARD, on=lambda message: (message.aggregate_id,), into=Rows(PAYMENT, rows), ready=_known
+    ),
+    position=lambda message: Position(message.aggregate_id, message.version),
+)
+
+
+def search(
+    views: ViewStore, text: str, within: str | None, limit: int, after: Sequence[Any] | None = None
+) -> list[Payment]:
+    """Payments whose merchant and reference have words that begin so, the newest first; by the index of words."""
+    return views.search(PAYMENT, text, within=within, after=after, limit=limit)
