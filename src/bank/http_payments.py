@@ -49,7 +49,9 @@ def payment_routes(bank: Bank) -> list[BaseRouteHandler]:
     async def payments(
         text: Annotated[
             str,
-            QueryParameter(max_length=_TEXT_MAX, description=f"1 to {WORDS_MAX} words, or how they begin"),
+            QueryParameter(
+                max_length=_TEXT_MAX, description=f"1 to {WORDS_MAX} words; with a * behind it, how one begins"
+            ),
         ],
         card: Annotated[
             str | None,

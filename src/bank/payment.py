@@ -87,5 +87,5 @@ PAYMENTS = Binding(
 def search(
     views: ViewStore, text: str, within: str | None, limit: int, after: Sequence[Any] | None = None
 ) -> list[Payment]:
-    """Payments whose merchant and reference have words that begin so, the newest first; by the index of words."""
+    """Payments whose merchant and reference have these words, the newest first; by the index of words."""
     return views.search(PAYMENT, text, within=within, after=after, limit=limit)

@@ -11,7 +11,7 @@ from hashlib import blake2b
 
 from mainstem.errors import InvalidQuery
 
-_RUN = re.compile(r"[^\W_]+")
+_RUN = re.compile(r"([^\W_]+)(\*?)")
 _WORD, _SCOPE = "zz", "ss"
 _LONGEST = 40
 """Of a longer word so much counts; MySQL would leave out all of it."""
@@ -19,25 +19,31 @@ WORDS_MAX = 10
 """How many words a search may have."""
 
 
-def plain_words(text: str) -> list[str]:
-    """The words of a text in their order."""
+def _words(text: str) -> list[tuple[str, bool]]:
+    """The words of a text in their order, and whether a star stands behind them."""
     apart = unicodedata.normalize("NFKD", text.casefold())
     bare = "".join(letter for letter in apart if not unicodedata.combining(letter))
-    return [word[:_LONGEST] for word in _RUN.findall(unicodedata.normalize("NFC", bare))]
+    found = _RUN.findall(unicodedata.normalize("NFC", bare))
+    return [(word[:_LONGEST], star == "*") for word, star in found]
 
 
 def searchable(*texts: str | None, within: Iterable[str] = ()) -> str:
     """What a column of words holds of these texts. A search may be told to stay `within` any of those names."""
-    words = {word for text in texts if text is not None for word in plain_words(text)}
+    words = {word for text in texts if text is not None for word, _ in _words(text)}
     return " ".join([*(_SCOPE + _digest(name) for name in within), *(_WORD + word for word in sorted(words))])
 
 
 def asked_words(text: str, within: str | None = None) -> tuple[list[str], list[str]]:
-    """What must be there: words, and beginnings of words. Raises InvalidQuery for no words or too many."""
-    words = list(dict.fromkeys(plain_words(text)))
+    """What must be there: words, and, of those with a star behind them, beginnings of words.
+
+    Raises InvalidQuery for no words or too many.
+    """
+    words = list(dict.fromkeys(_words(text)))
     if not 1 <= len(words) <= WORDS_MAX:
         raise InvalidQuery(f"a search has 1 to {WORDS_MAX} words of letters and digits; {text!r:.100} has {len(words)}")
-    return [] if within is None else [_SCOPE + _digest(within)], [_WORD + word for word in words]
+    scope = [] if within is None else [_SCOPE + _digest(within)]
+    begins = [_WORD + word for word, begins in words if begins]
+    return [*scope, *(_WORD + word for word, begins in words if not begins)], begins
 
 
 def _digest(name: str) -> str:

@@ -123,7 +123,7 @@ class ViewStore(Protocol):
         after: Sequence[Any] | None = None,
         limit: int = 100,
     ) -> list[R]:
-        """Rows of which the words have one that begins with each word of the text, the last by key first.
+        """Rows that have all words of the text, the last by key first; a word with a star behind it is how one begins.
 
         `within` keeps to rows that were made searchable within that name; `after` has the key behind which a page
         begins. Raises InvalidQuery for a text of no words or too many, and for a table that declares no words.
