@@ -87,14 +87,14 @@ def _refusals(views: ViewStore, chance: Chance) -> Any:
 
 def _activity(kind: suspicious.Kind, table: Table[Any]) -> Filled:
     def newest(views: ViewStore, _: Chance) -> Any:
-        return suspicious.suspicious_of(views, kind, None, 100)
+        return suspicious.suspicious_of(views, kind, None, None, 100)
 
     def page(views: ViewStore, chance: Chance) -> Any:
         after = (_BEGIN + chance.below(DAYS) * DAY_MS, "")
-        return suspicious.suspicious_of(views, kind, None, 100, after)
+        return suspicious.suspicious_of(views, kind, None, None, 100, after)
 
     def of_card(views: ViewStore, chance: Chance) -> Any:
-        return suspicious.suspicious_of(views, kind, chance.card(), 100)
+        return suspicious.suspicious_of(views, kind, None, chance.card(), 100)
 
     begin = f"{_BEGIN} + (n % 365) * {DAY_MS} + (n {{div}} 365) % 86400000"
     return Filled(
@@ -107,10 +107,11 @@ def _activity(kind: suspicious.Kind, table: Table[Any]) -> Filled:
             "cents": "100 + n % 900000",
             "suspicious": "n % 1009 = 0",
             "version": "n",
+            "tenant": "''",
         },
         (
-            Query(f"suspicious {kind}, newest", newest, ("suspicious", "begin_ms", "card")),
-            Query(f"suspicious {kind}, a page", page, ("suspicious", "begin_ms", "card")),
+            Query(f"suspicious {kind}, newest", newest, ("tenant", "suspicious", "begin_ms", "card")),
+            Query(f"suspicious {kind}, a page", page, ("tenant", "suspicious", "begin_ms", "card")),
             Query(f"suspicious {kind} of a card", of_card, ("card", "suspicious", "begin_ms")),
         ),
     )
@@ -163,6 +164,7 @@ TABLES = (
             "cents": "n * 7919 % 1000003",
             "withdrawals": "1 + n % 7",
             "version": "n",
+            "tenant": "''",
         },
         (
             Query("daily spending of a card", lambda v, c: spending.days_of(v, c.card(), 100)),
@@ -172,13 +174,13 @@ TABLES = (
             ),
             Query(
                 "spenders of a day",
-                lambda v, c: spending.spenders_of(v, _BEGIN + c.below(DAYS) * DAY_MS, 100),
-                ("begin_ms", "cents", "card"),
+                lambda v, c: spending.spenders_of(v, None, _BEGIN + c.below(DAYS) * DAY_MS, 100),
+                ("tenant", "begin_ms", "cents", "card"),
             ),
             Query(
                 "spenders of a day, a page",
-                lambda v, c: spending.spenders_of(v, _BEGIN + c.below(DAYS) * DAY_MS, 100, (c.below(10**6), "c")),
-                ("begin_ms", "cents", "card"),
+                lambda v, c: spending.spenders_of(v, None, _BEGIN + c.below(DAYS) * DAY_MS, 100, (c.below(10**6), "c")),
+                ("tenant", "begin_ms", "cents", "card"),
             ),
         ),
     ),

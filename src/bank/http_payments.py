@@ -1,25 +1,28 @@
 """Payments over HTTP: found by the words of merchants and references."""
 
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from litestar import Response, get
+from litestar import Request, Response, get
 from litestar.handlers import BaseRouteHandler
 from litestar.params import QueryParameter
 from msgspec import Struct
 
 from bank.card import CARD_ID
-from bank.inputs import READING, Cursor, Limit, PositionHeader, PositionQuery, linked
+from bank.inputs import READING, Cursor, Limit, PositionHeader, PositionQuery, behind_of, linked
 from bank.overall import CUSTOMER_ID
-from bank.payment import GROUP, Payment, of_card, of_customer, search
+from bank.payment import GROUP, Payment, of_card, of_customer, of_tenant, search
 from bank.service import Bank
 from mainstem import iso_time
-from mainstem.query.cursor import read_cursor
+from mainstem.query.access import Grant, tenant_of
 from mainstem.query.input import parameter
 from mainstem.query.openapi import PAGE_HEADERS
 from mainstem.query.problems import InvalidInput
+from mainstem.tenancy import qualified, shown
 from mainstem.words import WORDS_MAX, asked_words
+
+_Request = Request[Any, Any, Any]
 
 _TEXT_MAX = 200
 
@@ -47,6 +50,7 @@ def payment_routes(bank: Bank) -> list[BaseRouteHandler]:
         responses=READING,
     )
     async def payments(
+        request: _Request,
         text: Annotated[
             str,
             QueryParameter(
@@ -66,30 +70,41 @@ def payment_routes(bank: Bank) -> list[BaseRouteHandler]:
         cursor: Cursor = None,
     ) -> Response[list[PaymentView]]:
         """Withdrawals whose merchant and reference have all of these words, the newest first."""
-        within = _within(card, customer)
+        within, tenant = _within(bank, request, card, customer), tenant_of(request)
         with parameter("text"):
             asked_words(text)
         named = {"text": text, "debitCardId": card, "customer": customer}
         asked = f"/payments?{urlencode({name: value for name, value in named.items() if value is not None})}"
-        after = None if cursor is None else read_cursor(cursor, (str,), asked)
-        rows = await bank.read(lambda: search(bank.views, text, within, limit, after), GROUP, position, at)
-        return linked(asked, list(map(_view, rows)), limit, [rows[-1].id] if rows else [])
+        after = behind_of(request, asked, (str,), cursor)
+
+        def asking(_: Grant) -> list[Payment]:
+            return search(bank.views, text, within, limit, after)
+
+        rows = await bank.read(request, asking, GROUP, position, at)
+        views = [_view(row, tenant) for row in rows]
+        return linked(request, asked, views, limit, [rows[-1].id] if rows else [])
 
     return [payments]
 
 
-def _within(card: str | None, customer: str | None) -> str | None:
+def _within(bank: Bank, request: _Request, card: str | None, customer: str | None) -> str | None:
     if card is not None and customer is not None:
         text = "debitCardId and customer: one of the two at most"
         raise InvalidInput("customer", text, reason="invalid-query", status=400)
-    return of_card(card) if card is not None else None if customer is None else of_customer(customer)
+    tenant = tenant_of(request)
+    if card is not None:
+        return of_card(qualified(tenant, card))
+    if customer is not None:
+        return of_customer(qualified(tenant, customer))
+    return of_tenant(tenant) if bank.apart else None
 
 
-def _view(row: Payment) -> PaymentView:
+def _view(row: Payment, tenant: str | None) -> PaymentView:
+    card = shown(tenant, row.card)
     return PaymentView(
-        row.id,
-        row.card,
-        row.customer,
+        row.id.replace(row.card, card, 1),
+        card,
+        None if row.customer is None else shown(tenant, row.customer),
         row.merchant,
         row.reference,
         Decimal(row.cents).scaleb(-2),

@@ -19,7 +19,10 @@ GROUP = "payment"
 
 
 class Payment(Struct, frozen=True):
-    """A withdrawal; its id begins with its time, so that the newest are the last."""
+    """A withdrawal; its id begins with its time, so that the newest are the last.
+
+    Card and customer are keys of rows.
+    """
 
     id: str
     card: str
@@ -35,13 +38,18 @@ PAYMENT = Table("payment", Payment, key=("id",), words="words")
 
 
 def of_card(card: str) -> str:
-    """Within what a card's payments are searched."""
+    """Within what the payments of the card whose rows have that key are searched."""
     return f"card {card}"
 
 
 def of_customer(customer: str) -> str:
-    """Within what the payments of all cards of a customer are searched."""
+    """Within what the payments of all cards of the customer whose rows have that key are searched."""
     return f"customer {customer}"
+
+
+def of_tenant(tenant: str | None) -> str:
+    """Within what all payments of a tenant, or of none, are searched where tenants are kept apart."""
+    return f"tenant {tenant or ''}"
 
 
 def payment(message: Recorded[Any], customer: str | None) -> Payment | None:
@@ -49,7 +57,7 @@ def payment(message: Recorded[Any], customer: str | None) -> Payment | None:
     event, card = message.payload, message.aggregate_id
     if not isinstance(event, MoneyWithdrawn) or event.merchant is None is event.reference:
         return None
-    within = [of_card(card)] if customer is None else [of_card(card), of_customer(customer)]
+    within = [of_tenant(message.tenant), of_card(card), *(() if customer is None else (of_customer(customer),))]
     return Payment(
         f"{message.occurred_at_ms:015d}:{card}:{message.version:012d}",
         card,

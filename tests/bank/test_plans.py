@@ -38,7 +38,7 @@ def test_a_query_without_its_index_is_told(tmp_path: Path) -> None:
     for name in ("plan_engines.py", "figures.py"):
         (tmp_path / name).write_text(_PROGRAM.with_name(name).read_text())
     text = _PROGRAM.read_text()
-    assert text.count('("begin_ms", "cents", "card"),') == 2
+    assert text.count('("tenant", "begin_ms", "cents", "card"),') == 2
     program.write_text(text.replace("views.create(filled.table)\n", "pass\n"))
     command = [sys.executable, str(program), "--rows", "1000", "--asks", "3", "--only", "daily_spending"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

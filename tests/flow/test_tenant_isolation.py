@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
@@ -19,6 +20,9 @@ _TENANTS = (None, "acme", "north-bank")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
 _NUMBER = re.compile(r"(?<=refusal:)\d{16}|^\d{16}$|^[\w.-]+:\d{12}:\d{3}$")
 """What the installation names things by, which has no meaning beside that: refusals, and lines of a statement."""
+
+_AT = re.compile(r"^\d{15}(?=:)")
+"""The time with which the name of a payment begins."""
 
 _COMMANDS: Mapping[str, tuple[str, str]] = {
     "open": ("POST", "/cards"),
@@ -48,6 +52,19 @@ _QUESTIONS = (
     "/analytics/cards?debitCardId={card}",
     "/analytics/top-cards",
     "/analytics/spending",
+    "/cards/{card}/spending",
+    "/spending?day={day}",
+    "/spending?day={day}&limit=1",
+    "/suspicious?kind=velocity",
+    "/suspicious?kind=velocity&limit=1",
+    "/suspicious?kind=amount&debitCardId={card}",
+    "/customers/{customer}",
+    "/customers/{customer}/cards",
+    "/customers/{customer}/cards?limit=1",
+    "/payments?text=caf*",
+    "/payments?text=caf*&limit=2",
+    "/payments?text=rent&debitCardId={card}",
+    "/payments?text=rent&customer={customer}",
     "/transfers/{transfer}",
     "/processes",
     "/processes?manager=transfer&status=ended",
@@ -91,7 +108,7 @@ class Side:
             return [self._told(each) for each in content]
         if not isinstance(content, str):
             return content
-        return _NUMBER.sub(self._name, _TIME.sub("time", content))
+        return _NUMBER.sub(self._name, _AT.sub("time", _TIME.sub("time", content)))
 
     def _name(self, found: re.Match[str]) -> str:
         return self._names.setdefault(found[0], f"name {len(self._names) + 1}")
@@ -115,7 +132,7 @@ def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str | No
 def _body(what: str, card: str, other: str, amount: int, transfer: str, customer: str) -> dict[str, Any]:
     bodies: dict[str, dict[str, Any]] = {
         "open": {"id": card, "limit": amount, "customer": customer},
-        "withdraw": {"debitCard": card, "amount": amount},
+        "withdraw": {"debitCard": card, "amount": amount, "merchant": f"Café {card}", "reference": "Rent"},
         "repay": {"amount": amount},
         "limit": {"limit": amount},
         "block": {"reason": "lost"},
@@ -167,7 +184,7 @@ def _same_command(
 
 
 def _same_question(pair: Sequence[Side], run: str, names: Mapping[str, str], path: str, card: str, waits: bool) -> None:
-    paths: list[str | None] = [path.format(card=f"{run}-{card}", **names)] * 2
+    paths: list[str | None] = [path.format(card=f"{run}-{card}", day=_today(), **names)] * 2
     for _ in range(6):
         answers = []
         for side, at in zip(pair, paths, strict=True):
@@ -181,6 +198,10 @@ def _same_question(pair: Sequence[Side], run: str, names: Mapping[str, str], pat
             return
 
 
+def _today() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%d}"
+
+
 def _same_retry(pair: Sequence[Side]) -> None:
     """Of the last refused command of the tenant, by the name that each installation has given it."""
     found = [side.ask("GET", "/refusals?limit=1").json() for side in pair]
@@ -191,3 +212,35 @@ def _same_retry(pair: Sequence[Side]) -> None:
             for side, one in zip(pair, found, strict=True)
         ]
         assert answers[0] == answers[1]
+
+
+def test_lists_name_what_is_of_the_tenant_alone(sides: Mapping[str | None, Sequence[Side]]) -> None:
+    """Of cards of one name, of which one tenant's are used; nor does the cursor of one lead another on."""
+    run = f"{next(_numbers)}"
+    shared = {tenant: pair[0] for tenant, pair in sides.items()}
+    for side in shared.values():
+        body = {"id": f"{run}-a", "limit": 10_000, "customer": f"{run}-c"}
+        side.ask("POST", "/cards", json=body).raise_for_status()
+    for _ in range(5):
+        paid = {"debitCard": f"{run}-a", "amount": 1_000, "merchant": f"shop{run}", "reference": "tenants"}
+        shared["acme"].ask("POST", "/moneywithdrawals", json=paid).raise_for_status()
+    questions = (
+        f"/cards/{run}-a/spending?limit=1",
+        f"/spending?day={_today()}&limit=1",
+        "/suspicious?kind=velocity&limit=1",
+        "/suspicious?kind=amount&limit=1",
+        f"/payments?text=shop{run}&limit=1",
+        f"/payments?text=tenants&customer={run}-c&limit=1",
+    )
+    for question in questions:
+        answer = shared["acme"].ask("GET", question)
+        (row,) = answer.json()
+        assert row["debitCardId"] == f"{run}-a", question
+        assert "acme" not in answer.text
+        following = answer.links["next"]["url"]
+        for tenant in (None, "north-bank"):
+            found = shared[tenant].ask("GET", question.replace("limit=1", "limit=1000"))
+            assert f"{run}-a" not in {each["debitCardId"] for each in found.json()}, question
+            assert shared[tenant].ask("GET", following).status_code == 400
+    used = {tenant: side.ask("GET", f"/customers/{run}-c").json()["used"] for tenant, side in shared.items()}
+    assert used == {None: 0, "acme": 5_000, "north-bank": 0}
