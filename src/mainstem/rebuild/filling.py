@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
-from mainstem.errors import CodecError, InvalidQuery, ListenerError, StoreError
+from mainstem.errors import CodecError, ListenerError, StoreError
 from mainstem.listener.binding import Binding
 from mainstem.log.port import Log, Place
 from mainstem.messages import Position, Record
@@ -12,10 +12,21 @@ from mainstem.rebuild.versions import projection_of
 from mainstem.table import Table
 from mainstem.view.apply import Working, working
 from mainstem.view.port import ViewTransaction
-from mainstem.view.projection import Fold, Rows
+from mainstem.view.windowing import Find
 
 Key = tuple[Any, ...]
-Get = Callable[[Table[Any], Sequence[Key]], dict[Any, Any]]
+
+
+class Reading(Protocol):
+    """Where rows are read from: a view store, or a transaction, which has those that it writes."""
+
+    @property
+    def get(self) -> Callable[[Table[Any], Sequence[Key]], dict[Any, Any]]:
+        """By their keys."""
+
+    @property
+    def find(self) -> Find:
+        """In their order."""
 
 
 @dataclass
@@ -52,38 +63,27 @@ class Filler:
         records = [record for record in page if record.offset < end] if page and page[-1].offset >= end else page
         return records, records[-1].offset + 1 if records and len(records) == len(page) else end
 
-    def fill(self, records: Sequence[Record], get: Get, waiting: Mapping[str, int]) -> Filled:
-        """What they make, but for those of keys that wait from an offset on, and those that were dropped.
+    def fill(self, records: Sequence[Record], rows: Reading, waiting: Mapping[str, int]) -> Filled:
+        """What they make of the rows that stand, without those of keys that wait from an offset on, and dropped ones.
 
         Raises ListenerError for a record that cannot be handled.
         """
         taken, parked = self._taken(records, waiting)
-        messages, numbers = self._messages(taken, get)
-        filled = Filled(working(self._projection, get), parked=parked)
+        messages, numbers = self._messages(taken, rows)
+        filled = Filled(working(self._projection, rows.get, rows.find), parked=parked)
         try:
             filled.working.handle_all(messages, numbers)
         except StoreError:
             raise
         except Exception as error:
-            self.blame(taken, get, error)
+            self.blame(taken, rows, error)
         if self._positions:
             filled.positions = [each for each in map(self._binding.position, messages) if each is not None]
         return filled
 
-    def touched(self, records: Sequence[Record], get: Get, waiting: Mapping[str, int]) -> set[Key]:
-        """The keys of the rows that they make."""
-        taken, _ = self._taken(records, waiting)
-        messages, _ = self._messages(taken, get)
-        projection = self._projection
-        if isinstance(projection, Rows):
-            return {projection.table.key_of(row) for message in messages for row in projection.make(message)}
-        if not isinstance(projection, Fold):
-            raise InvalidQuery(f"{projection.table.name} cannot be rebuilt beside the live one yet")
-        return {tuple(projection.key(message)) for message in messages}
-
-    def blame(self, records: Sequence[Record], get: Get, cause: Exception) -> None:
+    def blame(self, records: Sequence[Record], rows: Reading, cause: Exception) -> None:
         """Raises ListenerError with the place of the record that cannot be handled."""
-        work: Working[Any] = working(self._projection, get)
+        work: Working[Any] = working(self._projection, rows.get, rows.find)
         for record in records:
             try:
                 work.handle(self._binding.decoder.spread([record.value or b""])[0])
@@ -106,9 +106,9 @@ class Filler:
                 taken.append(record)
         return taken, parked
 
-    def _messages(self, records: Sequence[Record], get: Get) -> tuple[list[Any], Sequence[int]]:
+    def _messages(self, records: Sequence[Record], rows: Reading) -> tuple[list[Any], Sequence[int]]:
         try:
             return self._binding.decoder.spread([record.value or b"" for record in records])
         except CodecError as error:
-            self.blame(records, get, error)
+            self.blame(records, rows, error)
             raise

@@ -29,7 +29,7 @@ from mainstem.errors import (
 from mainstem.listener.binding import Binding
 from mainstem.log.port import Log, Place
 from mainstem.rebuild.comparing import Comparing, Comparison, Key
-from mainstem.rebuild.filling import Filler
+from mainstem.rebuild.filling import Filled, Filler
 from mainstem.rebuild.letters import dropped_letters
 from mainstem.rebuild.progress import Meter, Progress
 from mainstem.rebuild.versions import UNKNOWN, code_of, is_stale, versions_of
@@ -218,21 +218,21 @@ class Rebuild:
     def _one_page(self, views: ViewStore, place: Place, end: int, waiting: Mapping[str, int]) -> None:
         stands = self._offsets.get(place)
         records, behind = self._filler.read(place, stands or 0, end, _PAGE)
-        filled = self._filler.fill(records, views.get, waiting)
-        self._touch(records, views.get, waiting)
+        filled = self._filler.fill(records, views, waiting)
         try:
             with views.transaction() as transaction:
                 transaction.check(self._table.name, {place: stands})
                 filled.write(transaction, self._table.name, {place: behind})
         except CodecError as error:
-            self._filler.blame(records, views.get, error)
+            self._filler.blame(records, views, error)
+        self._touch(filled)
         self._offsets[place] = behind
         self._meter.more(behind - (stands or 0))
 
-    def _touch(self, records: Sequence[Any], get: Any, waiting: Mapping[str, int]) -> None:
-        """Remember which rows change, once there is something to compare them with."""
+    def _touch(self, filled: Filled) -> None:
+        """Remember which rows have changed, once there is something to compare them with."""
         if self._comparing is not None:
-            self._touched |= self._filler.touched(records, get, waiting)
+            self._touched |= filled.working.touched()
 
     def _compare(self) -> Comparison | None:
         """As both stand at one moment; rows that one of them alone has taken further are compared later."""
@@ -250,7 +250,8 @@ class Rebuild:
                 begin = stands.get(place, 0)
                 while begin < end:
                     records, begin = self._filler.read(place, begin, end, _PAGE)
-                    self._touched |= self._filler.touched(records, self._views.get, waiting)
+                    # what a page makes of the rows before all of them: what rows it meets besides, another page made
+                    self._touch(self._filler.fill(records, self._views, waiting))
             self._comparing.whole(picture, self._touched, self._stop.is_set)
         if self._stop.is_set():
             raise _Stopped
@@ -301,9 +302,9 @@ class Rebuild:
             begin = self._offsets.get(place, 0)
             while begin < end:
                 records, behind = self._filler.read(place, begin, end, _PAGE)
-                filled = self._filler.fill(records, transaction.get, waiting)
-                self._touch(records, transaction.get, waiting)
+                filled = self._filler.fill(records, transaction, waiting)
                 filled.write(transaction, name, {place: behind})
+                self._touch(filled)
                 left |= filled.parked
                 begin = behind
         if left != dict(waiting):

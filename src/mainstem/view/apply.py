@@ -1,7 +1,7 @@
 """Applying a projection to a batch: computed in memory first, written in one go, so that a failure leaves no trace."""
 
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence, Set
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Generic, Protocol, TypeVar
@@ -44,6 +44,9 @@ class Working(Protocol[M_contra]):
     def write(self, transaction: ViewRows) -> None:
         """Write what was taken."""
 
+    def touched(self) -> Set[_Key]:
+        """The keys of the rows that are written, or taken away. Of a join, exact once it was written."""
+
 
 def working(projection: Projection[M], get: _Get, find: Find | None = None) -> Working[M]:
     """A new one, for one batch. `get` and `find` read the rows that stand, as a ViewStore does; windows need both."""
@@ -76,6 +79,9 @@ class _WorkingRows(Generic[M]):
     def write(self, transaction: ViewRows) -> None:
         if self._rows:
             transaction.add(self._projection.table, self._rows)
+
+    def touched(self) -> Set[_Key]:
+        return {self._projection.table.key_of(row) for row in self._rows}
 
 
 class _WorkingFold(Generic[M]):
@@ -138,6 +144,9 @@ class _WorkingFold(Generic[M]):
         if gone:
             transaction.remove(table, gone)
 
+    def touched(self) -> Set[_Key]:
+        return self._changed.keys()
+
     def _load(self, keys: Sequence[_Key]) -> None:
         found = self._get(self._projection.table, keys)
         for key in keys:
@@ -180,6 +189,9 @@ class _WorkingJoin(Generic[M]):
                 else:
                     self._working.handle_all(self._joined(messages), numbers)
         self._working.write(transaction)
+
+    def touched(self) -> Set[_Key]:
+        return self._working.touched()
 
     def _joined(self, messages: Sequence[M]) -> list[With[M, Any]]:
         on = self._projection.on

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from decimal import Decimal
 from typing import Any, TypeVar
 
 import structlog
@@ -14,6 +13,7 @@ from mainstem.mysql import MysqlServer, Pool, Writer, ask, execute, picture, quo
 from mainstem.mysql_rows import behind, by_keys, column_names, in_key_order
 from mainstem.mysql_schema import create, definer, migrate
 from mainstem.table import Table
+from mainstem.view.mysql_question import exact, statement_of
 from mainstem.view.mysql_swap import KEPT, finish_swaps, swapping
 from mainstem.view.mysql_transaction import MysqlViewTransaction
 from mainstem.view.port import Place
@@ -112,19 +112,7 @@ class MysqlViews:
         limit: int = 100,
     ) -> list[R]:
         """By columns, in pages; decimals are ordered as numbers."""
-        asked = question(table, where, order, after)
-        conditions = [f"{quoted(name)} <=> %s" for name, _ in asked.where]
-        values = [_exact(table, name, value) for name, value in asked.where]
-        if asked.after is not None:
-            begin = [_exact(table, name, value) for name, value in zip(asked.order, asked.after, strict=True)]
-            condition, more = behind(asked.order, begin, descending)
-            conditions.append(condition)
-            values += more
-        direction = " DESC" if descending else ""
-        sql = f"SELECT {column_names(table)} FROM {quoted(table.name)}"
-        if conditions:
-            sql += f" WHERE {' AND '.join(conditions)}"
-        sql += f" ORDER BY {', '.join(quoted(name) + direction for name in asked.order)} LIMIT %s"
+        sql, values = statement_of(table, question(table, where, order, after), descending=descending)
         return [table.from_values(row) for row in self._readers.ask(sql, (*values, limit))]
 
     def search(
@@ -144,7 +132,7 @@ class MysqlViews:
         sought = " ".join([*(f"+{word}" for word in whole), *(f"+{word}*" for word in begins)])
         condition, values = "", [sought]
         if asked.after is not None:
-            begin = [_exact(table, name, value) for name, value in zip(asked.order, asked.after, strict=True)]
+            begin = [exact(table, name, value) for name, value in zip(asked.order, asked.after, strict=True)]
             condition, more = behind(asked.order, begin, descending=True)
             condition, values = f" AND {condition}", [sought, *more]
         sql = (
@@ -245,9 +233,3 @@ class _Picture:
 def _offsets(connection: "Connection[Any]", group: str) -> dict[Place, int]:
     sql = "SELECT topic, `partition`, `offset` FROM mainstem_offset WHERE name = %s"
     return {(topic, partition): offset for topic, partition, offset in ask(connection, sql, (group,))}
-
-
-def _exact(table: Table[Any], name: str, value: Any) -> Any:
-    """A decimal as a number: compared with text, MySQL would make a double of it."""
-    kind = next(column.kind for column in table.columns if column.name == name)
-    return Decimal(value) if kind == "decimal" and value is not None else value

@@ -11,8 +11,10 @@ from mainstem.messages import Position
 from mainstem.mysql import ask, execute, quoted
 from mainstem.mysql_rows import by_keys, column_names, insert_many, markers, replacing
 from mainstem.table import Table
+from mainstem.view.mysql_question import statement_of
 from mainstem.view.mysql_swap import begin_swap, swapping
 from mainstem.view.port import Place
+from mainstem.view.question import question
 
 R = TypeVar("R", bound=Struct)
 
@@ -34,6 +36,20 @@ class MysqlViewTransaction:
     def get(self, table: Table[R], keys: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], R]:
         """By primary key."""
         return by_keys(self._connection, table, keys)
+
+    def find(
+        self,
+        table: Table[R],
+        where: Mapping[str, Any],
+        *,
+        order: Sequence[str] = (),
+        descending: bool = False,
+        after: Sequence[Any] | None = None,
+        limit: int = 100,
+    ) -> list[R]:
+        """As the store does."""
+        sql, values = statement_of(table, question(table, where, order, after), descending=descending)
+        return [table.from_values(row) for row in ask(self._connection, sql, (*values, limit))]
 
     def add(self, table: Table[R], rows: Sequence[R]) -> int:
         """Many to a statement; a row that stands is set to what it is, which counts as nothing."""

@@ -32,6 +32,18 @@ class ViewRows(Protocol):
 class ViewTransaction(ViewRows, Protocol):
     """Rows, offsets and positions that become visible together or not at all."""
 
+    def find(
+        self,
+        table: Table[R],
+        where: Mapping[str, Any],
+        *,
+        order: Sequence[str] = (),
+        descending: bool = False,
+        after: Sequence[Any] | None = None,
+        limit: int = 100,
+    ) -> list[R]:
+        """As `ViewStore.find`, of the rows as this transaction has them."""
+
     def check(self, group: str, offsets: Mapping[Place, int | None]) -> None:
         """Raises Fenced where the group stands elsewhere than at these offsets; nobody moves them until the end.
 

@@ -20,7 +20,7 @@ from mainstem.messages import Position
 from mainstem.sqlite import connect, insert_many, mapped_errors, prepare, table_definition, transaction
 from mainstem.table import Table, quoted
 from mainstem.view.port import Place
-from mainstem.view.question import question
+from mainstem.view.question import Question, question
 from mainstem.view.sqlite_swap import KEPT, exchange, index
 from mainstem.view.sqlite_words import drop_unused, matching
 from mainstem.words import asked_words
@@ -115,18 +115,7 @@ class SqliteViews:
         limit: int = 100,
     ) -> list[R]:
         """By columns, in pages."""
-        asked = question(table, where, order, after)
-        conditions = [f"{quoted(name)} IS ?" for name, _ in asked.where]
-        values = [value for _, value in asked.where]
-        if asked.after is not None:
-            marks = ", ".join("?" * len(asked.order))
-            conditions.append(f"({quoted(*asked.order)}) {'<' if descending else '>'} ({marks})")
-            values.extend(asked.after)
-        direction = " DESC" if descending else ""
-        sql = f"SELECT {_names(table)} FROM {quoted(table.name)}"
-        if conditions:
-            sql += f" WHERE {' AND '.join(conditions)}"
-        sql += f" ORDER BY {', '.join(quoted(name) + direction for name in asked.order)} LIMIT ?"
+        sql, values = _statement_of(table, question(table, where, order, after), descending=descending)
         with self._reader() as reader:
             return [table.from_values(row) for row in reader.execute(sql, (*values, limit))]
 
@@ -272,6 +261,20 @@ class _Transaction:
         """By primary key."""
         return _get(self._connection, table, keys)
 
+    def find(
+        self,
+        table: Table[R],
+        where: Mapping[str, Any],
+        *,
+        order: Sequence[str] = (),
+        descending: bool = False,
+        after: Sequence[Any] | None = None,
+        limit: int = 100,
+    ) -> list[R]:
+        """As the store does."""
+        sql, values = _statement_of(table, question(table, where, order, after), descending=descending)
+        return [table.from_values(row) for row in self._connection.execute(sql, (*values, limit))]
+
     def add(self, table: Table[R], rows: Sequence[R]) -> int:
         """Many to a statement."""
         return self._insert(table, rows, "DO NOTHING")
@@ -375,6 +378,22 @@ def _get(connection: apsw.Connection, table: Table[R], keys: Sequence[tuple[Any,
             typed = table.from_values(row)
             found[table.key_of(typed)] = typed
     return found
+
+
+def _statement_of(table: Table[Any], asked: Question, *, descending: bool) -> tuple[str, list[Any]]:
+    """The statement, and what is bound before its limit."""
+    conditions = [f"{quoted(name)} IS ?" for name, _ in asked.where]
+    values = [value for _, value in asked.where]
+    if asked.after is not None:
+        marks = ", ".join("?" * len(asked.order))
+        conditions.append(f"({quoted(*asked.order)}) {'<' if descending else '>'} ({marks})")
+        values.extend(asked.after)
+    direction = " DESC" if descending else ""
+    sql = f"SELECT {_names(table)} FROM {quoted(table.name)}"
+    if conditions:
+        sql += f" WHERE {' AND '.join(conditions)}"
+    sql += f" ORDER BY {', '.join(quoted(name) + direction for name in asked.order)} LIMIT ?"
+    return sql, values
 
 
 def _names(table: Table[Any]) -> str:

@@ -5,7 +5,7 @@ asked for in their order; two at most can overlap one message's. The rows in mem
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence, Set
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
@@ -81,15 +81,18 @@ class WorkingWindows(Generic[M]):
     def write(self, transaction: ViewRows) -> None:
         """What was changed; windows that are no longer kept go."""
         table = self._projection.table
-        if self._projection.keep_ms is not None:
-            for key, newest in self._newest.items():
-                self._expire(key, newest - self._projection.keep_ms)
+        self._expire_all()
         rows = [row for row in self._rows.values() if row is not None]
         gone = [key for key, row in self._rows.items() if row is None]
         if rows:
             transaction.put(table, rows)
         if gone:
             transaction.remove(table, gone)
+
+    def touched(self) -> Set[_Key]:
+        """Those of windows that are no longer kept too."""
+        self._expire_all()
+        return self._rows.keys()
 
     def _take(self, records: Sequence[Sequence[M]], *, check: bool) -> None:
         try:
@@ -222,6 +225,13 @@ class WorkingWindows(Generic[M]):
         elif listed and not there:
             del begins[at]
 
+    def _expire_all(self) -> None:
+        """A second time it finds nothing more to do."""
+        if self._projection.keep_ms is not None:
+            for key, newest in list(self._newest.items()):
+                self._expire(key, newest - self._projection.keep_ms)
+            self._undo.clear()
+
     def _expire(self, key: _Key, until_ms: int) -> None:
         """The oldest go first: windows that begin later end later."""
         where = dict(zip(self._columns, key, strict=True))
@@ -231,4 +241,4 @@ class WorkingWindows(Generic[M]):
                 self._rows.setdefault((*key, row.begin_ms), None)
         for begin in list(self._begins.get(key, ())):
             if self._rows[(*key, begin)].end_ms <= until_ms:
-                self._rows[(*key, begin)] = None
+                self._set(key, begin, None)

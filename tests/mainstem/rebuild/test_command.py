@@ -32,8 +32,11 @@ def bank(tmp_path: Path) -> Iterator[BankProcess]:
     with bank_process(tmp_path / "data") as process:
         with process.client() as client:
             for card in ("a", "b"):
-                client.post("/cards", json={"id": card, "limit": 100}).raise_for_status()
-                client.post("/moneywithdrawals", json={"debitCard": card, "amount": 10}).raise_for_status()
+                opened = {"id": card, "limit": 100, "customer": "c-1"}
+                paid = {"debitCard": card, "amount": 10, "merchant": "Corner Shop"}
+                client.post("/cards", json=opened).raise_for_status()
+                client.post("/moneywithdrawals", json=paid).raise_for_status()
+            client.put("/customers/c-1/limit", json={"limit": 150}).raise_for_status()
         assert process.reconcile().clean
         spoil(process.folder)
         yield process
@@ -80,9 +83,12 @@ def test_beside_a_running_bank(bank: BankProcess) -> None:
         assert call(bank.folder, "card_balance", "--compare")[0] == 0
         assert call(bank.folder, "card_balance", "--cancel") == (0, "card_balance: what was built is dropped\n")
         assert used(client) == 10
-        for view in ("money_withdrawal", "refusal", "bankapp"):
+        declared = {each.projection.table.name for each in application.listeners if each.projection is not None}
+        for view in (*sorted(declared - {"card_balance"}), "bankapp"):
             code, said = call(bank.folder, view)
             assert (code, "no row differs" in said) == (0, True), said
+        (found,) = client.get("/payments", params={"text": "corner", "debitCardId": "a"}).raise_for_status().json()
+        assert found["customer"] == "c-1"
     assert bank.reconcile().clean
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -24,17 +25,21 @@ from mainstem.table import Table
 from mainstem.view.port import ViewStore
 from mainstem.view.projection import Fold
 from mainstem.view.sqlite import SqliteViews
+from mainstem.view.window import Session
 from tests.mainstem.rebuild.totals import (
+    ALL,
     DOUBLED,
-    LINES,
     TOTAL,
     TOTALS,
     Counted,
     Interrupting,
     Live,
+    Span,
     Total,
     doubling,
     open_log,
+    prepare,
+    windowed,
 )
 
 
@@ -319,8 +324,8 @@ class _Traffic:
 
 
 @pytest.mark.usefixtures("small_pages")
-@pytest.mark.parametrize("binding", [TOTALS, LINES], ids=["fold", "rows"])
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.parametrize("binding", ALL.values(), ids=ALL)
+@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32), ahead=st.integers(0, 30), back=st.booleans())
 def test_at_random_moments_of_traffic(binding: Binding[Any], seed: int, ahead: int, back: bool) -> None:
     """The swapped view is what a listener makes that begins now, every message went out once, nothing went back."""
@@ -347,7 +352,7 @@ def test_at_random_moments_of_traffic(binding: Binding[Any], seed: int, ahead: i
 def _check_against_anew(live: Live, folder: Path) -> None:
     told = live.ends("told")
     with closing(SqliteViews(folder / "anew.db")) as views:
-        views.create(live.table)
+        prepare(views, live.binding)
         silent = Runner(replace(live.binding, emit=None, group="anew"), live.log, views)
         while silent.step():
             continue
@@ -357,18 +362,37 @@ def _check_against_anew(live: Live, folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_under_traffic_on_either_engine(live: Live) -> None:
+@pytest.mark.parametrize("binding", ALL.values(), ids=ALL)
+def test_under_traffic_on_either_engine(live: Live, binding: Binding[Any], tmp_path: Path) -> None:
     """As at random moments, with one seed."""
+    live = Live(live.log, live.views, binding)
     seed = random.SystemRandom().randrange(1_000_000)
     traffic = _Traffic(live, seed)
     count_up(live, 20)
     store: Any = Interrupting(live.views, traffic, traffic.ask)
-    done = Rebuild(TOTALS, live.log, [store]).run(threading.Event())
+    done = Rebuild(binding, live.log, [store]).run(threading.Event())
     assert (done.state, done.error) == ("done", None), f"seed {seed}"
+    assert (done.comparison and done.comparison.differing) == 0, f"seed {seed}"
     live.listen()
-    numbers = {row.thing: row.number for row in live.rows()}
-    assert sum(numbers.values()) > 0
-    assert sum(live.ends("told")) == sum(live.ends("counted")), f"seed {seed}"
+    assert live.rows()
+    _check_against_anew(live, tmp_path)
+
+
+def test_a_window_that_differs_is_told(live: Live) -> None:
+    """One that was changed, and one that nobody has made."""
+    binding = windowed(Session(4))
+    live = Live(live.log, live.views, binding)
+    count_up(live)
+    right = live.rows()
+    with live.views.transaction() as transaction:
+        transaction.put(live.table, [msgspec.structs.replace(right[0], counted=99), Span("x", 1, 5, 1, 1, 1)])
+    found = rebuild(live, binding).comparison
+    assert found is not None
+    assert {each.key: each.why for each in found.differences} == {
+        f"{right[0].thing} {right[0].begin_ms}": "differs in counted",
+        "x 1": "the new one has no such row",
+    }
+    assert live.rows() == right
 
 
 def test_two_at_once_are_told_apart(live: Live) -> None:

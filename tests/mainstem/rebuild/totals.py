@@ -16,7 +16,8 @@ from mainstem.log.sqlite import SqliteLog
 from mainstem.messages import NewRecord, Position
 from mainstem.table import Table
 from mainstem.view.port import ViewStore
-from mainstem.view.projection import Fold, Rows
+from mainstem.view.projection import Fold, Joined, Rows, With
+from mainstem.view.window import Session, Sliding, Tumbling, Window, Windowed
 
 TOPIC, TOLD = Topic("counted", 3), Topic("told", 1)
 
@@ -45,8 +46,28 @@ class Line(Struct, frozen=True):
     number: int
 
 
+class Span(Struct, frozen=True):
+    """What was counted of a thing in a window of time; the number of a counting is its time too."""
+
+    thing: str
+    begin_ms: int
+    end_ms: int
+    number: int
+    counted: int
+    times: int
+
+
+class Weight(Struct, frozen=True):
+    """What one of a thing weighs: a row of another view."""
+
+    thing: str
+    grams: int
+
+
 TOTAL = Table("total", Total, key=("thing",), indexes=(("number", "thing"),))
 LINE = Table("line", Line, key=("id",), indexes=(("thing", "id"),))
+SPAN = Table("span", Span, key=("thing", "begin_ms"))
+WEIGHT = Table("weight", Weight, key=("thing",))
 
 
 def fold(row: Total | None, message: Counted) -> Total:
@@ -93,6 +114,75 @@ LINES: Binding[Counted] = replace(TOTALS, group="lines", projection=Rows(LINE, l
 DOUBLED: Binding[Counted] = replace(TOTALS, projection=Fold(TOTAL, lambda message: (message.thing,), doubling))
 
 
+def windowed(window: Tumbling | Sliding | Session, *, keep_ms: int | None = None) -> Binding[Counted]:
+    """Windows of what was counted; where they go after a time, their numbers are 0, so that no sum becomes less."""
+
+    def make(message: Counted, found: Window) -> Span:
+        number = message.number if keep_ms is None else 0
+        return Span(message.thing, *found, number, 1, message.times)
+
+    kept = Windowed(
+        SPAN,
+        window,
+        key=lambda message: (message.thing,),
+        at_ms=lambda message: message.number,
+        make=make,
+        merge=_both,
+        done=lambda row, message: message.times <= row.times,
+        keep_ms=keep_ms,
+    )
+    return replace(TOTALS, group="spans", projection=kept)
+
+
+def _both(one: Span, other: Span) -> Span:
+    number, counted = one.number + other.number, one.counted + other.counted
+    return Span(one.thing, one.begin_ms, one.end_ms, number, counted, max(one.times, other.times))
+
+
+def _weighed(pair: With[Counted, Weight], found: Window) -> Span | None:
+    message, row = pair
+    return None if row is None else Span(message.thing, *found, row.grams * message.number, 1, message.times)
+
+
+JOINED: Binding[Counted] = replace(
+    TOTALS,
+    group="joined",
+    projection=Joined(
+        WEIGHT,
+        on=lambda message: (message.thing,),
+        into=Windowed(
+            SPAN,
+            Session(4),
+            key=lambda pair: (pair.message.thing,),
+            at_ms=lambda pair: pair.message.number,
+            make=_weighed,
+            merge=_both,
+            done=lambda row, pair: pair.message.times <= row.times,
+        ),
+    ),
+)
+ALL = {
+    "fold": TOTALS,
+    "rows": LINES,
+    "tumbling": windowed(Tumbling(10)),
+    "sliding": windowed(Sliding(20, 5)),
+    "sessions": windowed(Session(4)),
+    "kept for a time": windowed(Sliding(20, 5), keep_ms=30),
+    "join": JOINED,
+}
+"""A binding of each kind of projection."""
+
+
+def prepare(views: ViewStore, binding: Binding[Any]) -> None:
+    """Make the view's table, and what a join reads: most things have a weight."""
+    assert binding.projection is not None
+    views.create(binding.projection.table)
+    if isinstance(binding.projection, Joined):
+        views.create(WEIGHT)
+        with views.transaction() as transaction:
+            transaction.put(WEIGHT, [Weight(thing, ord(thing)) for thing in "abcdefg"])
+
+
 class Live:
     """A log and a view store with a listener that is stepped by hand."""
 
@@ -100,7 +190,7 @@ class Live:
         self.log, self.views, self.binding = log, views, binding
         log.create(TOPIC)
         log.create(TOLD)
-        views.create(self.table)
+        prepare(views, binding)
         self.runner = Runner(binding, log, views)
         self._times: dict[str, int] = {}
 

@@ -184,6 +184,19 @@ class ViewContract(ABC):
         assert found == list(range(18, -1, -2))
         assert [row.id for row in views.find(LINE, {}, order=("account", "id"), after=("a", 118), limit=2)] == [1, 3]
 
+    def test_a_transaction_finds_what_it_has_written(self, views: ViewStore) -> None:
+        """In the order, and from the place on, in which the store finds what is committed."""
+        self.add(views, *(line(number, "ab"[number % 2]) for number in range(6)))
+        with views.transaction() as transaction:
+            transaction.remove(LINE, [(4,)])
+            transaction.add(LINE, [line(8, "a")])
+            found = transaction.find(LINE, {"account": "a"}, order=("id",), descending=True, limit=2)
+            assert [row.id for row in found] == [8, 2]
+            assert [row.id for row in transaction.find(LINE, {"account": "a"}, order=("id",), after=(2,))] == [8]
+            assert [row.id for row in views.find(LINE, {"account": "a"}, order=("id",), after=(2,))] == [4]
+            with pytest.raises(InvalidQuery):
+                transaction.find(LINE, {"colour": "red"})
+
     def test_any_name_will_do(self, views: ViewStore) -> None:
         """Words of SQL are names like any other."""
         views.create(ORDER)
