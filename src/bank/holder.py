@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from msgspec import Struct
 
 from bank.card import CARD, CardOpened
+from bank.pace import LINGER_MS
 from mainstem import EVENT_TOPIC, Binding, Personal, Position, Recorded, Rows, Table, recorded_events
 
 GROUP = "card-holder"
@@ -36,4 +37,5 @@ HOLDERS = Binding(
     decoder=recorded_events(CARD.events, categories=(CARD.category,)),
     projection=Rows(CARD_HOLDER, rows),
     position=lambda message: Position(message.aggregate_id, message.version),
+    linger_ms=LINGER_MS,
 )

@@ -22,6 +22,7 @@ from bank.card import (
     TransferSettled,
 )
 from bank.customer import CUSTOMER
+from bank.pace import LINGER_MS
 from mainstem import EVENT_TOPIC, Binding, Fold, Position, Recorded, Refused, Table, recorded_events
 from mainstem.tenancy import qualified
 from mainstem.view.port import ViewStore
@@ -108,6 +109,7 @@ CUSTOMER_CARDS = Binding(
         lambda row, message: message.version <= row.version,
     ),
     position=lambda message: Position(message.aggregate_id, message.version),
+    linger_ms=LINGER_MS,
 )
 
 CUSTOMER_LIMITS = Binding(
@@ -120,6 +122,7 @@ CUSTOMER_LIMITS = Binding(
         lambda _, message: CustomerLimit(message.aggregate_id, int(message.payload.limit.scaleb(2)), message.version),
         lambda row, message: message.version <= row.version,
     ),
+    linger_ms=LINGER_MS,
 )
 
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from bank.card import CARD, MoneyWithdrawn
 from bank.overview import CUSTOMER_CARD, CustomerCard
+from bank.pace import LINGER_MS
 from bank.spending import cents_of
 from mainstem import EVENT_TOPIC, Binding, Joined, Position, Recorded, Rows, Table, With, recorded_events
 from mainstem.view.port import ViewStore
@@ -89,6 +90,7 @@ PAYMENTS = Binding(
         CUSTOMER_CARD, on=lambda message: (message.aggregate_id,), into=Rows(PAYMENT, rows), ready=_known
     ),
     position=lambda message: Position(message.aggregate_id, message.version),
+    linger_ms=LINGER_MS,
 )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from bank.card import CARD
+from bank.pace import LINGER_MS
 from mainstem import REFUSAL_TOPIC, Binding, Change, Rows, Table, changes_of
 from mainstem.tenancy import read_stream
 
@@ -49,4 +50,10 @@ def rows(change: Change[_Kept]) -> Sequence[Refusal]:
     return (Refusal(f"{kept.id:016d}", name.key, kept.command, kept.reason, kept.text, kept.refused_at_ms, kept.actor),)
 
 
-REFUSALS = Binding(group=GROUP, topic=REFUSAL_TOPIC, decoder=changes_of(_Kept), projection=Rows(REFUSAL, rows))
+REFUSALS = Binding(
+    group=GROUP,
+    topic=REFUSAL_TOPIC,
+    decoder=changes_of(_Kept),
+    projection=Rows(REFUSAL, rows),
+    linger_ms=LINGER_MS,
+)

@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 from bank.card import CARD, MoneyWithdrawn
+from bank.pace import LINGER_MS
 from mainstem import EVENT_TOPIC, Binding, Position, Recorded, Table, Tumbling, Window, Windowed, recorded_events
 from mainstem.view.port import ViewStore
 
@@ -78,6 +79,7 @@ SPENDING = Binding(
         done=done,
     ),
     position=lambda message: Position(message.aggregate_id, message.version),
+    linger_ms=LINGER_MS,
 )
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from bank.card import CARD, MoneyWithdrawn
+from bank.pace import LINGER_MS
 from bank.spending import DAY_MS, cents_of
 from mainstem import (
     EVENT_TOPIC,
@@ -103,6 +104,7 @@ def _listener(group: str, kind: Kind) -> Binding[Recorded[Any]]:
         decoder=recorded_events(CARD.events, categories=(CARD.category,)),
         projection=_windowed(kind),
         position=lambda message: Position(message.aggregate_id, message.version),
+        linger_ms=LINGER_MS,
     )
 
 

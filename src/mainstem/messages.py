@@ -8,7 +8,7 @@ from typing import Generic, Literal, TypeVar
 
 from msgspec import Struct
 
-from mainstem.tenancy import key_of, read_stream
+from mainstem.tenancy import key_of, read_stream, tenant_of
 
 E = TypeVar("E")
 R = TypeVar("R")
@@ -89,7 +89,7 @@ class Recorded(Struct, Generic[E], frozen=True, kw_only=True, gc=False):
     @property
     def tenant(self) -> str | None:
         """Whose event it is."""
-        return read_stream(self.stream).tenant
+        return tenant_of(self.stream)
 
 
 class Source(Struct, frozen=True, kw_only=True, gc=False):

@@ -129,6 +129,11 @@ def key_of(stream: str) -> str:
     return read_stream(stream).key
 
 
+def tenant_of(stream: str) -> str | None:
+    """Whose stream it is."""
+    return None if stream[:1] != MARK else split(stream)[0]
+
+
 def stream_of(category: str, key: str, *, apart: bool) -> str:
     """The stream of the aggregate that has that key, where tenants are kept apart or are not."""
     tenant, name = split(key) if apart else (None, key)

@@ -36,6 +36,9 @@ _log = structlog.get_logger(__name__)
 
 _POLL_S = 0.5
 _TELL_EVERY_S = 1.0
+_FEW = 32
+"""So many records within its linger are no load for a listener."""
+
 _STALLED = RetryPolicy(first_wait_ms=50)
 _LETTER_BYTES = 65_536
 """By how much a dead letter may be larger than its record: the cause, the traceback and the origin."""
@@ -59,6 +62,25 @@ class _Figures:
     dead: int = 0
 
 
+class _Lingering:
+    """How long the next batch waits: till the time is over in which more than a few records came."""
+
+    def __init__(self, linger_s: float) -> None:
+        self._linger_s = linger_s
+        self._until = 0.0
+        self._records = 0
+
+    def took(self, records: int, now: float) -> None:
+        """So many have come."""
+        if now >= self._until:
+            self._until, self._records = now + self._linger_s, 0
+        self._records += records
+
+    def left_s(self, now: float) -> float:
+        """What is left to wait."""
+        return max(0.0, self._until - now) if self._records > _FEW else 0.0
+
+
 class Runner:
     """Runs one binding in the thread that calls `run`."""
 
@@ -74,6 +96,7 @@ class Runner:
         self._offsets: dict[Place, int] = {}
         self._sent: dict[Place, int] = {}
         self._told_at = 0.0
+        self._lingering = _Lingering(binding.linger_ms / 1000)
         self._parked: dict[str, int] = {}
         self._figures = _Figures()
         self._resumed = threading.Event()
@@ -116,8 +139,10 @@ class Runner:
         try:
             if self.each_turn is not None:
                 self.each_turn()
+            self._stop.wait(self._lingering.left_s(time.monotonic()))
             records = self._consumer.poll(self.binding.batch_max, timeout_s)
             if records:
+                self._lingering.took(len(records), time.monotonic())
                 self._do(records)
             if not records or time.monotonic() > self._told_at + _TELL_EVERY_S:
                 self._tell(self._consumer)

@@ -6,6 +6,7 @@ asked for in their order; two at most can overlap one message's. The rows in mem
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
@@ -52,6 +53,12 @@ class _Made(NamedTuple, Generic[M]):
     row: Any
 
 
+def _placed(row: Any, window: Window) -> Any:
+    """The row, which stands for that window whatever it says."""
+    begin, end = window
+    return row if row.begin_ms == begin and row.end_ms == end else replace(row, begin_ms=begin, end_ms=end)
+
+
 class WorkingWindows(Generic[M]):
     """What one batch makes of windows."""
 
@@ -68,7 +75,10 @@ class WorkingWindows(Generic[M]):
 
     def handle_all(self, messages: Sequence[M], numbers: Sequence[int]) -> None:
         """All, or none where it raises."""
-        if isinstance(numbers, range):
+        if isinstance(numbers, range) and not isinstance(self._projection.window, Session):
+            with self._undoing():
+                self._take_each(messages)
+        elif isinstance(numbers, range):
             self._take([[message] for message in messages], check=False)
         else:
             of_record = groupby(zip(numbers, messages, strict=True), key=itemgetter(0))
@@ -94,12 +104,39 @@ class WorkingWindows(Generic[M]):
         self._expire_all()
         return self._rows.keys()
 
+    def _take_each(self, messages: Sequence[M]) -> None:
+        """Each a record of its own, of windows that have their place: as `_take`, with less to look at for each."""
+        merge, done, keeps = self._projection.merge, self._projection.done, self._projection.keep_ms is not None
+        made = [((*each.key, each.window.begin_ms), each) for message in messages for each in self._made(message)]
+        self._load({full for full, _ in made})
+        rows: dict[_Key, Any] = {}
+        for full, (message, key, window, row) in made:
+            before = rows[full] if full in rows else self._standing(full)
+            if before is None:
+                if keeps and self._too_late(key, window):
+                    continue
+                rows[full] = _placed(row, window)
+                if keeps:
+                    self._reach(key, window.end_ms)
+            elif done is None or not done(before, message):
+                rows[full] = _placed(merge(before, row), window)
+        for full, row in rows.items():
+            self._rows[full] = row
+            self._list(full[:-1], row.begin_ms, there=True)
+
     def _take(self, records: Sequence[Sequence[M]], *, check: bool) -> None:
-        try:
+        with self._undoing():
             made = [[each for message in record for each in self._made(message)] for record in records]
-            self._load(made)
+            if not isinstance(self._projection.window, Session):
+                self._load({(*each.key, each.window.begin_ms) for record in made for each in record})
             for record in made:
                 self._of_record(record, check=check)
+
+    @contextmanager
+    def _undoing(self) -> Iterator[None]:
+        """Where it raises all is as it was."""
+        try:
+            yield
         except BaseException:
             for undo in reversed(self._undo):
                 undo()
@@ -107,21 +144,19 @@ class WorkingWindows(Generic[M]):
         finally:
             self._undo.clear()
 
-    def _load(self, made: Sequence[Sequence[_Made[M]]]) -> None:
-        """The windows that have a place in time which a message tells, all in one go."""
-        if isinstance(self._projection.window, Session):
-            return
-        wanted = {(*each.key, each.window.begin_ms) for record in made for each in record}
+    def _load(self, wanted: Set[_Key]) -> None:
+        """Windows that have a place in time which a message tells, all in one go."""
         missing = [key for key in wanted if key not in self._rows and key not in self._stands]
         found = self._get(self._projection.table, missing)
         self._stands.update((key, found.get(key)) for key in missing)
 
     def _made(self, message: M) -> Iterator[_Made[M]]:
-        projection = self._projection
+        projection, key = self._projection, None
         for window in projection.window.of(projection.at_ms(message)):
             row = projection.make(message, window)
             if row is not None:
-                yield _Made(message, projection.key(message), window, row)
+                key = projection.key(message) if key is None else key
+                yield _Made(message, key, window, row)
 
     def _of_record(self, made: Sequence[_Made[M]], *, check: bool) -> None:
         """All messages of a record have one place: what stood before them tells whether they are done."""
@@ -137,9 +172,11 @@ class WorkingWindows(Generic[M]):
         """What stands of the window: of a session all that overlap it."""
         if isinstance(self._projection.window, Session):
             return self._overlapping(key, window)
-        full = (*key, window.begin_ms)
-        row = self._rows[full] if full in self._rows else self._stands.get(full)
+        row = self._standing((*key, window.begin_ms))
         return [] if row is None else [row]
+
+    def _standing(self, full: _Key) -> Any:
+        return self._rows[full] if full in self._rows else self._stands.get(full)
 
     def _overlapping(self, key: _Key, window: Window) -> list[Any]:
         begins = self._begins.get(key, [])

@@ -3,8 +3,10 @@
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from mainstem.codec import Decoder
 from mainstem.errors import ConfigurationError, Fenced, ListenerError, StoreFull
 from mainstem.listener.binding import Binding
 from mainstem.listener.letters import described, origin_of
-from mainstem.listener.runner import Runner
+from mainstem.listener.runner import Runner, _Lingering
 from mainstem.log.lag import Lag
 from mainstem.log.port import Topic
 from mainstem.log.sqlite import SqliteLog
@@ -385,3 +387,42 @@ def _eventually(holds: Callable[[], bool]) -> None:
             return
         threading.Event().wait(0.01)
     raise AssertionError("not within ten seconds")
+
+
+def test_under_load_messages_gather_for_the_linger(log: SqliteLog, views: SqliteViews) -> None:
+    """After many at once, the next batch begins that much later, and has all that came; after a few, at once."""
+    linger_ms = 400
+    runner = Runner(replace(Handlers().binding(), linger_ms=linger_ms, batch_max=100), log, views)
+    many = [(key, number) for number in range(1, 21) for key in "ab"]
+    send(log, *many)
+    began = time.monotonic()
+    assert runner.step() == len(many)
+    send(log, ("a", 21))
+    send(log, ("a", 22))
+    assert runner.step() == 2
+    assert time.monotonic() - began >= linger_ms / 1000
+    assert sums(views)["a"] == (sum(range(1, 23)), 22)
+
+
+@given(
+    linger_ms=st.integers(1, 500),
+    batches=st.lists(st.tuples(st.integers(0, 900), st.integers(1, 40)), min_size=1, max_size=20),
+)
+def test_who_lingers_waits_no_longer_than_that(linger_ms: int, batches: list[tuple[int, int]]) -> None:
+    """And not at all where few come, nor where nothing has come for as long."""
+    lingering, now, recent = _Lingering(linger_ms / 1000), 100.0, 0
+    for pause_ms, records in batches:
+        lingering.took(records, now)
+        recent += records
+        left = lingering.left_s(now)
+        assert 0 <= left <= linger_ms / 1000 + 1e-9
+        assert left == 0 or recent > 32
+        assert lingering.left_s(now + linger_ms / 1000) == 0
+        now += pause_ms / 1000
+        recent = 0 if pause_ms >= linger_ms else recent
+
+
+@pytest.mark.parametrize("linger_ms", [-1, 501])
+def test_a_linger_that_is_too_long(linger_ms: int) -> None:
+    with pytest.raises(ConfigurationError, match="0 to 500"):
+        replace(Handlers().binding(), linger_ms=linger_ms)
