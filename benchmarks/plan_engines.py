@@ -3,7 +3,7 @@
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +141,8 @@ class MysqlEngine(Engine):
             host=host, port=int(port), user=user, password=password, database=database, autocommit=True
         )
         self._ask("SET SESSION sql_mode = 'ANSI'")
+        with suppress(pymysql.OperationalError):  # a server that does not know it has this form alone
+            self._ask("SET SESSION explain_json_format_version = 1")
 
     def _ask(self, sql: str, values: Any = None) -> Any:
         with self._own.cursor() as cursor:
