@@ -20,7 +20,7 @@ from mainstem.tenancy import qualified, shown
 
 _Request = Request[Any, Any, Any]
 
-_DAY = r"^\d{4}-\d{2}-\d{2}$"
+_DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 
 
 class SpendingView(Struct, frozen=True, rename="camel"):
