@@ -12,8 +12,6 @@ from bank.balance import BALANCE, CardBalance
 from bank.balance import fold as balance_fold
 from bank.card import OpenCard, Withdraw
 from bank.main import application
-from bank.refusal import REFUSALS
-from bank.statement import STATEMENT
 from mainstem import Fold, Recorded
 from mainstem.application import Figures, Ledger
 from mainstem.assembly import embedded
@@ -66,7 +64,8 @@ def test_what_is_parked_is_told_where_figures_differ(tmp_path: Path, capsys: pyt
         return balance_fold(row, message)
 
     broken = replace(BALANCE, projection=replace(whole, fold=fold))
-    with embedded(replace(application, listeners=(STATEMENT, broken, REFUSALS)), Settings(data_dir=tmp_path)) as bank:
+    listeners = tuple(broken if each is BALANCE else each for each in application.listeners)
+    with embedded(replace(application, listeners=listeners), Settings(data_dir=tmp_path)) as bank:
         for card in ("good", "bad"):
             bank.commands.execute(OpenCard(card=card, limit=Decimal(100)))
         clean = bank.reconcile()

@@ -124,17 +124,25 @@ class MysqlViews:
         after: Sequence[Any] | None = None,
         limit: int = 100,
     ) -> list[R]:
-        """By the full text index, which shows what is committed."""
+        """By the full text index, which shows what is committed.
+
+        It reads all places of every word that it is asked for. So within a name it is asked for that alone, and the
+        words are looked for in the rows that it finds.
+        """
         asked = question(table, {}, (), after)
         whole, begins = asked_words(text, within)
         if table.words is None:
             raise InvalidQuery(f"the words of {table.name} are not indexed")
-        sought = " ".join([*(f"+{word}" for word in whole), *(f"+{word}*" for word in begins)])
-        condition, values = "", [sought]
+        sought, seen = " ".join([*(f"+{word}" for word in whole), *(f"+{word}*" for word in begins)]), list[str]()
+        if within is not None:
+            scope, *others = whole
+            sought, seen = f"+{scope}", [*(f"% {word} %" for word in others), *(f"% {word}%" for word in begins)]
+        condition = f" AND concat(' ', {quoted(table.words)}, ' ') LIKE %s" * len(seen)
+        values: list[Any] = [sought, *seen]
         if asked.after is not None:
             begin = [exact(table, name, value) for name, value in zip(asked.order, asked.after, strict=True)]
-            condition, more = behind(asked.order, begin, descending=True)
-            condition, values = f" AND {condition}", [sought, *more]
+            place, more = behind(asked.order, begin, descending=True)
+            condition, values = f"{condition} AND {place}", [*values, *more]
         sql = (
             f"SELECT {column_names(table)} FROM {quoted(table.name)}"
             f" WHERE MATCH ({quoted(table.words)}) AGAINST (%s IN BOOLEAN MODE){condition}"
