@@ -93,7 +93,7 @@ class Load:
             self.unanswered[card] += 1
 
     def _attempt(self, client: httpx.Client, url: str, card: str, key: str) -> int:
-        content = {"debitCard": card, "amount": 1}
+        content = {"debitCard": card, "amount": 1, "merchant": "Corner Shop"}
         try:
             answer = client.post(f"{url}/moneywithdrawals", json=content, headers={"Idempotency-Key": key})
         except httpx.TransportError:
