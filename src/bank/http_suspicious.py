@@ -45,7 +45,7 @@ def suspicious_routes(bank: Bank) -> list[BaseRouteHandler]:
         response_headers=(*PAGE_HEADERS, *FRESH_HEADERS),
         responses=READING,
     )
-    async def suspicious(
+    async def suspicious(  # noqa: PLR0913, PLR0917 - the query's parameters
         request: _Request,
         kind: Annotated[Kind, QueryParameter(description="Too often, or too much")],
         card: Annotated[
