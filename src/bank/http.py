@@ -1,8 +1,7 @@
-"""The bank over HTTP: the seed's two URLs, the cards, and analytical queries."""
+"""The bank over HTTP: the seed's two URLs, and the cards."""
 
-from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 import msgspec
@@ -11,7 +10,6 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import QueryParameter
 from msgspec import Struct
 
-from bank import analytics
 from bank.balance import GROUP as BALANCE_GROUP
 from bank.card import (
     CARD_ID,
@@ -25,7 +23,9 @@ from bank.card import (
     Withdraw,
 )
 from bank.holder import GROUP as HOLDER_GROUP
+from bank.http_analytics import analytics_routes
 from bank.http_customers import customer_routes
+from bank.http_history import MOMENT, Time, history_routes, moment_of
 from bank.http_overview import overview_routes
 from bank.http_payments import payment_routes
 from bank.http_refusals import refusal_routes
@@ -45,16 +45,15 @@ from bank.inputs import (
     PositionQuery,
     Prefer,
     card_id_of,
+    linked,
     named,
 )
 from bank.overall import CUSTOMER_ID
 from bank.refusal import GROUP as REFUSAL_GROUP
-from bank.service import Bank, CardDifference, CardEventView, CardView, RefusalView, StatementLine
+from bank.service import Bank, CardView, RefusalView, StatementLine
 from bank.statement import GROUP as STATEMENT_GROUP
-from mainstem import NOW, AsOf, read_moment
-from mainstem.query.access import grant_of, tenant_of
-from mainstem.query.cursor import cursor_token
-from mainstem.query.input import Body, decimal_of, parameter
+from mainstem.query.access import grant_of
+from mainstem.query.input import Body, decimal_of
 from mainstem.query.openapi import (
     COMMAND_HEADERS,
     FRESH_HEADERS,
@@ -66,7 +65,6 @@ from mainstem.query.openapi import (
 from mainstem.query.preferences import wanted
 from mainstem.query.problems import InvalidInput
 from mainstem.query.web import json_response, problem_responses
-from mainstem.tenancy import qualified
 
 _Request = Request[Any, Any, Any]
 
@@ -127,13 +125,6 @@ _REFERENCE_SCHEMA = text_schema(rf"^{TEXT.pattern}$", "What it was for", "Invoic
 _LIMIT_SCHEMA = money_schema(0, "How much may be used in all")
 _REASON_SCHEMA = text_schema(rf"^(?=.*\S)[^\x00-\x1f]{{1,{_TEXT_MAX}}}$", "Why", "lost")
 
-Time = Annotated[
-    Literal["occurred", "recorded"],
-    QueryParameter(description="Whether times are those at which events occurred or were recorded"),
-]
-
-_MOMENT = "A version, as 7, or a time with its zone, as 2026-01-31T09:30:00Z"
-
 
 def routes(bank: Bank) -> list[BaseRouteHandler]:
     """All of the bank's routes."""
@@ -141,14 +132,14 @@ def routes(bank: Bank) -> list[BaseRouteHandler]:
         *_withdrawal_routes(bank),
         *_card_routes(bank),
         *_state_routes(bank),
-        *_history_routes(bank),
+        *history_routes(bank),
         *transfer_routes(bank),
         *customer_routes(bank),
         *overview_routes(bank),
         *payment_routes(bank),
         *spending_routes(bank),
         *suspicious_routes(bank),
-        *_analytics_routes(bank),
+        *analytics_routes(bank),
         *refusal_routes(bank),
     ]
 
@@ -197,7 +188,8 @@ def _withdrawal_routes(bank: Bank) -> list[BaseRouteHandler]:
         fresh = wanted((position, at), prefer, max_age)
         asking = partial(bank.lines, card_id=card, limit=limit, cursor=cursor)
         rows = await bank.read(request, asking, STATEMENT_GROUP, fresh)
-        return _page(request, "/moneywithdrawals", {"debitCardId": card}, rows, limit, bank.applied(fresh))
+        asked = f"/moneywithdrawals?{urlencode({'debitCardId': card})}"
+        return linked(request, asked, rows, limit, [rows[-1].id] if rows else [], bank.applied(fresh))
 
     return [withdraw, statement]
 
@@ -238,12 +230,12 @@ def _card_routes(bank: Bank) -> list[BaseRouteHandler]:
         at: PositionHeader = None,
         prefer: Prefer = None,
         max_age: MaxAge = None,
-        as_of: Annotated[str | None, QueryParameter(name="asOf", description=_MOMENT)] = None,
+        as_of: Annotated[str | None, QueryParameter(name="asOf", description=MOMENT)] = None,
         time: Time = "occurred",
     ) -> Response[CardView]:
         """A card as the balance view has it, or, with `asOf`, as it stood then by its events."""
         if as_of is not None:
-            moment = _moment("asOf", as_of, time)
+            moment = moment_of("asOf", as_of, time)
             return json_response(await bank.read(request, lambda grant: bank.card_at(grant, card_id, moment)))
         fresh = wanted((position, at), prefer, max_age)
         await bank.reached(grant_of(request), HOLDER_GROUP, fresh)
@@ -340,79 +332,9 @@ def _state_routes(bank: Bank) -> list[BaseRouteHandler]:
         """The card's refused commands, newest first."""
         asking = partial(bank.refusals, card_id=card_id, limit=limit, cursor=cursor)
         rows = await bank.read(request, asking, REFUSAL_GROUP)
-        return _page(request, f"/cards/{card_id}/refusals", {}, rows, limit)
+        return linked(request, f"/cards/{card_id}/refusals", rows, limit, [rows[-1].id] if rows else [])
 
     return [block, unblock, close, refusals]
-
-
-def _history_routes(bank: Bank) -> list[BaseRouteHandler]:
-    @get(
-        "/cards/{card_id:str}/history",
-        tags=["cards"],
-        operation_id="cardHistory",
-        response_headers=PAGE_HEADERS,
-        responses=problem_responses(400, 404, 503),
-    )
-    async def history(
-        request: _Request, card_id: CardId, limit: Limit = 100, cursor: Cursor = None
-    ) -> Response[list[CardEventView]]:
-        """What happened to the card, the oldest first, with who asked for it."""
-        rows = await bank.read(request, lambda grant: bank.happened(grant, card_id, limit, cursor))
-        return _page(request, f"/cards/{card_id}/history", {}, rows, limit)
-
-    @get(
-        "/cards/{card_id:str}/difference",
-        tags=["cards"],
-        operation_id="cardDifference",
-        responses=problem_responses(400, 404, 503),
-    )
-    async def difference(
-        request: _Request,
-        card_id: CardId,
-        earlier: Annotated[str, QueryParameter(name="from", description=_MOMENT)],
-        later: Annotated[
-            str | None, QueryParameter(name="to", description=f"{_MOMENT}; now where it is left out")
-        ] = None,
-        time: Time = "occurred",
-    ) -> Response[CardDifference]:
-        """What has changed of the card from one moment to another."""
-        begin = _moment("from", earlier, time)
-        end = NOW if later is None else _moment("to", later, time)
-        return json_response(await bank.read(request, lambda grant: bank.difference(grant, card_id, begin, end)))
-
-    return [history, difference]
-
-
-def _analytics_routes(bank: Bank) -> list[BaseRouteHandler]:
-    only_card = QueryParameter(name="debitCardId", pattern=rf"^{CARD_ID.pattern}$", description="Of this card only")
-
-    @get("/analytics/cards", tags=["analytics"], operation_id="spendingPerCard", responses=READING)
-    async def per_card(
-        request: _Request, card: Annotated[str | None, only_card] = None, limit: Limit = 100
-    ) -> Response[list[analytics.CardSpending]]:
-        """What was withdrawn from each card, from the analytical store."""
-        return json_response(
-            await bank.read(request, lambda grant: analytics.spending_per_card(bank.facts(grant), card, limit))
-        )
-
-    @get("/analytics/top-cards", tags=["analytics"], operation_id="topCards", responses=READING)
-    async def top(request: _Request, limit: Limit = 10) -> Response[list[analytics.CardSpending]]:
-        """The cards from which most was withdrawn."""
-        return json_response(await bank.read(request, lambda grant: analytics.top_cards(bank.facts(grant), limit)))
-
-    @get("/analytics/spending", tags=["analytics"], operation_id="spendingOverTime", responses=READING)
-    async def over_time(
-        request: _Request,
-        grain: Annotated[analytics.Grain, QueryParameter(description="The length of a period")] = "day",
-        card: Annotated[str | None, only_card] = None,
-        limit: Limit = 100,
-    ) -> Response[list[analytics.PeriodSpending]]:
-        """What was withdrawn in each hour or day, the newest first."""
-        return json_response(
-            await bank.read(request, lambda grant: analytics.spending_over_time(bank.facts(grant), grain, card, limit))
-        )
-
-    return [per_card, top, over_time]
 
 
 def _holder(name: str | None, customer: str | None) -> str | None:
@@ -427,27 +349,3 @@ def _text(text: str, field: str) -> str:
     if not (len(text) <= _TEXT_MAX and text.isprintable() and text.strip()):
         raise InvalidInput(field, f"{field} must be 1 to {_TEXT_MAX} printable characters, not blanks alone")
     return text
-
-
-def _moment(name: str, text: str, time: str) -> AsOf:
-    with parameter(name):
-        return read_moment(text, recorded=time == "recorded")
-
-
-def _page(
-    request: _Request,
-    path: str,
-    query: dict[str, str],
-    rows: Sequence[StatementLine | RefusalView | CardEventView],
-    limit: int,
-    more: Mapping[str, str] | None = None,
-) -> Response[Any]:
-    headers = dict(more or {})
-    if len(rows) == limit:
-        last = rows[-1]
-        behind = last.version if isinstance(last, CardEventView) else last.id
-        asked = f"{path}?{urlencode(query)}" if query else path
-        cursor = cursor_token([behind], qualified(tenant_of(request), asked))
-        following = urlencode({**query, "limit": limit, "cursor": cursor})
-        headers["Link"] = f'<{path}?{following}>; rel="next"'
-    return json_response(rows, headers=headers)
