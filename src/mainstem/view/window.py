@@ -6,6 +6,7 @@ message corrects its window, and any order leads to the same rows.
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Generic, NamedTuple, TypeVar
 
 from msgspec import Struct
@@ -58,8 +59,14 @@ class Sliding:
     def of(self, at_ms: int) -> Sequence[Window]:
         """The windows that a time is in, the earliest first."""
         last = at_ms - at_ms % self.every_ms
-        begins = range(last - self.size_ms + self.every_ms, last + 1, self.every_ms)
-        return [Window(begin, begin + self.size_ms) for begin in begins]
+        return _windows(last, self.size_ms, self.every_ms)
+
+
+@lru_cache(maxsize=1_024)
+def _windows(last_ms: int, size_ms: int, every_ms: int) -> Sequence[Window]:
+    """Those of which the last begins then: what comes together is of few moments."""
+    begins = range(last_ms - size_ms + every_ms, last_ms + 1, every_ms)
+    return tuple(Window(begin, begin + size_ms) for begin in begins)
 
 
 @dataclass(frozen=True)

@@ -161,12 +161,12 @@ class WorkingWindows(Generic[M]):
     def _of_record(self, made: Sequence[_Made[M]], *, check: bool) -> None:
         """All messages of a record have one place: what stood before them tells whether they are done."""
         done = self._projection.done
+        found = [(each, self._near(each.key, each.window)) for each in made]
         if done is not None:
-            made = [
-                each for each in made if not any(done(row, each.message) for row in self._near(each.key, each.window))
-            ]
-        for each in made:
-            self._merge(each.key, each.window, each.row, check=check)
+            found = [(each, near) for each, near in found if not any(done(row, each.message) for row in near)]
+        for number, (each, near) in enumerate(found):
+            stands = self._near(each.key, each.window) if number else near
+            self._merge(each, stands, check=check)
 
     def _near(self, key: _Key, window: Window) -> list[Any]:
         """What stands of the window: of a session all that overlap it."""
@@ -194,17 +194,17 @@ class WorkingWindows(Generic[M]):
         others = [row for row in standing if row.end_ms > window.begin_ms and (*key, row.begin_ms) not in self._rows]
         return [*others, *found]
 
-    def _merge(self, key: _Key, window: Window, row: Any, *, check: bool) -> None:
+    def _merge(self, made: _Made[M], near: Sequence[Any], *, check: bool) -> None:
+        """Together with what stands near it."""
+        _, key, window, row = made
         merge, table = self._projection.merge, self._projection.table
-        near = self._near(key, window)
         if not near and self._too_late(key, window):
             return
         begin = min([window.begin_ms, *(each.begin_ms for each in near)])
         end = max([window.end_ms, *(each.end_ms for each in near)])
         for each in near:
             row = merge(each, row)
-        if row.begin_ms != begin or row.end_ms != end:
-            row = replace(row, begin_ms=begin, end_ms=end)
+        row = _placed(row, Window(begin, end))
         if check:
             table.check(row)
         for each in near:

@@ -165,7 +165,7 @@ def test_what_fails_leaves_no_trace(views: SqliteViews, kind: WindowKind) -> Non
 def test_windows_begin_at_multiples_of_their_size() -> None:
     assert Tumbling(10).of(-1) == (Window(-10, 0),)
     assert Tumbling(10).of(10) == (Window(10, 20),)
-    assert Sliding(12, 4).of(13) == [Window(4, 16), Window(8, 20), Window(12, 24)]
+    assert Sliding(12, 4).of(13) == (Window(4, 16), Window(8, 20), Window(12, 24))
 
 
 class _Without(Struct, frozen=True):
