@@ -27,7 +27,7 @@ class Body:
 
     def __init__(self, type_: type[S]) -> None:
         self._decoder = msgspec.json.Decoder(type_)
-        self._fields = len(type_.__struct_fields__)
+        self._required = sum(field.required for field in msgspec.structs.fields(type_))
 
     async def read(self, request: Request[Any, Any, Any]) -> Any:
         """The body. Raises InvalidInput: 415 for another content type, 400 for no JSON, 422 for other fields.
@@ -47,7 +47,7 @@ class Body:
             raise InvalidInput(
                 "body", f"the body is not JSON: {error}", reason="malformed-request", status=400
             ) from error
-        if data.count(b":") > self._fields:  # a tenth of a microsecond tells that nothing can be there twice
+        if data.count(b":") > self._required:  # a tenth of a microsecond tells that nothing can be there twice
             _check_once(data)
         return content
 

@@ -38,8 +38,11 @@ def test_other_events_are_told_field_by_field() -> None:
         "  -     amount=Decimal('31.00'),\n"
         "  +     amount=Decimal('30.00'),\n"
         "        transfer=None,\n"
+        "        merchant=None,\n"
+        "        reference=None,\n"
         "    )\n"
-        "decided on Card(status='active', limit=Decimal('100.00'), used=Decimal('0.00'), held={}, customer=None)"
+        "decided on Card(status='active', limit=Decimal('100.00'), used=Decimal('0.00'), held={}, customer=None,"
+        " holder=None)"
     )
 
 
