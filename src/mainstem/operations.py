@@ -251,10 +251,11 @@ def forget_subject(
 ) -> Forgetting:
     """Forget a subject, or only look where its data are, by the process that has the files open, or by this one.
 
-    Raises InvalidQuery for what is no subject, StoreUnavailable where there is nothing.
+    Raises InvalidQuery for what is no subject, or without a reason, UnknownTenant where there is no such tenant,
+    StoreUnavailable where there is nothing.
     """
     if settings.form == "embedded" and _running_at(settings) is not None:
-        body = msgspec.json.encode({"why": why or "-", "dryRun": dry_run})
+        body = msgspec.json.encode({"why": why, "dryRun": dry_run})
         answer = _ask(settings, f"/subjects/{quote(subject, safe='')}/forget", body, tenant)
         return msgspec.json.decode(answer, type=Forgetting)
     with _brought_up(application, settings) as running:
@@ -298,7 +299,7 @@ def _desk(application: Application, settings: Settings, tenant: str | None) -> I
 def asked(settings: Settings, path: str, body: bytes | None = None, method: str | None = None) -> bytes | None:
     """What the process answers that has the embedded form's files open; None where none has, or of the other form.
 
-    Raises Refused, Forbidden or StoreUnavailable where its answer is a problem.
+    Raises Refused, Forbidden, InvalidQuery, UnknownTenant or StoreUnavailable where its answer is a problem.
     """
     if settings.form != "embedded" or _running_at(settings) is None:
         return None
@@ -372,8 +373,11 @@ def _ask(
             text = f"wants a token{whose} with the scope operator: set MAINSTEM_AUTH_TOKEN"
             raise Forbidden(f"the application at {url} {text}") from error
         told = _told(error)
-        if error.code in _REFUSING and told.type:
-            raise Refused(told.type.rpartition(":")[2], told.detail) from error
+        name = told.type.rpartition(":")[2]
+        if error.code in _REFUSING and name:
+            raise Refused(name, told.detail) from error
+        if error.code == HTTPStatus.BAD_REQUEST and name:
+            raise (UnknownTenant if name == "unknown-tenant" else InvalidQuery)(told.detail) from error
         text = f"the application at {url} answers {path} with status {error.code}"
         raise StoreUnavailable(f"{text}: {told.detail[:500]}" if told.detail else text) from error
     except (urllib.error.URLError, OSError) as error:

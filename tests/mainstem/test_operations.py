@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from bank.main import application
-from mainstem.errors import StoreUnavailable
-from mainstem.operations import reconciliation, status
+from mainstem.errors import InvalidQuery, StoreUnavailable, UnknownTenant
+from mainstem.operations import forget_subject, reconciliation, status
 from mainstem.settings import Settings
 from tests.process import bank_process
 
@@ -37,6 +37,34 @@ def test_a_process_that_does_not_answer_is_told(tmp_path: Path) -> None:
                 assert time.monotonic() - began < _AT_ONCE_S
         finally:
             bank.process.thaw()
+
+
+def test_what_is_wrong_is_told_as_it_is_where_nothing_runs(tmp_path: Path) -> None:
+    """Nobody is forgotten without a reason, whoever carries it out."""
+    settings = Settings(data_dir=tmp_path / "data", tenants="acme")
+
+    def forget(subject: str, *, tenant: str | None = None, why: str = "asked for", dry_run: bool = False) -> bool:
+        found = forget_subject(
+            application, settings, subject, tenant=tenant, why=why, dry_run=dry_run, told=lambda *_: None
+        )
+        return found.tombstone is not None
+
+    def check() -> None:
+        with pytest.raises(InvalidQuery, match="why must be 1 to 500"):
+            forget("customer:c-1", why="")
+        with pytest.raises(InvalidQuery, match="'nobody' is no subject"):
+            forget("nobody", dry_run=True)
+        with pytest.raises(UnknownTenant, match="there is no tenant 'globex'"):
+            forget("customer:c-1", tenant="globex")
+        assert not forget("customer:c-1", why="", dry_run=True)
+
+    with bank_process(settings.data_dir, tenants="acme") as bank:
+        card = {"id": "a", "limit": 1, "customer": "c-1", "holder": "Ada"}
+        with bank.client() as client:
+            client.post("/cards", json=card).raise_for_status()
+        check()
+        assert bank.stop() == 0
+    check()
 
 
 def test_the_status_of_servers_that_are_away_can_be_read(tmp_path: Path) -> None:
