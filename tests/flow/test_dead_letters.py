@@ -115,6 +115,22 @@ def test_seen_to_over_http(client: httpx.Client, card: str, mended: Path) -> Non
     assert (following[0]["kind"], following[0]["who"], following[0]["why"]) == ("edit", _WHO, "a test")
 
 
+def test_a_letter_that_is_not_there(client: httpx.Client, card: str) -> None:
+    """Whatever number its partition and its offset have."""
+    edit = {"value": {}, "reason": "a test"}
+    for letter in ("0-999999", "9999-0"):
+        path = f"/dead-letters/{GROUP}/{letter}"
+        asked = {"letter": letter, "reason": "a test"}
+        answers = (
+            client.get(path),
+            client.put(path, json=edit),
+            *(client.post(f"/dead-letters/{GROUP}/{what}", json=asked) for what in ("retry", "drop")),
+        )
+        for answer in answers:
+            assert (answer.status_code, answer.json()["type"]) == (404, "urn:mainstem:problem:letter-unknown")
+    assert len(letters(client, card)) == 3
+
+
 def test_pages(client: httpx.Client, card: str) -> None:
     path, found = f"/dead-letters?listener={GROUP}&key=debit_card-{card}&limit=2", []
     while path:

@@ -119,6 +119,8 @@ class DeadLetters:
 
     def find(self, partition: int, offset: int) -> WholeLetter | None:
         """The open letter of the record that stood there in the listener's topic."""
+        if partition not in self._log.ranges(self._binding.dead_letter_topic):
+            return None
         found, edits, until = None, [], self._done(partition)
         since = self._views.parked_since(self._binding.group)
         for letter in self._all(partition):
