@@ -177,3 +177,53 @@ def _command_line(bank: DistributedBank, subject: str) -> Forgetting:
     )
     assert done.returncode == 0, done.stderr.decode()
     return msgspec.json.decode(done.stdout, type=Forgetting)
+
+
+def test_a_tenant_forgets_its_own(tmp_path: Path, person: Person) -> None:
+    """The same customer and card of another tenant, and those of none, are somebody else's, and stay readable."""
+    names = {"acme": f"{person.name} A", "north-bank": f"{person.name} N", None: person.name}
+    with bank_process(tmp_path / "data", tenants="acme,north-bank") as bank, bank.client() as client:
+
+        def of(tenant: str | None) -> dict[str, str]:
+            return {} if tenant is None else {"X-Tenant": tenant}
+
+        def shown(tenant: str | None) -> set[str]:
+            """By the view, the history, the past, and what has changed."""
+            headers = of(tenant)
+            (opened,) = client.get(f"{person.card}/history", headers=headers).json()
+            changes = client.get(f"{person.card}/difference", params={"from": 0}, headers=headers).json()["changes"]
+            return {
+                client.get(person.card, headers=headers).json()["holder"],
+                opened["data"]["holder"],
+                client.get(person.card, params={"asOf": 1}, headers=headers).json()["holder"],
+                *(change["after"] for change in changes if change["field"] == "holder"),
+            }
+
+        for tenant, name in names.items():
+            opening = {**person.opening, "holder": name}
+            answer = client.post("/cards", json=opening, headers=of(tenant)).raise_for_status()
+            position = {"Mainstem-Position": answer.headers["Mainstem-Position"]}
+            eventually(
+                lambda tenant=tenant, position=position: (
+                    client.get(  # type: ignore[misc]
+                        person.card, headers={**of(tenant), **position}
+                    ).status_code
+                ),
+                200,
+                within_s=60,
+            )
+            assert shown(tenant) == {name}
+        asked = client.post(f"/subjects/{person.subject}/forget", json={"why": "asked for"}, headers=of("acme"))
+        done = msgspec.json.decode(asked.raise_for_status().content, type=Forgetting)
+        assert (done.subject, done.missed) == (person.subject, ())
+        assert [each.name for each in done.places if each.place == "events"] == [
+            f"/acme/debit_card-{person.opening['id']} CardOpened"
+        ]
+        assert {tenant: shown(tenant) for tenant in names} == {
+            tenant: {FORGOTTEN if tenant == "acme" else name} for tenant, name in names.items()
+        }
+        another = {**person.opening, "id": f"{person.opening['id']}x"}
+        refused = client.post("/cards", json=another, headers=of("acme"))
+        assert (refused.status_code, _kind(refused)) == (409, "subject-forgotten")
+        assert refused.json()["detail"].startswith(f"{person.subject} is forgotten")
+        assert client.post("/cards", json=another, headers=of("north-bank")).status_code == 201

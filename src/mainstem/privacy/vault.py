@@ -17,6 +17,7 @@ from mainstem.errors import CommandError, InvalidCommand, KeyStoreUnavailable, M
 from mainstem.privacy.marks import Mark, marks_of
 from mainstem.privacy.port import FORGOTTEN, SUBJECT_MAX, UNREADABLE, KeyStore, SubjectKey, Tombstone
 from mainstem.privacy.tokens import NotOpened, key_id_of, seal, unseal
+from mainstem.tenancy import split
 
 T = TypeVar("T", bound=Struct)
 
@@ -158,7 +159,7 @@ def _closed(message: T, personal: Sequence[tuple[Mark, str, str]], keys: Mapping
     for mark, text, subject in personal:
         key = keys[subject]
         if key.key is None:
-            return SubjectForgotten(f"{subject} is forgotten: no personal data are kept of it")
+            return SubjectForgotten(f"{split(subject)[1]} is forgotten: no personal data are kept of it")
         try:
             changes[mark.field] = _token(key.key, key.key_id, mark.what, text)
         except ValueError as error:
