@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bank.main import application
+from mainstem.assembly.stores import stored_events
 from mainstem.errors import InvalidQuery, StoreUnavailable, UnknownTenant
 from mainstem.operations import forget_subject, reconciliation, status
 from mainstem.settings import Settings
@@ -23,6 +24,14 @@ def test_a_folder_without_a_bank_does_not_agree(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable, match="nothing to reconcile"):
         reconciliation(application, Settings(data_dir=tmp_path / "data"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_without_events_is_named(tmp_path: Path) -> None:
+    """Whoever looks there has the wrong one, most likely."""
+    settings = Settings(data_dir=tmp_path / "data")
+    with pytest.raises(StoreUnavailable) as told:
+        stored_events(settings).close()
+    assert str(told.value) == f"there is no events.db in the folder {settings.data_dir}"
 
 
 def test_a_process_that_does_not_answer_is_told(tmp_path: Path) -> None:

@@ -70,7 +70,10 @@ def stored_events(settings: Settings) -> StoredEvents:
     """
     if settings.form == "distributed":
         return MysqlEventReader(mysql_server(settings), archive=archive_folder(settings))
-    return SqliteEventReader(settings.data_dir / "events.db", archive=settings.archive_dir)
+    path = settings.data_dir / "events.db"
+    if not path.is_file():
+        raise StoreUnavailable(f"there is no events.db in the folder {settings.data_dir}")
+    return SqliteEventReader(path, archive=settings.archive_dir)
 
 
 @contextmanager
