@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from heapq import nsmallest
 from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from mainstem.codec import Decoder
 from mainstem.errors import Refused
 from mainstem.listener.actions import (
     ACTIONS,
@@ -37,6 +39,7 @@ from mainstem.listener.letters import read_letter_id
 from mainstem.listener.moving import Plan, Target, plan_of
 from mainstem.log.lag import Lag, lag_of
 from mainstem.log.port import Log
+from mainstem.privacy.plain import plain_texts
 from mainstem.view.port import ViewStore
 
 _KEYS_MAX = 1_000
@@ -135,12 +138,21 @@ class Listeners:
         return self._ask([self._of_letters(DROP, listener, key, letter, who, why)])
 
     def edit(self, listener: str, letter: str, value: bytes, *, who: str, why: str) -> list[Action]:
-        """Give a letter another value, with which it is tried again. Raises Refused where that is no message."""
-        found = self.dead_letter(listener, letter)
+        """Give a letter another value, with which it is tried again. Raises Refused where that is no message.
+
+        So it does for personal data in plain text that the letter came without: nobody could forget them.
+        """
+        found, decoder = self.dead_letter(listener, letter), self._bindings[listener].decoder
         try:
-            self._bindings[listener].decoder.spread([value])
+            plain = _plain_in(decoder, value)
         except Exception as error:
             raise Refused("value-unfit", f"The value is no message of {found.record.topic}: {error}") from error
+        if plain:
+            with suppress(Exception):  # what the letter came with may be no message
+                plain -= _plain_in(decoder, found.record.value or b"")
+        if plain:
+            names = ", ".join(sorted({name for name, _ in plain}))
+            raise Refused("value-unfit", f"The value has personal data in plain text: {names}")
         action = self._new(listener, EDIT, who, why, key=found.letter.key, letter=letter, value=value)
         return self._ask([action])
 
@@ -311,3 +323,8 @@ def _waiting(group: str, letter: DeadLetter) -> Waiting:
 def place_of(letter: Waiting) -> Place:
     """Behind which the next page begins."""
     return letter.listener, letter.key, read_letter_id(letter.id)[1]
+
+
+def _plain_in(decoder: Decoder[Any], value: bytes) -> set[tuple[str, str]]:
+    messages, _ = decoder.spread([value])
+    return {each for message in messages for each in plain_texts(message)}
