@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from bank.cents import money_of
 from bank.statement import TOPIC
 from mainstem import Datasource, Dimension, Olap
 from mainstem.tenancy import qualified, shown, span
@@ -90,14 +91,14 @@ def spending_over_time(facts: Facts, grain: Grain, card: str | None, limit: int)
     )
     name = facts.card(card)
     rows = facts.olap.ask(sql, (grain, *values, name, name, limit)).rows
-    return [PeriodSpending(f"{at:%Y-%m-%dT%H:%M:%SZ}", count, _money(cents)) for at, count, cents in rows]
+    return [PeriodSpending(f"{at:%Y-%m-%dT%H:%M:%SZ}", count, money_of(cents)) for at, count, cents in rows]
 
 
 def totals(olap: Olap) -> dict[str, tuple[int, Decimal]]:
     """Number and sum of all withdrawals by card."""
     sql = 'SELECT "debitCardId", count(*), sum("amount_cents") FROM bankapp GROUP BY 1'
     rows = olap.ask(sql, row_limit=100_000_000, timeout_s=600).rows
-    return {card: (count, _money(cents)) for card, count, cents in rows}
+    return {card: (count, money_of(cents)) for card, count, cents in rows}
 
 
 def _and(where: str) -> str:
@@ -105,9 +106,4 @@ def _and(where: str) -> str:
 
 
 def _spending(facts: Facts, rows: Sequence[tuple[Any, ...]]) -> list[CardSpending]:
-    return [CardSpending(shown(facts.tenant, card), count, _money(cents)) for card, count, cents in rows]
-
-
-def _money(cents: int) -> Decimal:
-    """Cents as an amount with two places."""
-    return Decimal(cents).scaleb(-2)
+    return [CardSpending(shown(facts.tenant, card), count, money_of(cents)) for card, count, cents in rows]

@@ -8,6 +8,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import PathParameter
 from msgspec import Struct
 
+from bank.cents import money_of
 from bank.inputs import READING, Cursor, Limit, MaxAge, PositionHeader, PositionQuery, Prefer, behind_of, linked
 from bank.overall import CUSTOMER_ID
 from bank.overview import CARDS_GROUP, CustomerCard, Overview, cards_of, overview_of
@@ -96,22 +97,18 @@ def overview_routes(bank: Bank) -> list[BaseRouteHandler]:
     return [overview, cards]
 
 
-def _money(cents: int) -> Decimal:
-    return Decimal(cents).scaleb(-2)
-
-
 def _view(found: Overview) -> OverviewView:
     return OverviewView(
         found.id,
-        None if found.limit_cents is None else _money(found.limit_cents),
+        None if found.limit_cents is None else money_of(found.limit_cents),
         found.cards,
-        _money(found.used_cents),
-        _money(found.withdrawn_cents),
+        money_of(found.used_cents),
+        money_of(found.withdrawn_cents),
         found.withdrawals,
         iso_time(found.occurred_at_ms) if found.cards else None,
     )
 
 
 def _card(row: CustomerCard, grant: Grant) -> CardView:
-    limit, used = _money(row.limit_cents), _money(row.used_cents)
+    limit, used = money_of(row.limit_cents), money_of(row.used_cents)
     return CardView(shown(grant.tenant, row.id), limit, used, limit - used, row.status, row.version)

@@ -10,6 +10,7 @@ from litestar.params import QueryParameter
 from msgspec import Struct
 
 from bank.card import CARD_ID
+from bank.cents import money_of
 from bank.inputs import READING, Cursor, Limit, MaxAge, PositionHeader, PositionQuery, Prefer, behind_of, linked
 from bank.overall import CUSTOMER_ID
 from bank.payment import GROUP, Payment, of_card, of_customer, of_tenant, search
@@ -111,6 +112,6 @@ def _view(row: Payment, tenant: str | None) -> PaymentView:
         None if row.customer is None else shown(tenant, row.customer),
         row.merchant,
         row.reference,
-        Decimal(row.cents).scaleb(-2),
+        money_of(row.cents),
         iso_time(row.occurred_at_ms),
     )

@@ -9,6 +9,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import QueryParameter
 from msgspec import Struct
 
+from bank.cents import money_of
 from bank.inputs import READING, CardId, Cursor, Limit, MaxAge, PositionHeader, PositionQuery, Prefer, behind_of, linked
 from bank.service import Bank
 from bank.spending import GROUP, DailySpending, days_of, spenders_of
@@ -98,4 +99,4 @@ def _day_ms(text: str) -> int:
 
 def _view(row: DailySpending, card_id: str) -> SpendingView:
     day = datetime.fromtimestamp(row.begin_ms / 1000, UTC)
-    return SpendingView(card_id, f"{day:%Y-%m-%d}", row.withdrawals, Decimal(row.cents).scaleb(-2))
+    return SpendingView(card_id, f"{day:%Y-%m-%d}", row.withdrawals, money_of(row.cents))

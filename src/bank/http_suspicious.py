@@ -10,6 +10,7 @@ from litestar.params import QueryParameter
 from msgspec import Struct
 
 from bank.card import CARD_ID
+from bank.cents import money_of
 from bank.inputs import READING, Cursor, Limit, MaxAge, PositionHeader, PositionQuery, Prefer, behind_of, linked
 from bank.service import Bank
 from bank.suspicious import AMOUNT_GROUP, VELOCITY_GROUP, Activity, Kind, suspicious_of
@@ -79,4 +80,4 @@ def suspicious_routes(bank: Bank) -> list[BaseRouteHandler]:
 
 def _view(kind: Kind, row: Activity, card: str) -> SuspiciousView:
     times = iso_time(row.begin_ms), iso_time(row.end_ms)
-    return SuspiciousView(card, kind, *times, row.withdrawals, Decimal(row.cents).scaleb(-2))
+    return SuspiciousView(card, kind, *times, row.withdrawals, money_of(row.cents))

@@ -6,6 +6,7 @@ from decimal import Decimal
 from bank.analytics import totals
 from bank.balance import CARD_BALANCE
 from bank.card import CARD, DEBIT_CARD, Card, MoneyWithdrawn
+from bank.cents import money_of
 from bank.overview import CUSTOMER_CARD
 from bank.spending import DAILY_SPENDING
 from bank.statement import MONEY_WITHDRAWAL, TOPIC, MiniStatement, MoneyWithdrawal
@@ -73,7 +74,7 @@ def _balances(sides: Sides) -> _Account:
 def _customers_cards(sides: Sides) -> _Account:
     """The customers' cards, made from the events."""
     for row in sides.views.scan(CUSTOMER_CARD):
-        limit, used, withdrawn = (Decimal(c).scaleb(-2) for c in (row.limit_cents, row.used_cents, row.withdrawn_cents))
+        limit, used, withdrawn = (money_of(c) for c in (row.limit_cents, row.used_cents, row.withdrawn_cents))
         yield row.id, {"limit": limit, "used": used, "withdrawn": withdrawn, "withdrawals": row.withdrawals}
 
 
@@ -84,7 +85,7 @@ def _days(sides: Sides) -> _Account:
         cents, count = sums.get(row.card, (0, 0))
         sums[row.card] = (cents + row.cents, count + row.withdrawals)
     for card_id, (cents, count) in sums.items():
-        yield card_id, {"withdrawn": Decimal(cents).scaleb(-2), "withdrawals": count}
+        yield card_id, {"withdrawn": money_of(cents), "withdrawals": count}
 
 
 def _analytics(sides: Sides) -> _Account:

@@ -21,6 +21,7 @@ from bank.card import (
     MoneyWithdrawn,
     TransferSettled,
 )
+from bank.cents import cents_of
 from bank.customer import CUSTOMER
 from bank.pace import LINGER_MS
 from mainstem import EVENT_TOPIC, Binding, Fold, Position, Recorded, Refused, Table, recorded_events
@@ -79,16 +80,16 @@ def _changes(row: CustomerCard, message: Recorded[Any]) -> dict[str, Any]:
     event = message.payload
     match event:
         case MoneyWithdrawn():
-            cents = int(event.amount.scaleb(2))
+            cents = cents_of(event.amount)
             withdrawn, count = row.withdrawn_cents + cents, row.withdrawals + 1
             return {"used_cents": row.used_cents + cents, "withdrawn_cents": withdrawn, "withdrawals": count}
         case MoneyRepaid():
-            return {"used_cents": row.used_cents - int(event.amount.scaleb(2))}
+            return {"used_cents": row.used_cents - cents_of(event.amount)}
         case CardOpened():
             customer = None if event.customer is None else qualified(message.tenant, event.customer)
-            return {"limit_cents": int(event.limit.scaleb(2)), "customer": customer}
+            return {"limit_cents": cents_of(event.limit), "customer": customer}
         case LimitChanged():
-            return {"limit_cents": int(event.limit.scaleb(2))}
+            return {"limit_cents": cents_of(event.limit)}
         case CardBlocked() | CardUnblocked() | CardClosed():
             return {"status": _STATUS[type(event)]}
         case TransferSettled():
@@ -119,7 +120,7 @@ CUSTOMER_LIMITS = Binding(
     projection=Fold(
         CUSTOMER_LIMIT,
         lambda message: (message.aggregate_id,),
-        lambda _, message: CustomerLimit(message.aggregate_id, int(message.payload.limit.scaleb(2)), message.version),
+        lambda _, message: CustomerLimit(message.aggregate_id, cents_of(message.payload.limit), message.version),
         lambda row, message: message.version <= row.version,
     ),
     linger_ms=LINGER_MS,

@@ -9,9 +9,9 @@ from typing import Any
 from msgspec import Struct
 
 from bank.card import CARD, MoneyWithdrawn
+from bank.cents import cents_of
 from bank.overview import CUSTOMER_CARD, CustomerCard
 from bank.pace import LINGER_MS
-from bank.spending import cents_of
 from mainstem import EVENT_TOPIC, Binding, Joined, Position, Recorded, Rows, Table, With, recorded_events
 from mainstem.view.port import ViewStore
 from mainstem.words import searchable
@@ -65,7 +65,7 @@ def payment(message: Recorded[Any], customer: str | None) -> Payment | None:
         customer,
         event.merchant,
         event.reference,
-        cents_of(event),
+        cents_of(event.amount),
         message.occurred_at_ms,
         searchable(event.merchant, event.reference, within=within),
     )

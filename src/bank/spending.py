@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 from bank.card import CARD, MoneyWithdrawn
+from bank.cents import cents_of
 from bank.pace import LINGER_MS
 from mainstem import EVENT_TOPIC, Binding, Position, Recorded, Table, Tumbling, Window, Windowed, recorded_events
 from mainstem.view.port import ViewStore
@@ -34,17 +35,14 @@ DAILY_SPENDING = Table(
 )
 
 
-def cents_of(event: MoneyWithdrawn) -> int:
-    """The amount, which has two places."""
-    return int(event.amount.scaleb(2))
-
-
 def make(message: Recorded[Any], window: Window) -> DailySpending | None:
     """The day of one withdrawal alone."""
     event = message.payload
     if not isinstance(event, MoneyWithdrawn):
         return None
-    return DailySpending(message.aggregate_id, *window, cents_of(event), 1, message.version, message.tenant or "")
+    return DailySpending(
+        message.aggregate_id, *window, cents_of(event.amount), 1, message.version, message.tenant or ""
+    )
 
 
 def merge(one: DailySpending, other: DailySpending) -> DailySpending:

@@ -11,8 +11,9 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from bank.card import CARD, MoneyWithdrawn
+from bank.cents import cents_of
 from bank.pace import LINGER_MS
-from bank.spending import DAY_MS, cents_of
+from bank.spending import DAY_MS
 from mainstem import (
     EVENT_TOPIC,
     Binding,
@@ -75,7 +76,7 @@ def _windowed(kind: Kind) -> Windowed[Recorded[Any], Activity]:
         event = message.payload
         if not isinstance(event, MoneyWithdrawn):
             return None
-        cents = cents_of(event)
+        cents = cents_of(event.amount)
         found, tenant = suspicious(1, cents), message.tenant or ""
         return Activity(message.aggregate_id, *window, 1, cents, found, message.version, tenant)
 
