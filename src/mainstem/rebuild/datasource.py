@@ -1,26 +1,22 @@
 """The rebuild of one datasource of a store that is fed here, in the steps of `mainstem.rebuild.rebuild`."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import msgspec
 
-from mainstem.errors import MainstemError, OffsetOutOfRange, Refused
+from mainstem.errors import Refused
 from mainstem.log.port import Log
 from mainstem.messages import Record
 from mainstem.olap.port import Datasource, Place, RebuildingOlap
 from mainstem.rebuild.comparing import SHOWN, Comparison, Difference
-from mainstem.rebuild.progress import Meter, Progress
+from mainstem.rebuild.progress import Meter, Progress, Stopped, check_whole
 
 _PAGE = 10_000
 _CLOSE = 10_000
 _ASK_S = 600.0
-
-
-class _Stopped(Exception):
-    """Whoever runs it has been told to stop."""
 
 
 def built_of(name: str) -> str:
@@ -50,30 +46,19 @@ class DatasourceRebuild:
 
     def run(self, stop: threading.Event, *, swap: bool = True) -> Progress:
         """Build, compare, and swap unless that is not wanted. Until `stop`, after which another run goes on."""
-        return self._run(stop, lambda: self._build(swap=swap))
+        self._stop = stop
+        return self._meter.during(lambda: self._build(swap=swap))
 
     def roll_back(self, stop: threading.Event) -> Progress:
         """Put what was replaced back, once it has what has come since."""
-        return self._run(stop, self._back)
-
-    def _run(self, stop: threading.Event, work: Callable[[], None]) -> Progress:
         self._stop = stop
-        try:
-            work()
-        except _Stopped:
-            self._meter.say("stopped")
-        except MainstemError as error:
-            self._meter.say("failed", error=f"{type(error).__name__}: {error}")
-        except BaseException as error:
-            self._meter.say("failed", error=f"a fault in the program: {type(error).__name__}; it was logged")
-            raise
-        return self._meter.now()
+        return self._meter.during(self._back)
 
     def _build(self, *, swap: bool) -> None:
         name, declaration = self._table.name, msgspec.json.encode(self._table).decode()
         if self._olap.declared(name) != declaration:
             self._olap.drop(name)
-            self._check_whole()
+            check_whole(self._log, self._live.topic, "; the datasource stays as it is")
         self._olap.create(self._table)
         self._meter.begin(sum(self._olap.reached(name).values()))
         self._catch_up(0 if not swap else _CLOSE)
@@ -97,12 +82,6 @@ class DatasourceRebuild:
         self._olap.swap(self._live, self._table, keep, self._rest, self._compare)
         self._meter.say("done")
 
-    def _check_whole(self) -> None:
-        for partition, held in self._log.ranges(self._live.topic).items():
-            if held.begin:
-                text = f"{self._live.topic}/{partition} begins at offset {held.begin}: retention has removed what"
-                raise OffsetOutOfRange(f"{text} came before; the datasource stays as it is")
-
     def _catch_up(self, close: int) -> None:
         """Up to where the live one is at the moment, or until no more than `close` records are missing."""
         while True:
@@ -125,7 +104,7 @@ class DatasourceRebuild:
             begin = stands.get(place, 0)
             while begin < end:
                 if self._stop.is_set():
-                    raise _Stopped
+                    raise Stopped
                 page = self._log.read(*place, begin, _PAGE)
                 records = [record for record in page if record.offset < end]
                 if not records:

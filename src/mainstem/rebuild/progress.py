@@ -7,9 +7,15 @@ from collections.abc import Callable
 from msgspec import Struct
 from msgspec.structs import replace
 
+from mainstem.errors import MainstemError, OffsetOutOfRange
+from mainstem.log.port import Log
 from mainstem.rebuild.comparing import Comparison
 
 _ENDED = ("done", "built", "stopped", "cancelled", "failed")
+
+
+class Stopped(Exception):
+    """Whoever runs a rebuild has been told to stop."""
 
 
 class Progress(Struct, frozen=True, rename="camel"):
@@ -75,3 +81,24 @@ class Meter:
         """A picture of the moment."""
         with self._lock:
             return self._now
+
+    def during(self, work: Callable[[], None], more: Callable[[], str] = str) -> Progress:
+        """How it has ended; `more` is said behind an error. It raises nothing but faults of the program."""
+        try:
+            work()
+        except Stopped:
+            self.say("stopped")
+        except MainstemError as error:
+            self.say("failed", error=f"{type(error).__name__}: {error}{more()}")
+        except BaseException as error:
+            self.say("failed", error=f"a fault in the program: {type(error).__name__}; it was logged")
+            raise
+        return self.now()
+
+
+def check_whole(log: Log, topic: str, why: str) -> None:
+    """Raises OffsetOutOfRange, which says `why` that matters, where records of the topic are gone."""
+    for partition, held in log.ranges(topic).items():
+        if held.begin:
+            text = f"{topic}/{partition} begins at offset {held.begin}: retention has removed what came before"
+            raise OffsetOutOfRange(f"{text}{why}")

@@ -13,7 +13,7 @@ The steps, and why nothing is lost, sent twice or seen to go backwards under a c
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -21,7 +21,6 @@ from mainstem.errors import (
     CodecError,
     ConfigurationError,
     MainstemError,
-    OffsetOutOfRange,
     Refused,
     StoreBusy,
     WriteConflict,
@@ -31,7 +30,7 @@ from mainstem.log.port import Log, Place
 from mainstem.rebuild.comparing import Comparing, Comparison, Key
 from mainstem.rebuild.filling import Filled, Filler
 from mainstem.rebuild.letters import dropped_letters
-from mainstem.rebuild.progress import Meter, Progress
+from mainstem.rebuild.progress import Meter, Progress, Stopped, check_whole
 from mainstem.rebuild.versions import UNKNOWN, code_of, is_stale, versions_of
 from mainstem.table import Table
 from mainstem.view.port import ViewStore, ViewTransaction
@@ -44,10 +43,6 @@ _TOUCHED_MAX = 20_000
 _ROUNDS = 1_000
 _ANEW = 3
 _TRIES = 5
-
-
-class _Stopped(Exception):
-    """Whoever runs it has been told to stop."""
 
 
 class _Anew(Exception):
@@ -85,24 +80,13 @@ class Rebuild:
 
         What went wrong is in the progress that it returns: it raises nothing but faults of the program.
         """
-        return self._run(stop, lambda: self._build(swap=swap))
+        self._stop = stop
+        return self._meter.during(lambda: self._build(swap=swap), self._gone)
 
     def roll_back(self, stop: threading.Event) -> Progress:
         """Put what was replaced back, once it has what has come since."""
-        return self._run(stop, self._back)
-
-    def _run(self, stop: threading.Event, work: Callable[[], None]) -> Progress:
         self._stop = stop
-        try:
-            work()
-        except _Stopped:
-            self._meter.say("stopped")
-        except MainstemError as error:
-            self._meter.say("failed", error=f"{type(error).__name__}: {error}{self._gone()}")
-        except BaseException as error:
-            self._meter.say("failed", error=f"a fault in the program: {type(error).__name__}; it was logged")
-            raise
-        return self._meter.now()
+        return self._meter.during(self._back, self._gone)
 
     def _gone(self) -> str:
         """Whether it was taken away from under this one."""
@@ -148,7 +132,7 @@ class Rebuild:
         made_by = views.made_by(built.name)
         if anew or made_by != self._code:
             views.drop(built, built.name)
-            self._check_whole()
+            check_whole(self._log, self._binding.topic, ", of which the view was made too; it stays as it is")
             views.create(built)
             with views.transaction() as transaction:
                 transaction.mark(built.name, self._code)
@@ -161,13 +145,6 @@ class Rebuild:
         self._offsets = dict(offsets)
         self._comparing, self._touched, self._begun = None, set(), True
         self._meter.begin(sum(self._offsets.values()))
-
-    def _check_whole(self) -> None:
-        """Raises OffsetOutOfRange where records are gone of which the view was made."""
-        for partition, held in self._log.ranges(self._binding.topic).items():
-            if held.begin:
-                text = f"{self._binding.topic}/{partition} begins at offset {held.begin}: retention has removed what"
-                raise OffsetOutOfRange(f"{text} came before, of which the view was made too; it stays as it is")
 
     def _catch_up(self, close: int) -> None:
         """Up to where the group is, or until no more than `close` records are missing."""
@@ -201,7 +178,7 @@ class Rebuild:
         for place in places:
             while self._offsets.get(place, 0) < ends[place]:
                 if self._stop.is_set():
-                    raise _Stopped
+                    raise Stopped
                 self._page(views, place, ends[place], waiting)
 
     def _page(self, views: ViewStore, place: Place, end: int, waiting: Mapping[str, int]) -> None:
@@ -254,7 +231,7 @@ class Rebuild:
                     self._touch(self._filler.fill(records, self._views, waiting))
             self._comparing.whole(picture, self._touched, self._stop.is_set)
         if self._stop.is_set():
-            raise _Stopped
+            raise Stopped
         comparison = self._found()
         self._meter.say("comparing", comparison=comparison)
         return comparison
@@ -272,7 +249,7 @@ class Rebuild:
         comparison = self._found()
         for _ in range(_ROUNDS):
             if self._stop.is_set():
-                raise _Stopped
+                raise Stopped
             self._catch_up(_CLOSE)
             if len(self._touched) > _TOUCHED_MAX:
                 self._compare()
