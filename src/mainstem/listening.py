@@ -10,8 +10,8 @@ import msgspec
 from mainstem.application import Application
 from mainstem.assembly import bring_up
 from mainstem.assembly.running import wall_clock_ms
-from mainstem.assembly.stores import open_log, open_views
-from mainstem.errors import Refused, StoreUnavailable
+from mainstem.assembly.stores import events_file, open_log, open_views
+from mainstem.errors import Refused
 from mainstem.listener.actions import make_tables
 from mainstem.listener.desk import Listeners, Place
 from mainstem.listener.letters import read_letter_id
@@ -168,8 +168,7 @@ def moved(
 def _desk(application: Application, settings: Settings) -> Iterator[Listeners]:
     """Of the distributed form by its stores; of the embedded one by an application that is brought up for it."""
     if settings.form == "embedded":
-        if not (settings.data_dir / "events.db").is_file():
-            raise StoreUnavailable(f"there are no listeners: no events.db in the folder {settings.data_dir}")
+        events_file(settings, "there are no listeners:")
         with bring_up(application, settings) as running:
             yield running.bindings
         return

@@ -20,7 +20,7 @@ from mainstem.application import Application
 from mainstem.assembly import Distributed, Embedded, Running, Status, bring_up, distributed
 from mainstem.assembly.rebuilding import own_rebuilds
 from mainstem.assembly.stages import Stages
-from mainstem.assembly.stores import commands_of, open_events, stored_events
+from mainstem.assembly.stores import commands_of, events_file, open_events, stored_events
 from mainstem.errors import Forbidden, InvalidQuery, MainstemError, Refused, StoreUnavailable, UnknownTenant
 from mainstem.eventstore.port import KeptSnapshot
 from mainstem.folder import owner_of
@@ -54,10 +54,11 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 def reconciliation(application: Application, settings: Settings) -> Reconciliation:
     """Hold the accounts against each other, by the process that has the files open, or by this one."""
-    if settings.form == "embedded" and _running_at(settings) is not None:
-        return msgspec.json.decode(_ask(settings, "/reconciliation"), type=Reconciliation)
-    if settings.form == "embedded" and not (settings.data_dir / "events.db").is_file():
-        raise StoreUnavailable(f"there is nothing to reconcile: no events.db in the folder {settings.data_dir}")
+    answer = asked(settings, "/reconciliation")
+    if answer is not None:
+        return msgspec.json.decode(answer, type=Reconciliation)
+    if settings.form == "embedded":
+        events_file(settings, "there is nothing to reconcile:")
     running = bring_up(application, settings)
     try:
         if settings.form == "embedded":
@@ -185,10 +186,8 @@ def retry_refusal(application: Application, settings: Settings, number: int) -> 
 
 def _retry(application: Application, settings: Settings, kept: KeptRefusal) -> MainstemError | None:
     try:
-        if settings.form == "embedded" and _running_at(settings) is not None:
-            tenant = read_stream(kept.refusal.stream).tenant
-            _ask(settings, f"/refusals/{refusal_id(kept.number)}/retry", b"{}", tenant)
-        else:
+        tenant = read_stream(kept.refusal.stream).tenant
+        if asked(settings, f"/refusals/{refusal_id(kept.number)}/retry", b"{}", tenant=tenant) is None:
             made = retry_of(kept, application.all_deciders(), _OPERATOR)
             with commands_of(application, settings) as commands:
                 commands.execute(made.command, key=made.key, origin=made.origin, retry_of=made.retry_of)
@@ -208,10 +207,11 @@ def list_processes(
 ) -> list[Listed]:
     """How processes of a tenant stand, or those of none, by the process that has the files open, or by this one."""
     status = "stuck" if stuck else None
-    if settings.form == "embedded" and _running_at(settings) is not None:
-        asked = {"status": status, "manager": manager, "limit": limit}
-        query = urlencode({name: value for name, value in asked.items() if value is not None})
-        return msgspec.json.decode(_ask(settings, f"/processes?{query}", tenant=tenant), type=list[Listed])
+    named = {"status": status, "manager": manager, "limit": limit}
+    query = urlencode({name: value for name, value in named.items() if value is not None})
+    answer = asked(settings, f"/processes?{query}", tenant=tenant)
+    if answer is not None:
+        return msgspec.json.decode(answer, type=list[Listed])
     with _desk(application, settings, tenant) as processes:
         return processes.list(manager=manager, status=status, limit=limit, tenant=tenant)
 
@@ -226,11 +226,11 @@ def help_process(
     tenant: str | None = None,
 ) -> str:
     """Resume a stuck process, or cancel one where it is said why; how it stands then. Raises Refused."""
-    if settings.form == "embedded" and _running_at(settings) is not None:
-        what = "resume" if cancel_because is None else "cancel"
-        content = {} if cancel_because is None else {"reason": cancel_because}
-        path = f"/processes/{quote(manager, safe='')}/{quote(process, safe='')}/{what}"
-        answer = _ask(settings, path, msgspec.json.encode(content), tenant)
+    what = "resume" if cancel_because is None else "cancel"
+    content = {} if cancel_because is None else {"reason": cancel_because}
+    path = f"/processes/{quote(manager, safe='')}/{quote(process, safe='')}/{what}"
+    answer = asked(settings, path, msgspec.json.encode(content), tenant=tenant)
+    if answer is not None:
         return str(msgspec.json.decode(answer)["status"])
     origin = Origin(actor=SYSTEM.actor, tenant=tenant)
     with _desk(application, settings, tenant) as processes:
@@ -254,9 +254,9 @@ def forget_subject(
     Raises InvalidQuery for what is no subject, or without a reason, UnknownTenant where there is no such tenant,
     StoreUnavailable where there is nothing.
     """
-    if settings.form == "embedded" and _running_at(settings) is not None:
-        body = msgspec.json.encode({"why": why, "dryRun": dry_run})
-        answer = _ask(settings, f"/subjects/{quote(subject, safe='')}/forget", body, tenant)
+    body = msgspec.json.encode({"why": why, "dryRun": dry_run})
+    answer = asked(settings, f"/subjects/{quote(subject, safe='')}/forget", body, tenant=tenant)
+    if answer is not None:
         return msgspec.json.decode(answer, type=Forgetting)
     with _brought_up(application, settings) as running:
         _check_tenant(tenant, running)
@@ -268,12 +268,17 @@ def _check_tenant(tenant: str | None, running: Running) -> None:
         raise UnknownTenant(f"there is no tenant {tenant[:40]!r}: see `mainstem tenants`")
 
 
+def _opened(application: Application, settings: Settings, lacking: str) -> Running:
+    """For commands and questions alone: of the distributed form its listeners are left to others."""
+    if settings.form == "embedded":
+        events_file(settings, lacking)
+    return bring_up(application, settings if settings.form == "embedded" else replace(settings, roles="api"))
+
+
 @contextmanager
 def _brought_up(application: Application, settings: Settings) -> Iterator[Running]:
     """An application that is opened and not started. Raises StoreUnavailable where there is none."""
-    if settings.form == "embedded" and not (settings.data_dir / "events.db").is_file():
-        raise StoreUnavailable(f"there is no events.db in the folder {settings.data_dir}")
-    running = bring_up(application, settings if settings.form == "embedded" else replace(settings, roles="api"))
+    running = _opened(application, settings, "there is")
     try:
         yield running
     finally:
@@ -286,24 +291,23 @@ def _desk(application: Application, settings: Settings, tenant: str | None) -> I
 
     Raises UnknownTenant where there is no such tenant.
     """
-    if settings.form == "embedded" and not (settings.data_dir / "events.db").is_file():
-        raise StoreUnavailable(f"there are no processes: no events.db in the folder {settings.data_dir}")
-    own = settings if settings.form == "embedded" else replace(settings, roles="api")
-    with bring_up(application, own) as running:
+    with _opened(application, settings, "there are no processes:") as running:
         _check_tenant(tenant, running)
         if isinstance(running, Embedded):
             running.settle()
         yield running.processes
 
 
-def asked(settings: Settings, path: str, body: bytes | None = None, method: str | None = None) -> bytes | None:
+def asked(
+    settings: Settings, path: str, body: bytes | None = None, method: str | None = None, *, tenant: str | None = None
+) -> bytes | None:
     """What the process answers that has the embedded form's files open; None where none has, or of the other form.
 
     Raises Refused, Forbidden, InvalidQuery, UnknownTenant or StoreUnavailable where its answer is a problem.
     """
     if settings.form != "embedded" or _running_at(settings) is None:
         return None
-    return _ask(settings, path, body, method=method)
+    return _ask(settings, path, body, tenant, method)
 
 
 @contextmanager

@@ -29,13 +29,19 @@ from mainstem.view.port import ViewStore
 from mainstem.view.sqlite import SqliteViews
 
 
+def events_file(settings: Settings, lacking: str = "there is") -> Path:
+    """Where the embedded form's events are. Raises StoreUnavailable, which says what is `lacking`."""
+    path = settings.data_dir / "events.db"
+    if not path.is_file():
+        raise StoreUnavailable(f"{lacking} no events.db in the folder {settings.data_dir}")
+    return path
+
+
 def open_events(settings: Settings) -> EventStore:
     """The event store. Raises StoreUnavailable where there is none, StoreCorrupt for a damaged file."""
     if settings.form == "distributed":
         return MysqlEventStore(mysql_server(settings), clock_ms=wall_clock_ms, archive=archive_folder(settings))
-    path = settings.data_dir / "events.db"
-    if not path.is_file():
-        raise StoreUnavailable(f"there is no events.db in the folder {settings.data_dir}")
+    path = events_file(settings)
     return SqliteEventStore(path, clock_ms=wall_clock_ms, archive=settings.archive_dir)
 
 
@@ -70,9 +76,7 @@ def stored_events(settings: Settings) -> StoredEvents:
     """
     if settings.form == "distributed":
         return MysqlEventReader(mysql_server(settings), archive=archive_folder(settings))
-    path = settings.data_dir / "events.db"
-    if not path.is_file():
-        raise StoreUnavailable(f"there is no events.db in the folder {settings.data_dir}")
+    path = events_file(settings)
     return SqliteEventReader(path, archive=settings.archive_dir)
 
 
@@ -115,7 +119,5 @@ def open_integrity(settings: Settings, *, read_only: bool = True) -> Integrity:
     """
     if settings.form == "distributed":
         return MysqlIntegrity(mysql_server(settings), clock_ms=wall_clock_ms, archive=archive_folder(settings))
-    path = settings.data_dir / "events.db"
-    if not path.is_file():
-        raise StoreUnavailable(f"there is no events.db in the folder {settings.data_dir}")
+    path = events_file(settings)
     return SqliteIntegrity(path, clock_ms=wall_clock_ms, read_only=read_only, archive=settings.archive_dir)

@@ -112,3 +112,9 @@ def seal_rows(
 def holes_of(last: Seal | None) -> Sequence[Hole]:
     """The gaps that the last seal has left open."""
     return () if last is None else opened(last).holes
+
+
+def ahead(key: str, table: str, marker: str) -> str:
+    """The question how many rows have a higher key, at most so many, and which the last of them has."""
+    page = f"SELECT {key} AS n FROM {table} WHERE {key} > {marker} ORDER BY {key} LIMIT {marker}"
+    return f"SELECT count(*), coalesce(max(n), 0) FROM ({page}) AS page"

@@ -12,7 +12,7 @@ import msgspec
 from mainstem.errors import ConfigurationError
 from mainstem.eventstore.archive import Archive
 from mainstem.eventstore.archive_integrity import ArchiveIntegrity
-from mainstem.eventstore.integrity import Placed, holes_of, seal_rows
+from mainstem.eventstore.integrity import Placed, ahead, holes_of, seal_rows
 from mainstem.eventstore.mysql_archive import marked
 from mainstem.eventstore.mysql_columns import EVENT, stored
 from mainstem.eventstore.seal import EVENTS_MAX, Seal
@@ -85,7 +85,7 @@ class MysqlIntegrity:
 
     def seals_ahead(self, after: int, limit: int) -> tuple[int, int]:
         """By primary key."""
-        count, last = self._pool.ask(_ahead("number", "event_seal"), (after, limit))[0]
+        count, last = self._pool.ask(ahead("number", "event_seal", "%s"), (after, limit))[0]
         return int(count), int(last)
 
     def placed(self, after: int, upto: int) -> Sequence[Placed]:
@@ -100,7 +100,7 @@ class MysqlIntegrity:
 
     def events_ahead(self, after: int, limit: int) -> tuple[int, int]:
         """By primary key."""
-        count, last = self._pool.ask(_ahead("position", "event"), (after, limit))[0]
+        count, last = self._pool.ask(ahead("position", "event", "%s"), (after, limit))[0]
         return int(count), int(last)
 
     def placed_of(self, stream: str) -> Iterator[Placed]:
@@ -135,8 +135,3 @@ class MysqlIntegrity:
 def _placed(row: tuple[Any, ...]) -> Placed:
     position, previous, follows, *event = row
     return Placed(position, stored(tuple(event)), previous, follows is not None)
-
-
-def _ahead(key: str, table: str) -> str:
-    page = f"SELECT {key} AS n FROM {table} WHERE {key} > %s ORDER BY {key} LIMIT %s"
-    return f"SELECT count(*), coalesce(max(n), 0) FROM ({page}) AS page"

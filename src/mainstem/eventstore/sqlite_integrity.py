@@ -10,7 +10,7 @@ import msgspec
 from mainstem.errors import ConfigurationError, StoreCorrupt
 from mainstem.eventstore.archive import Archive
 from mainstem.eventstore.archive_integrity import ArchiveIntegrity
-from mainstem.eventstore.integrity import Placed, seal_rows
+from mainstem.eventstore.integrity import Placed, ahead, seal_rows
 from mainstem.eventstore.seal import EVENTS_MAX, Seal
 from mainstem.eventstore.sqlite_archive import folder_of
 from mainstem.eventstore.sqlite_columns import stored
@@ -103,7 +103,7 @@ class SqliteIntegrity:
 
     def seals_ahead(self, after: int, limit: int) -> tuple[int, int]:
         """By primary key."""
-        count, last = self._ask(_ahead("number", "event_seal"), (after, limit))[0]
+        count, last = self._ask(ahead("number", "event_seal", "?"), (after, limit))[0]
         return int(count), int(last)
 
     def placed(self, after: int, upto: int) -> Sequence[Placed]:
@@ -118,7 +118,7 @@ class SqliteIntegrity:
 
     def events_ahead(self, after: int, limit: int) -> tuple[int, int]:
         """By primary key."""
-        count, last = self._ask(_ahead("position", "event"), (after, limit))[0]
+        count, last = self._ask(ahead("position", "event", "?"), (after, limit))[0]
         return int(count), int(last)
 
     def placed_of(self, stream: str) -> Iterator[Placed]:
@@ -154,8 +154,3 @@ class SqliteIntegrity:
 def _placed(row: tuple[Any, ...]) -> Placed:
     position, previous, follows, *event = row
     return Placed(position, stored(tuple(event)), previous, follows is not None)
-
-
-def _ahead(key: str, table: str) -> str:
-    page = f"SELECT {key} AS n FROM {table} WHERE {key} > ? ORDER BY {key} LIMIT ?"
-    return f"SELECT count(*), coalesce(max(n), 0) FROM ({page}) AS page"
