@@ -24,6 +24,7 @@ from bank.statement import GROUP
 from deploy.configuration import CAPTURE_USER
 from deploy.parts import listens
 from deploy.stack import place, processes_of, up
+from mainstem import EVENT_TOPIC
 from mainstem.cdc.connect import Connect
 from mainstem.errors import StoreUnavailable
 from mainstem.eventstore.chain import NOTHING, link
@@ -230,6 +231,21 @@ def test_transactions_commit_in_another_order_than_their_numbers(bank: Bank) -> 
         eventually(lambda: client.get(f"/cards/{first}").is_success, "the event that was committed late is skipped")
         for card in (first, second):
             client.post("/moneywithdrawals", json={"debitCard": card, "amount": 1}).raise_for_status()
+
+
+def test_the_last_event_of_a_partition_has_not_the_highest_number(bank: Bank) -> None:
+    """Two transactions that commit in another order than their numbers, and nothing behind them: nothing waits."""
+    with closing(KafkaLog(KafkaServers(bank.deployed.settings["kafka_bootstrap"]))) as log:
+        at_hand = [f"last-{uuid.uuid4().hex[:12]}" for _ in range(100)]
+        first, second, *_ = [card for card in at_hand if log.partition_of(EVENT_TOPIC, card) == 0]
+    with sql_client(bank) as slow, sql_client(bank) as quick:
+        number = open_by_hand(slow, first)
+        assert open_by_hand(quick, second) > number
+        quick.commit()
+        with bank.apis[0].client() as client:
+            eventually(lambda: client.get(f"/cards/{second}").is_success, "the second is not there")
+        slow.commit()
+    bank.recovers()
 
 
 def test_a_plain_sql_client_changes_a_card(bank: Bank) -> None:

@@ -45,7 +45,7 @@ def test_an_older_card_goes_on(deployed: Deployed) -> None:
     own = [(each.schema_version, each.payload) for each in read if each.aggregate_id == card][:2]
     assert own == [(1, CardOpened(limit=Decimal("500.00"))), (1, CardBlocked(note="lost"))]
     new = [(each.schema_version, each.payload) for each in read if each.aggregate_id == f"{card}-new"]
-    assert new == [(2, CardOpened(limit=Decimal("10.00"), customer=f"c-{card}"))]
+    assert new == [(3, CardOpened(limit=Decimal("10.00"), customer=f"c-{card}"))]
 
 
 def _write_as_before(settings: Settings, card: str) -> None:

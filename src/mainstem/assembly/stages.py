@@ -42,6 +42,8 @@ _DUE_MAX = 1_000
 _SILENT_S = 15.0
 _LAST_FIRST = 2
 """How far before a partition's end its last record is looked for first: a transaction's end takes an offset too."""
+_LAST_MANY = 1_000
+"""How many of the last records are looked at where the last one alone may not be the highest."""
 
 
 class _Closing(Protocol):
@@ -111,6 +113,7 @@ class Stages:
         if application.processes:
             self._hops["process-driver"] = self._processes
         self._driver = driver
+        self._captured_to = 0
         self._looks = self._parts | self._hops
         self._seen: dict[str, tuple[float, Seen]] = {}
 
@@ -181,21 +184,29 @@ class Stages:
         """By the events that are not on their topic yet: what else is captured has no order of its own to go by."""
         found = self._workers.get().status(connector_name(self._application))
         state = "failed" if found.failed else WORKS if found.running else found.state.lower()
-        lag, oldest_ms = self._events.get().waiting(self.captured_to())
+        reached = self.captured_to()
+        lag, oldest_ms = self._events.get().waiting(reached)
+        if lag and reached <= self._captured_to:
+            reached = self.captured_to(_LAST_MANY)
+            lag, oldest_ms = self._events.get().waiting(reached)
+        self._captured_to = reached
         return Seen(state, found.trouble, lag, waited_s(oldest_ms, wall_clock_ms()))
 
-    def captured_to(self) -> int:
-        """The highest position of an event on the event topic."""
-        log = self._log.get()
-        return max((self._last_event(log, n, held) for n, held in log.ranges(EVENT_TOPIC).items()), default=0)
+    def captured_to(self, of_last: int = _LAST_FIRST) -> int:
+        """The highest position of an event among so many of the last ones in each partition of the event topic.
 
-    def _last_event(self, log: KafkaLog, partition: int, held: Range) -> int:
-        back = _LAST_FIRST
+        Events come in the order of their commits, so the last of a partition may have a lower position than others.
+        """
+        log = self._log.get()
+        return max((self._last_event(log, n, held, of_last) for n, held in log.ranges(EVENT_TOPIC).items()), default=0)
+
+    def _last_event(self, log: KafkaLog, partition: int, held: Range, of_last: int) -> int:
+        back = of_last
         while held.begin < held.end:
             begin = max(held.begin, held.end - back)
             records = log.read(EVENT_TOPIC, partition, begin, held.end - begin)
             if records:
-                return int(records[-1].header("id") or 0)
+                return max(int(record.header("id") or 0) for record in records)
             if begin == held.begin:
                 break
             back *= 4

@@ -4,6 +4,7 @@ Actions and the wanted state are rows in the view store, so that they reach ever
 starts later, and survive a crash: what was asked for and is not done yet is done by the next that can.
 """
 
+import itertools
 import secrets
 from collections.abc import Sequence
 
@@ -20,7 +21,8 @@ PAUSE, RESUME, RESTART, MOVE = "pause", "resume", "restart", "move"
 class Action(Struct, frozen=True):
     """One thing that somebody has asked of a listener: who, when and why; and what has come of it.
 
-    `id` rises with time. `key` and `letter` name the dead letters that it is for, `count` how many letters are done.
+    `id` rises with time, and within a process from one to the next. `key` and `letter` name the dead letters that it is
+    for, `count` how many letters are done.
     """
 
     id: str
@@ -46,6 +48,10 @@ ACTIONS = Table(
 )
 
 
+_NUMBERS = itertools.count()
+"""Order actions of one process that are asked for within a millisecond."""
+
+
 def new_action(
     listener: str,
     kind: str,
@@ -58,7 +64,8 @@ def new_action(
     value: bytes | None = None,
 ) -> Action:
     """One that waits, with an id of its own."""
-    return Action(f"{now_ms:013d}-{secrets.token_hex(4)}", listener, kind, key, letter, value, who, why, now_ms)
+    own = f"{now_ms:013d}-{next(_NUMBERS):08x}-{secrets.token_hex(4)}"
+    return Action(own, listener, kind, key, letter, value, who, why, now_ms)
 
 
 def waiting_of(views: ViewStore, listener: str, limit: int) -> Sequence[Action]:

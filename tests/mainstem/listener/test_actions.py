@@ -254,3 +254,12 @@ def _act(desk: Desk, what: str, key: str, handled: dict[str, list[int]], waiting
     else:
         desk.asked.edit("g", first, value(key, 7), who=WHO, why=WHY)
         waiting[key][0] = 7
+
+
+def test_what_is_asked_within_a_millisecond_keeps_its_order(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    asked = [f"reason {number}" for number in range(50)]
+    for why in asked:
+        desk.asked.pause("g", who=WHO, why=why)
+    assert [each.why for each in reversed(desk.asked.actions("g"))] == asked
+    desk.close()
