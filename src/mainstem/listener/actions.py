@@ -103,7 +103,9 @@ class Member(Struct, frozen=True):
 
 MEMBERS = Table("mainstem_member", Member, key=("listener", "process"))
 
-_MEMBERS_MAX = 1_000
+MEMBERS_MAX = 1_000
+_WANTED_MAX = 10_000
+"""Two rows a listener."""
 SILENT_MS = 15_000
 """A member that has said nothing for so long is not there any more, or its process hangs."""
 
@@ -117,7 +119,7 @@ def make_tables(views: ViewStore) -> None:
 
 def living(views: ViewStore, listener: str, now_ms: int) -> list[Member]:
     """The members of a listener that have told of themselves within the last seconds."""
-    rows = views.find(MEMBERS, {"listener": listener}, limit=_MEMBERS_MAX)
+    rows = views.find(MEMBERS, {"listener": listener}, limit=MEMBERS_MAX)
     return [row for row in rows if row.at_ms > now_ms - SILENT_MS]
 
 
@@ -132,4 +134,5 @@ def state_of(members: Sequence[Member], *, paused: bool) -> str:
 
 def wanted_of(views: ViewStore) -> dict[tuple[str, str], str]:
     """By listener and what; what was never wanted is missing."""
-    return {(each.listener, each.what): each.value for each in views.scan(WANTED)}
+    rows = views.find(WANTED, {}, limit=_WANTED_MAX)
+    return {(each.listener, each.what): each.value for each in rows}

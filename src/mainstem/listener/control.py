@@ -24,6 +24,7 @@ from mainstem.listener.actions import (
     EDIT,
     FAILED_ACTION,
     MEMBERS,
+    MEMBERS_MAX,
     PAUSED,
     RESTART,
     RETRY,
@@ -124,7 +125,8 @@ class Control:
         with self._views.transaction() as transaction:
             transaction.put(MEMBERS, changed)
             if due:
-                gone = [MEMBERS.key_of(row) for row in self._views.scan(MEMBERS) if row.at_ms < now_ms - _GONE_MS]
+                told = self._views.find(MEMBERS, {}, limit=MEMBERS_MAX)
+                gone = [MEMBERS.key_of(row) for row in told if row.at_ms < now_ms - _GONE_MS]
                 transaction.remove(MEMBERS, gone)
         self._told = rows
         self._told_at = time.monotonic() if due else self._told_at

@@ -3,13 +3,17 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from mainstem.listener.actions import make_tables
+from mainstem.listener.control import Control
 from mainstem.listener.runner import Runner
 from mainstem.log.kafka import KafkaLog
 from mainstem.log.port import Topic
+from mainstem.mysql import MysqlServer, Pool
 from mainstem.view.mysql import MysqlViews
 from tests.adder import OUT, SUMS, Count, Handlers, record_of
 from tests.stack import Databases, Prefixes
@@ -92,3 +96,25 @@ def test_work_is_shared_and_moves(tmp_path: Path, databases: Databases, prefixes
 
 def _totals(member: Member) -> dict[str, tuple[int, int]]:
     return {row.account: (row.total, row.messages) for row in member.views.scan(SUMS)}
+
+
+def test_control_looks_over_the_connections_that_are_open(
+    tmp_path: Path, databases: Databases, prefixes: Prefixes
+) -> None:
+    """It looks every second in every process: a connection for each look would cost more than all else that it does."""
+    member = Member(tmp_path, databases, prefixes)
+    make_tables(member.views)
+    control = Control({"g": member.runner}, member.views, lambda: 1_000)
+    control.look()
+    server = databases(tmp_path)
+    before = _connections_made(server)
+    for _ in range(5):
+        control.look()
+    assert _connections_made(server) == before + 1
+    member.close()
+
+
+def _connections_made(server: MysqlServer) -> int:
+    """Since the server began, this question's own among them."""
+    with closing(Pool(server, 1)) as pool:
+        return int(pool.ask("SHOW GLOBAL STATUS LIKE 'Connections'")[0][1])
