@@ -37,7 +37,7 @@ bench-store: $(VENV)/dev.stamp .bench/message-db.stamp ## Measure the event stor
 	$(BIN)/python benchmarks/store.py
 	$(BIN)/python benchmarks/verify.py
 
-bench-stack: $(VENV)/dev.stamp .bench/stamp ## Measure the distributed form, on a stack of its own; takes about fifteen minutes.
+bench-stack: $(VENV)/dev.stamp .bench/stamp .bench/quix.stamp ## Measure the distributed form, on a stack of its own; takes about fifteen minutes.
 	PYTHONPATH=. $(BIN)/python benchmarks/stack.py
 
 docs: $(VENV)/dev.stamp ## Build the documentation into build/docs.
@@ -51,6 +51,7 @@ lock: $(VENV)/dev.stamp ## Pin the current versions of everything, without downl
 	$(BIN)/uv pip compile $(LOCK) --upgrade --extra build --extra distributed -o requirements/run.lock pyproject.toml
 	$(BIN)/uv pip compile $(LOCK) --upgrade --extra build --extra distributed --extra dev -c requirements/run.lock -o requirements/dev.lock pyproject.toml
 	$(BIN)/uv pip compile $(LOCK) --upgrade -c requirements/run.lock --override benchmarks/peer.override -o requirements/peer.lock benchmarks/peer.in
+	$(BIN)/uv pip compile $(LOCK) --upgrade -o requirements/peer-quix.lock benchmarks/peer_quix.in
 
 clean: ## Remove what was built; data stays.
 	rm -rf $(VENV) .bench build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
@@ -65,6 +66,12 @@ $(VENV)/python.stamp:
 .bench/stamp: requirements/peer.lock
 	$(PYTHON) -m venv .bench
 	.bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/peer.lock
+	@touch $@
+
+# Quix Streams wants an older client of Kafka than FastStream.
+.bench/quix.stamp: requirements/peer-quix.lock | .bench/stamp
+	$(PYTHON) -m venv .bench/quix
+	.bench/quix/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/peer-quix.lock
 	@touch $@
 
 # Message DB, on which Protean keeps events, are SQL scripts from npm, for a PostgreSQL that is there (Debian: postgresql).

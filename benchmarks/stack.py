@@ -3,6 +3,7 @@
 import shutil
 
 import stack_commands
+import stack_delay
 import stack_latency
 import stack_listener
 import stack_profile
@@ -14,6 +15,7 @@ if __name__ == "__main__":
     quiet()
     with deployed() as bank:
         stack_listener.measure(bank.place)
+        stack_delay.measure(bank.place)
         stack_latency.measure(bank)
         stack_snapshots.measure(bank.place)
         if shutil.which("wrk") is None:

@@ -1,12 +1,12 @@
-"""A backlog of changes into a view in MySQL: against FastStream doing the same inserts, and plain consumption."""
+"""A backlog of changes into a view in MySQL: against peers doing the same inserts, and plain consumption."""
 
-import subprocess
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import pymysql
@@ -15,7 +15,8 @@ from confluent_kafka import Consumer
 from bank.card import DebitCard
 from bank.statement import MONEY_WITHDRAWAL, STATEMENT
 from deploy.configuration import APPLICATION_USER, DEVELOPMENT_PASSWORD, Place
-from figures import PEER, Figure, medians, show
+from figures import Figure, medians, show
+from listening import Listening, faststream, quix
 from mainstem import NewRecord, Topic
 from mainstem.listener.runner import Runner
 from mainstem.log.kafka import KafkaLog
@@ -28,13 +29,15 @@ EVENTS = 200_000
 ONE_BY_ONE = 4_000
 """As many are enough for a handler that commits each message by itself."""
 
+T = TypeVar("T")
 PARTITIONS = (1, 2, 4)
 _CARDS = 1_000
 _BATCH = 5_000
 _NOW_MS = 1_700_000_000_000
-_PEER_S = 600
-_FASTSTREAM = Path(__file__).parent / "peer_faststream.py"
-_LISTENER = replace(STATEMENT, emit=None)
+_CHECKPOINT_S = 5.0
+"""What Quix Streams takes where it is told nothing."""
+
+LISTENER = replace(STATEMENT, emit=None)
 
 
 def measure(place: Place) -> None:
@@ -45,11 +48,17 @@ def measure(place: Place) -> None:
         prefix = f"bench-{uuid.uuid4().hex[:8]}."
         log, topic = KafkaLog(servers, prefix=prefix), f"{prefix}debit_card"
         _fill(log, partitions)
-        ours, one, batch, limit = medians(
+        one_by_one, in_batches = (
+            faststream(servers, topic, ONE_BY_ONE, "one"),
+            faststream(servers, topic, EVENTS, "batch"),
+        )
+        checkpoints = quix(servers, topic, EVENTS, _CHECKPOINT_S)
+        ours, one, batch, stream, limit = medians(
             f"{partitions} partitions",
-            lambda log=log: _rate(log, place),
-            lambda topic=topic: _faststream(place, topic, ONE_BY_ONE, "one"),
-            lambda topic=topic: _faststream(place, topic, EVENTS, "batch"),
+            lambda log=log: in_fresh_database(place, lambda server: _ours(log, server)),
+            lambda peer=one_by_one: _rate(place, peer),
+            lambda peer=in_batches: _rate(place, peer),
+            lambda peer=checkpoints: _rate(place, peer),
             lambda topic=topic: _consume(servers, topic),
         )
         name = f"{partitions} partition{'s' if partitions > 1 else ''}"
@@ -57,6 +66,7 @@ def measure(place: Place) -> None:
             Figure(name, ours, 20_000, "events/s", "the aim", ">= 1"),
             Figure(name, ours, one, "events/s", "FastStream, one by one", ""),
             Figure(name, ours, batch, "events/s", "FastStream, in batches", ""),
+            Figure(name, ours, stream, "events/s", "Quix Streams", ""),
             Figure(name, ours, limit, "events/s", "librdkafka, consumption only", ""),
         ]
         log.close()
@@ -66,10 +76,11 @@ def measure(place: Place) -> None:
 def _fill(log: KafkaLog, partitions: int) -> None:
     log.create(Topic("debit_card", partitions))
     for start in range(0, EVENTS, _BATCH):
-        log.append([_record(number) for number in range(start, start + _BATCH)])
+        log.append([record(number) for number in range(start, start + _BATCH)])
 
 
-def _record(number: int) -> NewRecord:
+def record(number: int) -> NewRecord:
+    """A withdrawal of 1, of one of a thousand cards."""
     card, version = f"card-{number % _CARDS}", number // _CARDS + 1
     before = DebitCard(card, Decimal(10**9), Decimal(version - 1), "active", version, _NOW_MS)
     after = replace_used(before, version)
@@ -99,24 +110,26 @@ def _fresh(place: Place) -> MysqlServer:
     return MysqlServer(place.host, port, APPLICATION_USER, DEVELOPMENT_PASSWORD, name)
 
 
-def _in_fresh_database(place: Place, work: Callable[[MysqlServer], float]) -> float:
+def in_fresh_database(place: Place, work: Callable[[MysqlServer], T]) -> T:
+    """What it says of a database that has the table of lines alone, and goes afterwards."""
     server = _fresh(place)
     try:
+        with closing(MysqlViews(server)) as views:
+            views.create(MONEY_WITHDRAWAL)
         return work(server)
     finally:
         with pymysql.connect(host=server.host, port=server.port, user=server.user, password=server.password) as made:
             made.cursor().execute(f"DROP DATABASE {server.database}")
 
 
-def _rate(log: KafkaLog, place: Place) -> float:
-    return _in_fresh_database(place, lambda server: _ours(log, server))
+def _rate(place: Place, peer: Listening) -> float:
+    return in_fresh_database(place, lambda server: peer.run(server).rate)
 
 
 def _ours(log: KafkaLog, server: MysqlServer) -> float:
     """Rows and offsets written, in one process; the clock starts with the first batch."""
     views = MysqlViews(server)
-    views.create(MONEY_WITHDRAWAL)
-    runner = Runner(replace(_LISTENER, group=f"bench-{uuid.uuid4().hex[:8]}"), log, views)
+    runner = Runner(replace(LISTENER, group=f"bench-{uuid.uuid4().hex[:8]}"), log, views)
     first = 0
     while not first:
         first = runner.step(1.0)
@@ -128,19 +141,6 @@ def _ours(log: KafkaLog, server: MysqlServer) -> float:
     runner.leave()
     views.close()
     return found
-
-
-def _faststream(place: Place, topic: str, events: int, mode: str) -> float:
-    def run(server: MysqlServer) -> float:
-        views = MysqlViews(server)
-        views.create(MONEY_WITHDRAWAL)
-        views.close()
-        bootstrap = f"{place.host}:{place.ports.kafka}"
-        words = [str(PEER), str(_FASTSTREAM), bootstrap, topic, str(events), mode, str(server.port), server.database]
-        ended = subprocess.run(words, capture_output=True, text=True, timeout=_PEER_S, check=True)
-        return float(ended.stdout.strip().splitlines()[-1])
-
-    return _in_fresh_database(place, run)
 
 
 def _consume(servers: KafkaServers, topic: str) -> float:
