@@ -293,4 +293,5 @@ def application_settings(place: Place) -> Mapping[str, str]:
         "MAINSTEM_CONNECT_URL": f"http://{place.at('connect')}:{place.ports.connect}",
         "MAINSTEM_DRUID_URL": f"http://{place.at('druid-broker')}:{place.ports.broker}",
         "MAINSTEM_DRUID_OVERLORD_URL": f"http://{place.at('druid-coordinator')}:{place.ports.coordinator}",
+        "MAINSTEM_ZOOKEEPER": f"{place.at('zookeeper')}:{place.ports.zookeeper}",
     }

@@ -224,6 +224,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     druid_overlord_url: str = "http://127.0.0.1:8081"
     """Where Druid takes supervisors."""
 
+    zookeeper: str | None = None
+    """Where ZooKeeper answers, several members separated by commas; where it is given, the status shows it."""
+
     druid_tls_ca: str | None = None
     """A file of certificates; at https addresses Druid must show one of theirs."""
 

@@ -320,7 +320,13 @@ def _sum(answer: httpx.Response) -> Decimal:
 
 @pytest.mark.parametrize(
     ("part", "trouble"),
-    [("connect", "connect"), ("kafka", "kafka"), ("mysql", "mysql"), ("druid-indexer", "olap-bankapp")],
+    [
+        ("connect", "connect"),
+        ("kafka", "kafka"),
+        ("mysql", "mysql"),
+        ("druid-indexer", "olap-bankapp"),
+        ("zookeeper", "zookeeper"),
+    ],
 )
 def test_a_part_is_killed(bank: Bank, part: str, trouble: str) -> None:
     """The API says what is away and since when, and goes on by itself.

@@ -29,6 +29,7 @@ from mainstem.log.port import Range
 from mainstem.mysql import MysqlServer
 from mainstem.olap.druid import DruidOlap
 from mainstem.olap.druid_supervisor import Supervisors
+from mainstem.olap.zookeeper import ZooKeeper
 from mainstem.process.driver import Driver
 from mainstem.process.rows import PROCESS
 from mainstem.rebuild.versions import Codes
@@ -78,6 +79,10 @@ class _Client(Generic[C]):
                 self._made.close()
 
 
+def _zookeeper(members: ZooKeeper) -> Seen:
+    return Seen(trouble=members.look())
+
+
 def _views_of(server: MysqlServer) -> MysqlViews:
     views = MysqlViews(server)
     make_tables(views)
@@ -107,6 +112,8 @@ class Stages:
             "connect": self._connect,
             "druid": self._druid,
         }
+        if settings.zookeeper:
+            self._parts["zookeeper"] = partial(_zookeeper, ZooKeeper(settings.zookeeper))
         self._hops: dict[str, Callable[[], Seen]] = {"capture": self._capture}
         self._hops |= {each.group: partial(self._listener, each) for each in application.all_listeners()}
         self._hops |= {f"olap-{each.name}": partial(self._datasource, each.name) for each in application.datasources}
