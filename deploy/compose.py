@@ -80,7 +80,7 @@ def composition() -> Service:
     return {
         "name": "mainstem",
         "services": services,
-        "volumes": {name: {} for name in ("mysql", "zookeeper", "kafka", "druid", "superset")},
+        "volumes": {name: {} for name in ("mysql", "archive", "zookeeper", "kafka", "druid", "superset")},
         "networks": {name: {} for name in (_DATA, _DASHBOARDS)},
         "secrets": {name: {"file": f"./secrets/{name}"} for name in secrets},
     }
@@ -217,6 +217,10 @@ def _druid(name: str) -> Service:
     )
 
 
+_ARCHIVE = "/var/lib/mainstem/archive"
+"""In the image a folder of the user that our processes run as, which a new volume takes over."""
+
+
 def _own(role: str, **more: Any) -> Service:
     """A process of mainstem's: without rights, on a file system that it cannot change.
 
@@ -225,6 +229,7 @@ def _own(role: str, **more: Any) -> Service:
     settings = {name: value.replace("$", "$$") for name, value in application_settings(PLACE).items()}
     del settings["MAINSTEM_MYSQL_PASSWORD"]
     settings |= {"MAINSTEM_MYSQL_PASSWORD_FILE": "/run/secrets/mysql_password", "MAINSTEM_LOG_JSON": "true"}
+    settings["MAINSTEM_ARCHIVE_DIR"] = _ARCHIVE
     own = {"MAINSTEM_ROLES": role} if role else {}
     return {
         "build": {"context": "..", "dockerfile": "deploy/images/bank.Dockerfile"},
@@ -233,6 +238,7 @@ def _own(role: str, **more: Any) -> Service:
         "secrets": ["mysql_password", configuration.MASTER_KEY_SECRET, *more.pop("secrets", ())],
         "read_only": True,
         "tmpfs": ["/tmp"],  # noqa: S108 - in a container of its own
+        "volumes": [f"archive:{_ARCHIVE}"],
         "cap_drop": ["ALL"],
         **more,
     }

@@ -11,7 +11,8 @@ RUN /opt/mainstem/bin/pip install --no-deps --no-build-isolation . \
     && /opt/mainstem/bin/pip uninstall --yes hatchling editables pip
 
 FROM python:3.11.16-slim-bookworm
-RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin mainstem
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin mainstem \
+    && install --directory --owner=10001 --group=10001 /var/lib/mainstem/archive
 COPY --from=build /opt/mainstem /opt/mainstem
 ENV PATH=/opt/mainstem/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 10001:10001

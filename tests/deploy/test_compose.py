@@ -257,3 +257,12 @@ def test_the_seeds_files_work_when_posted_as_the_seed_does(deployed: Deployed, t
     assert "connector bank: stands as declared" in said
     assert "supervisor bankapp: stands as declared" in said
     assert environment(place)["MAINSTEM_CAPTURE_PASSWORD"].startswith("${file:")
+
+
+def test_our_own_see_one_archive() -> None:
+    """What one process archives every other must be able to read; the image has the folder for its user."""
+    own = [_SERVICES[name] for name in _OURS]
+    assert {service["environment"]["MAINSTEM_ARCHIVE_DIR"] for service in own} == {"/var/lib/mainstem/archive"}
+    assert all("archive:/var/lib/mainstem/archive" in service["volumes"] for service in own)
+    image = (_DEPLOY / "images" / "bank.Dockerfile").read_text()
+    assert "--owner=10001 --group=10001 /var/lib/mainstem/archive" in image
