@@ -103,6 +103,9 @@ class Console:
         while words and (variable := _VARIABLE.fullmatch(words[0])):
             given[variable[1]] = variable[2]
             words.pop(0)
+        if words[0] == "cd":
+            self._folder = self._folder / words[1]
+            return ""
         if words == ["mainstem", "run"] and "error:" not in command.shown:
             return self._serve(given, command.shown)
         if self._server is None and (words[0] == "curl" or words == ["mainstem", "status"]):

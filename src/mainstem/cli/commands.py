@@ -20,6 +20,7 @@ from mainstem.cli.bindings import bindings
 from mainstem.cli.dead_letters import dead_letters, show_actions
 from mainstem.cli.events import events
 from mainstem.cli.forget import forget
+from mainstem.cli.new import new
 from mainstem.cli.processes import processes
 from mainstem.cli.rebuild import rebuild
 from mainstem.cli.refusals import refusals
@@ -233,6 +234,7 @@ app.command()(forget)
 app.command()(archive)
 app.command(name="actions")(show_actions)
 app.command()(rebuild)
+app.command()(new)
 
 
 @app.command(name="settings")
