@@ -56,6 +56,7 @@ LISTENER = Binding(
     decoder=recorded_events(CARD.events, categories=(CARD.category,)),
     projection=Fold(ACTIVITY, lambda message: (message.aggregate_id,), _fold),
     emit=_emit,
+    out=(HEARD,),
     batch_max=10,
     slow_after_ms=1_000,
 )

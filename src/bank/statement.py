@@ -9,7 +9,6 @@ from msgspec import Struct
 from bank.card import DebitCard
 from mainstem import Binding, Change, NewRecord, Position, Rows, Table, Topic, changes_of, iso_time
 
-TOPIC = Topic("ministatement")
 GROUP = "mini-statement"
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
@@ -34,6 +33,9 @@ class MiniStatement(Struct, frozen=True, rename="camel"):
     amount: Decimal
     debit_card_id: str
     transaction_date: str
+
+
+TOPIC = Topic("ministatement", message=MiniStatement, decimals="number")
 
 
 def lines(change: Change[DebitCard]) -> Sequence[MoneyWithdrawal]:
@@ -75,5 +77,6 @@ STATEMENT = Binding(
     decoder=changes_of(DebitCard),
     projection=Rows(MONEY_WITHDRAWAL, lines),
     emit=messages,
+    out=(TOPIC,),
     position=_position,
 )

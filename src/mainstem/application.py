@@ -1,16 +1,19 @@
 """An application, declared once: what it decides, captures, listens to and asks. `assembly` brings it to life."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from mainstem.cdc.port import Captured, Outbox
 from mainstem.decider import Decider
-from mainstem.errors import ConfigurationError
 from mainstem.eventstore.port import EventStore
+from mainstem.eventstore.refused import RefusalRow
 from mainstem.listener.binding import Binding
 from mainstem.log.port import Log, Topic
+from mainstem.messages import Change, Recorded
 from mainstem.olap.port import Datasource, Olap
 from mainstem.privacy.declared import kinds_of
 from mainstem.process.deciding import decider_of
@@ -19,7 +22,7 @@ from mainstem.process.rows import bindings_of
 from mainstem.settings import Settings
 from mainstem.table import Table
 from mainstem.view.port import ViewStore
-from mainstem.view.projection import Joined
+from mainstem.wiring import check_messages, check_names, check_topics
 
 EVENT_TOPIC = "event"
 REFUSAL_TOPIC = "refused_command"
@@ -77,22 +80,17 @@ class Application:
     processes: tuple[ProcessManager[Any], ...] = ()
     configure: "Callable[[Application, Settings], Application] | None" = None
     """What of it depends on the settings: the application as it is to run. Names and types stay the same."""
+    version: str = "0"
+    """For its descriptions."""
     apart: bool = False
     """Whether it runs for tenants, which are kept apart."""
 
     def __post_init__(self) -> None:
-        listeners = self.all_listeners()
-        _unique("listener", [binding.group for binding in listeners], [b.declared_at for b in listeners])
-        _unique("datasource", [datasource.name for datasource in self.datasources])
-        _unique("category", [decider.category for decider in self.all_deciders()])
-        owners = [(b.projection.table.name, b.declared_at) for b in listeners if b.projection is not None]
-        _unique("view", [name for name, _ in owners], [place for _, place in owners])
-        _check_joins(listeners)
+        listeners, deciders = self.all_listeners(), self.all_deciders()
+        check_names(listeners, self.datasources, deciders)
         known = {topic.name for topic in self.topics} | {captured.topic for captured in self.all_captured()}
-        heard = [(b.topic, f" that {b.group} hears, declared at {b.declared_at}") for b in listeners]
-        for topic, who in (*heard, *((d.topic, f" of the datasource {d.name}") for d in self.datasources)):
-            if topic not in known:
-                raise ConfigurationError(f"nobody makes the topic {topic!r}{who}; known are {sorted(known)}")
+        check_topics(listeners, self.datasources, known)
+        check_messages(listeners, self.datasources, deciders, self.carried(), EVENT_TOPIC)
         self.personal_kinds()
 
     def configured(self, settings: Settings) -> "Application":
@@ -115,37 +113,31 @@ class Application:
         """The tables of all listeners that keep a view."""
         return tuple(each.projection.table for each in self.all_listeners() if each.projection is not None)
 
+    def carried(self) -> dict[str, Any]:
+        """The type of the messages of each topic of which it is known."""
+        found: dict[str, Any] = {
+            each.topic: Change[each.row]  # type: ignore[name-defined]
+            for each in self.all_captured()
+            if each.row is not None
+        }
+        found |= {topic.name: topic.message for topic in self.topics if topic.message is not None}
+        events = [event for decider in self.all_deciders() for event in decider.events]
+        return {**found, EVENT_TOPIC: Recorded[reduce(or_, events)]} if events else found  # type: ignore[misc]
+
     def personal_kinds(self) -> frozenset[str]:
         """The kinds of subjects that fields are marked as personal data of; none where no field is."""
         return kinds_of(self.all_deciders(), (*self.state_tables(), *self.views()))
 
     def all_captured(self) -> tuple[Captured, ...]:
         """Everything captured: the events, the refused commands, the state tables, and what the application adds."""
-        own = (Captured("event", EVENT_TOPIC, _EVENT_OUTBOX), Captured("refused_command", REFUSAL_TOPIC))
-        return (*own, *(Captured(table.name) for table in self.state_tables()), *self.captured)
+        own = (
+            Captured("event", EVENT_TOPIC, _EVENT_OUTBOX),
+            Captured("refused_command", REFUSAL_TOPIC, row=RefusalRow),
+        )
+        return (*own, *(Captured(table.name, row=table.row) for table in self.state_tables()), *self.captured)
 
     def all_topics(self, partitions: int) -> tuple[Topic, ...]:
         """The declared topics, and those of captured tables with that number of partitions."""
         declared = {topic.name: topic for topic in self.topics}
         captured = {c.topic: Topic(c.topic, partitions) for c in self.all_captured()}
         return tuple((captured | declared).values())
-
-
-def _check_joins(listeners: Iterable[Binding[Any]]) -> None:
-    projections = {each.group: each.projection for each in listeners if each.projection is not None}
-    for group, projection in projections.items():
-        if isinstance(projection, Joined):
-            others = {each.table.name for each in projections.values()} - {projection.table.name}
-            if projection.other.name not in others:
-                raise ConfigurationError(
-                    f"listener {group} joins {projection.other.name!r}; the other views are {sorted(others)}"
-                )
-
-
-def _unique(what: str, names: list[str], places: Sequence[str] = ()) -> None:
-    """`places` say where each was declared."""
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        where = [place for name, place in zip(names, places, strict=False) if name in twice]
-        declared = f", declared at {' and at '.join(where)}" if where else ""
-        raise ConfigurationError(f"two of one name: {what} {', '.join(twice)}{declared}")

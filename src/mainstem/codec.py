@@ -37,6 +37,7 @@ class Decoder(Generic[M]):
     """Decodes JSON of one type, alone or a whole batch in one pass. Raises CodecError, never the library's own."""
 
     def __init__(self, type_: Any) -> None:
+        self.type = type_
         self._one: msgspec.json.Decoder[M] = msgspec.json.Decoder(type_)
         self._many: msgspec.json.Decoder[list[M]] = msgspec.json.Decoder(list[type_])
 
@@ -95,17 +96,19 @@ class EventCodec(Generic[E]):
             raise CodecError(f"{text}, does not fit its class: {error}") from error
 
 
-class _RecordedEvents(Decoder[Recorded[E]]):
+class RecordedEvents(Decoder[Recorded[E]]):
     """The payload is an object, or JSON text of one, as an outbox in MySQL has it: there its every character counts."""
 
     def __init__(self, events: Sequence[type[E]], categories: Collection[str]) -> None:
+        self.type = Recorded[reduce(or_, events)]  # type: ignore[misc]
+        self.events = tuple(events)
+        self.categories = frozenset(categories)
         self._codec = EventCodec(events)
         self._codec.upcasting.check_alone()
         self._prefixes = tuple(f"{category}-" for category in categories)
-        self._categories = frozenset(categories)
         self._streams: Decoder[_Streamed] = Decoder(_Streamed)
         self._today = {event: version for event, (_, version) in self._codec.upcasting.keys.items()}
-        self._objects: Decoder[Recorded[E]] = Decoder(Recorded[reduce(or_, events)])  # type: ignore[misc]
+        self._objects: Decoder[Recorded[E]] = Decoder(self.type)
         self._texts: Decoder[Recorded[str]] = Decoder(Recorded[str])
         self._raws: Decoder[Recorded[msgspec.Raw]] = Decoder(Recorded[msgspec.Raw])
         self._names: Decoder[_Named] = Decoder(_Named)
@@ -147,7 +150,7 @@ class _RecordedEvents(Decoder[Recorded[E]]):
     def _is_ours(self, stream: str) -> bool:
         """Whether it is of the categories, whoever's it is."""
         if stream.startswith(MARK):
-            return read_stream(stream).category in self._categories
+            return read_stream(stream).category in self.categories
         return stream.startswith(self._prefixes)
 
     def _at_once(self, data: Sequence[bytes]) -> list[Recorded[E]] | None:
@@ -212,7 +215,7 @@ def recorded_events(events: Sequence[type[E]], *, categories: Collection[str] = 
 
     Raises ConfigurationError where two events share a name, or an upcaster cannot work for such a reader.
     """
-    return _RecordedEvents(events, categories)
+    return RecordedEvents(events, categories)
 
 
 def changes_of(row: type[R]) -> Decoder[Change[R]]:

@@ -16,11 +16,13 @@ class Captured:
 
     With `outbox` the table is an outbox (Debezium's outbox event router): an inserted row is not wrapped in an
     envelope but becomes one record, its key the column `outbox.key`, its value an object of the other named columns.
+    `row` says what its columns are, for the application's description: whoever hears the topic is checked against it.
     """
 
     table: str
     topic: str = ""
     outbox: "Outbox | None" = None
+    row: type[Struct] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if not self.table:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
+from msgspec import Struct
+
 from mainstem.eventstore.port import EVERY_REFUSAL, KeptRefusal, Refusal, RefusalCount, RefusalFilter, Retried
 from mainstem.tenancy import MARK, qualified
 
@@ -18,6 +20,22 @@ Ask = Callable[[str, Sequence[Any]], Iterable[Any]]
 _ORDER = "refused_at_ms DESC, id DESC"
 _SAME = "r.refused_at_ms DESC, r.id DESC"
 _EQUAL = ("stream", "reason", "command", "actor", "retry_of")
+
+
+class RefusalRow(Struct, frozen=True):
+    """A row of the table `refused_command`, as its changes carry it; `content` is the command as JSON text."""
+
+    id: int
+    stream: str
+    command: str
+    content: str
+    reason: str
+    text: str
+    refused_at_ms: int
+    actor: str
+    correlation_id: str | None = None
+    causation_id: str | None = None
+    retry_of: int | None = None
 
 
 class RefusedCommands:

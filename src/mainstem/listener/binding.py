@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import SystemRandom
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from mainstem.codec import Decoder
 from mainstem.errors import ConfigurationError
 from mainstem.listener.declared import place_of_caller
+from mainstem.log.port import Topic
 from mainstem.messages import NewRecord, Position
 from mainstem.view.projection import Projection
 
@@ -15,6 +16,10 @@ M = TypeVar("M")
 _RANDOM = SystemRandom()
 _LINGER_MAX_MS = 500
 """A join waits for the view that it reads for a second, before it tells that it is stalled."""
+
+
+def _nowhere(_: Any) -> None:
+    """Of a binding whose messages bring the view to no position."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True)
 class Binding(Generic[M]):
-    """One listener: `group` reads `topic`, decodes each record, projects it into a view and emits records.
+    """One listener: `group` reads `topic`, decodes each record, projects it into a view and emits records to `out`.
 
     `projection` and `emit` are pure and may both be given; a record that `emit` returns carries an identity, so that
     the log takes it once. `position` says which version of which aggregate a message brings the view to, if any;
@@ -56,7 +61,8 @@ class Binding(Generic[M]):
     decoder: Decoder[M]
     projection: Projection[M] | None = None
     emit: Callable[[M], Sequence[NewRecord]] | None = None
-    position: Callable[[M], Position | None] = lambda _: None
+    out: tuple[Topic, ...] = ()
+    position: Callable[[M], Position | None] = _nowhere
     batch_max: int = 5_000
     linger_ms: int = 0
     slow_after_ms: int = 30_000
@@ -73,6 +79,11 @@ class Binding(Generic[M]):
         if not 0 <= self.linger_ms <= _LINGER_MAX_MS:
             text = f"linger_ms is {self.linger_ms}; 0 to {_LINGER_MAX_MS} are possible"
             raise ConfigurationError(f"listener {self.group}: {text}")
+
+    @property
+    def has_positions(self) -> bool:
+        """Whether a position can be looked for in the view."""
+        return self.position is not _nowhere
 
     @property
     def dead_letter_topic(self) -> str:

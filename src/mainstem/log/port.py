@@ -1,8 +1,8 @@
 """What the rest of the house asks of a log: topics of partitions, records by offset, groups with committed offsets."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 from mainstem.errors import ConfigurationError
 from mainstem.messages import NewRecord, Record
@@ -16,13 +16,19 @@ Assigned = Callable[[Sequence[Place]], Mapping[Place, int]]
 
 @dataclass(frozen=True)
 class Topic:
-    """A declared topic. Retention removes the oldest records; None keeps them for ever."""
+    """A declared topic. Retention removes the oldest records; None keeps them for ever.
+
+    `message` is the type of its messages, JSON in which decimals are `decimals`: whoever hears the topic is checked
+    against it at the start, and the application's description has it. The log itself does not look at it.
+    """
 
     name: str
     partitions: int = 4
     retention_ms: int | None = None
     retention_bytes: int | None = None
     record_max_bytes: int = 1_048_576
+    message: Any = field(default=None, compare=False, kw_only=True)
+    decimals: Literal["string", "number"] = field(default="string", compare=False, kw_only=True)
 
     def __post_init__(self) -> None:
         if not self.name or not all(c.isalnum() or c in "._-" for c in self.name) or len(self.name) > 249:

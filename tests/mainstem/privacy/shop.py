@@ -152,6 +152,7 @@ application = Application(
             decoder=recorded_events(CUSTOMER.events),
             projection=Fold(ADDRESS, lambda message: (message.aggregate_id,), fold),
             emit=emit,
+            out=(MOVES,),
             position=lambda message: Position(message.aggregate_id, message.version),
         ),
     ),

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import pytest
 from msgspec import Meta, Struct, defstruct
 
-from mainstem import AGGREGATE, Application, Binding, Decider, Event, Personal, Rows, Table, changes_of
+from mainstem import AGGREGATE, Application, Binding, Decider, Event, Personal, Rows, Table, recorded_events
 from mainstem.errors import ConfigurationError
 from mainstem.privacy.marks import Mark, marks_of
 from tests.mainstem.privacy.shop import CUSTOMER, Address, Joined
@@ -81,6 +81,8 @@ def test_it_is_told_where_the_application_is_declared() -> None:
     with pytest.raises(ConfigurationError, match=r"Moved\.to is personal data of 'nobody'"):
         Application(name="shop", deciders=(wrong,))
     table = Table("address", Address, key=("id",), indexes=(("town",),))
-    view = Binding(group="a", topic="event", decoder=changes_of(Address), projection=Rows(table, lambda _: ()))
+    view = Binding(
+        group="a", topic="event", decoder=recorded_events(CUSTOMER.events), projection=Rows(table, lambda _: ())
+    )
     with pytest.raises(ConfigurationError, match="town of table address is personal"):
         Application(name="shop", deciders=(CUSTOMER,), listeners=(view,))
