@@ -15,6 +15,7 @@ from rich.table import Column
 from rich.table import Table as Grid
 
 from mainstem.cli.archive import archive
+from mainstem.cli.asyncapi import asyncapi
 from mainstem.cli.begin import Json, Tenant, begin, check_tenant, errors_of_start
 from mainstem.cli.bindings import bindings
 from mainstem.cli.dead_letters import dead_letters, show_actions
@@ -235,6 +236,7 @@ app.command()(archive)
 app.command(name="actions")(show_actions)
 app.command()(rebuild)
 app.command()(new)
+app.command()(asyncapi)
 
 
 @app.command(name="settings")

@@ -18,6 +18,7 @@ from mainstem.cli.begin import Json, begin
 from mainstem.codec import read_position_token, read_time
 from mainstem.errors import InvalidQuery
 from mainstem.listener.binding import Binding
+from mainstem.messages import Position
 from mainstem.settings import Settings
 from mainstem.table import Table
 
@@ -44,10 +45,11 @@ def view(
 
     settings, declared = begin()
     binding, table = _view_of(declared, name)
+    moment, aggregate = (None, None) if position is None else _moment_or_aggregate(position)
     until = Until(
-        at_ms=None if at is None else read_time(at),
+        at_ms=moment if at is None else read_time(at),
         offsets=dict(_offset(text) for text in offset or ()),
-        position=None if position is None else read_position_token(position),
+        position=aggregate,
     )
     condition = dict(_condition(table, text) for text in where or ())
     rows, parked = _rows(settings, binding, table, until, condition, limit)
@@ -57,6 +59,12 @@ def view(
         _print(table, rows)
     if parked:
         _err.print(f"{parked} keys are left out from a record on that cannot be handled", highlight=False)
+
+
+def _moment_or_aggregate(token: str) -> tuple[int | None, Position | None]:
+    """The position of a query's answer is a time, that of a command's is an aggregate's."""
+    position = read_position_token(token)
+    return (None, position) if position.key else (position.version, None)
 
 
 def _view_of(declared: Application, name: str) -> tuple[Binding[Any], Table[Any]]:
