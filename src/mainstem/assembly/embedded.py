@@ -282,13 +282,17 @@ class Embedded:
     def _keep_house(self, stop: threading.Event) -> None:
         while not stop.wait(_HOUSEKEEPING_S):
             try:
-                now_ms = wall_clock_ms()
-                self.log.apply_retention(now_ms)
-                while self.events.forget_answers(now_ms - self.settings.answers_kept_ms) and not stop.is_set():
-                    continue
-                drop_old_snapshots(self.application, self.events, now_ms, stop)
+                self.tidy_up(stop)
             except MainstemError as error:
                 _log.warning("housekeeping is put off", cause=str(error))
+
+    def tidy_up(self, stop: threading.Event) -> None:
+        """Remove what is no longer to be kept, until `stop`."""
+        now_ms = wall_clock_ms()
+        self.log.apply_retention(now_ms)
+        while self.events.forget_answers(now_ms - self.settings.answers_kept_ms) and not stop.is_set():
+            continue
+        drop_old_snapshots(self.application, self.events, now_ms, stop)
 
 
 def _seen_ingestion(ingestion: Ingestion, now_ms: int) -> Seen:

@@ -25,7 +25,7 @@ from mainstem.log.port import Log
 from mainstem.olap.port import Olap
 from mainstem.privacy.vault import Vault
 from mainstem.process.desk import Processes
-from mainstem.process.driver import Driver
+from mainstem.process.driver import AT_ONCE, Commands, Driver
 from mainstem.process.keys import Keys
 from mainstem.rebuild import Rebuilds
 from mainstem.reconciliation import Reconciliation
@@ -186,12 +186,13 @@ def command_bus(
 def drivers(
     application: Application,
     settings: Settings,
-    commands: CommandBus,
+    commands: Commands,
     events: EventStore,
     views: ViewStore,
     clock_ms: Callable[[], int] = wall_clock_ms,
+    at_once: int = AT_ONCE,
 ) -> tuple[Driver, Processes]:
-    """What drives the processes, and what people ask of them."""
+    """What drives the processes, so many at once, and what people ask of them."""
     driver = Driver(
         application.processes,
         application.deciders,
@@ -201,6 +202,7 @@ def drivers(
         clock_ms=clock_ms,
         answers_kept_ms=settings.answers_kept_ms,
         keys=Keys(apart=application.apart, has_tenants=lambda: next(iter(events.tenants.names()), None) is not None),
+        at_once=at_once,
     )
     desk = Processes(
         application.processes,

@@ -92,7 +92,8 @@ class _Ticket(Struct, frozen=True):
 class CommandBus:
     """Takes commands from any thread or event loop and answers each.
 
-    One writer thread, and one that keeps snapshots, between `start` and `stop`.
+    One writer thread, and one that keeps snapshots, between `start` and `stop`. Or none, after `open`: then one thread
+    alone puts commands down and carries them out, `execute` does both.
     """
 
     def __init__(
@@ -112,6 +113,7 @@ class CommandBus:
         self._idle = False
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._open = False
+        self._stepped = False
         self._gate = threading.Lock()
         self._writer: threading.Thread | None = None
         self._counts = {"accepted": 0, "refused": 0, "failed": 0, "batches": 0}
@@ -126,13 +128,24 @@ class CommandBus:
             self._writer = threading.Thread(target=self._run, name="command-writer", daemon=True)
             self._writer.start()
 
+    def open(self) -> None:
+        """Take commands without starting a thread: `step` carries out what waits, and `keep_snapshots` keeps them."""
+        with self._gate:
+            self._open = self._stepped = True
+            self._snapshots.open()
+
     def stop(self, timeout_s: float = 30.0) -> None:
-        """Take no more commands, carry out those that wait, keep the snapshots that wait, end the threads."""
+        """Take no more commands, carry out those that wait, keep the snapshots that wait, end the threads.
+
+        Where there are no threads, what waits is not carried out.
+        """
         with self._gate:
             writer, self._writer = self._writer, None
-            if not self._open or writer is None:
+            if not self._open:
                 return
             self._open = False
+            if writer is None:
+                return
         self._bell.put(None)
         deadline = time.monotonic() + timeout_s
         writer.join(timeout_s)
@@ -171,10 +184,34 @@ class CommandBus:
         """
         return self._wait_for(Request(command, key, origin, revoke=True))
 
-    def _wait_for(self, request: Request) -> Answer:
+    def submit(self, command: Command, *, key: str | None = None, origin: Origin = SYSTEM) -> "Future[Answer]":
+        """Put the command down, from a thread without an event loop: its future has what `execute` returns or raises.
+
+        Raises TryAgain or ShuttingDown.
+        """
+        return self._put_down(Request(command, key, origin))
+
+    def step(self) -> int:
+        """Carry one batch of what waits out, where no thread does; how many commands."""
+        batch = self._taken()
+        if batch:
+            self._serve(batch)
+        return len(batch)
+
+    def keep_snapshots(self) -> int:
+        """Keep some of the snapshots that wait, where no thread does; how many."""
+        return self._snapshots.step()
+
+    def _put_down(self, request: Request) -> "Future[Answer]":
         future: Future[Answer] = Future()
         self._enqueue(_Ticket(request, future, None))
         self._wake()
+        return future
+
+    def _wait_for(self, request: Request) -> Answer:
+        future = self._put_down(request)
+        while self._stepped and not future.done():
+            self.step()
         try:
             return future.result(self._limits.answer_timeout_s)
         except TimeoutError:
@@ -208,10 +245,13 @@ class CommandBus:
     def _run(self) -> None:
         while batch := self._next_batch():
             began = time.monotonic()
-            outcomes = self._carry_out(batch)
-            self._count(outcomes)
-            _deliver(batch, outcomes)
+            self._serve(batch)
             self._gather(len(batch) + len(self._waiting), time.monotonic() - began)
+
+    def _serve(self, batch: Sequence[_Ticket]) -> None:
+        outcomes = self._carry_out(batch)
+        self._count(outcomes)
+        _deliver(batch, outcomes)
 
     def _gather(self, callers: int, taken_s: float) -> None:
         """Wait a moment, at most as long as a batch takes, for the callers just answered to come again.
@@ -231,12 +271,7 @@ class CommandBus:
         has put its command down: so one of the two sees the other.
         """
         while True:
-            batch: list[_Ticket] = []
-            while self._waiting and len(batch) < self._limits.batch_max:
-                ticket = self._waiting.popleft()
-                if not _cancelled(ticket):
-                    batch.append(ticket)
-            if batch:
+            if batch := self._taken():
                 return batch
             self._idle = True
             if not self._waiting:
@@ -244,6 +279,14 @@ class CommandBus:
                     return []
                 self._bell.get()
             self._idle = False
+
+    def _taken(self) -> list[_Ticket]:
+        batch: list[_Ticket] = []
+        while self._waiting and len(batch) < self._limits.batch_max:
+            ticket = self._waiting.popleft()
+            if not _cancelled(ticket):
+                batch.append(ticket)
+        return batch
 
     def _carry_out(self, batch: Sequence[_Ticket]) -> list[Outcome | Exception]:
         requests = [ticket.request for ticket in batch]

@@ -72,9 +72,13 @@ class SnapshotWriter:
         self._counts = SnapshotCounts()
         self._unfit: set[str] = set()
 
+    def open(self) -> None:
+        """Take what is offered without a thread: `step` keeps it."""
+        self._open = True
+
     def start(self) -> None:
         """Start the thread."""
-        self._open = True
+        self.open()
         self._thread = threading.Thread(target=self._run, name="snapshot-writer", daemon=True)
         self._thread.start()
 
@@ -102,23 +106,34 @@ class SnapshotWriter:
         """A picture of the moment."""
         return self._counts
 
+    def step(self) -> int:
+        """Keep what waits, at most a batch, where no thread does; how many were seen to."""
+        with self._changed:
+            batch = list(islice(self._waiting.values(), _BATCH))
+        if batch:
+            self._keep(batch)
+        return len(batch)
+
     def _run(self) -> None:
         while batch := self._next_batch():
-            kept = 0
-            try:
-                sealed_ones = [(due.stream, snapshot) for due in batch if (snapshot := self._sealed(due)) is not None]
-                self._store.keep_snapshots(sealed_ones)
-                kept = len(sealed_ones)
-            except MainstemError as error:
-                _log.warning("snapshots are not kept", snapshots=len(batch), cause=str(error))
-            except Exception as error:
-                _log.error("taking a snapshot met a fault in the program", exc_info=error)
-            self._done(batch, kept)
+            self._keep(batch)
 
     def _next_batch(self) -> list[Due]:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or not self._open)
             return list(islice(self._waiting.values(), _BATCH))
+
+    def _keep(self, batch: list[Due]) -> None:
+        kept = 0
+        try:
+            sealed_ones = [(due.stream, snapshot) for due in batch if (snapshot := self._sealed(due)) is not None]
+            self._store.keep_snapshots(sealed_ones)
+            kept = len(sealed_ones)
+        except MainstemError as error:
+            _log.warning("snapshots are not kept", snapshots=len(batch), cause=str(error))
+        except Exception as error:
+            _log.error("taking a snapshot met a fault in the program", exc_info=error)
+        self._done(batch, kept)
 
     def _done(self, batch: list[Due], kept: int) -> None:
         """What was replaced by a newer one meanwhile waits on."""

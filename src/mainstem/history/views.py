@@ -5,7 +5,7 @@ is shown is what today's fold makes of the records up to then.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -16,6 +16,7 @@ from mainstem.listener.binding import Binding
 from mainstem.log.port import Log, Range
 from mainstem.log.scan import scan
 from mainstem.messages import Position, Record
+from mainstem.rebuild.versions import projection_of
 from mainstem.view.port import ViewStore
 from mainstem.view.projection import Joined
 
@@ -55,28 +56,40 @@ def view_then(
     Raises InvalidQuery for a binding that keeps no view, and for a partition or an offset that is not there;
     OffsetOutOfRange where retention has removed records that the view was made of.
     """
-    if binding.projection is None:
-        raise InvalidQuery(f"the listener {binding.group} keeps no view")
-    if isinstance(binding.projection, Joined):
-        raise InvalidQuery(
-            f"the view of {binding.group} joins {binding.projection.other.name}, whose past is not known"
-        )
+    projection = projection_of(binding)
+    if isinstance(projection, Joined):
+        raise InvalidQuery(f"the view of {binding.group} joins {projection.other.name}, whose past is not known")
     ends = _ends(log.ranges(binding.topic), binding.topic, until)
-    into.create(binding.projection.table)
-    batches, taken = Batches(binding, log, into), _Taken(binding, until)
-    done, counted, parked = 0, 0, dict[str, int]()
-    for page in scan(log, binding.topic, ends):
-        records = taken.of(page)
+    taken, done, counted = _Taken(binding, until), 0, 0
+
+    def pages() -> Iterator[Sequence[Record]]:
+        nonlocal done, counted
+        for page in scan(log, binding.topic, ends):
+            records = taken.of(page)
+            yield records
+            done += len(page)
+            counted += len(records)
+            told(done, sum(ends.values()))
+
+    parked = fill(log, binding, into, pages())
+    return ViewThen(counted, parked)
+
+
+def fill(log: Log, binding: Binding[Any], into: ViewStore, pages: Iterable[Sequence[Record]]) -> dict[str, int]:
+    """Fill `into` with what the binding makes of these records; the keys that cannot be handled, from which offset on.
+
+    What the view joins must be in `into` before. Raises InvalidQuery for a binding that keeps no view.
+    """
+    into.create(projection_of(binding).table)
+    batches, parked = Batches(binding, log, into), dict[str, int]()
+    for records in pages:
         outcome = batches.handle(records, parked, _wait)
         for key, since in outcome.since.items():
             parked.setdefault(key, since)
         if outcome.working is not None:
             with into.transaction() as transaction:
                 outcome.working.write(transaction)
-        done += len(page)
-        counted += len(records)
-        told(done, sum(ends.values()))
-    return ViewThen(counted, parked)
+    return parked
 
 
 def _wait(seconds: float) -> bool:

@@ -82,9 +82,9 @@ class _Lingering:
 
 
 class Runner:
-    """Runs one binding in the thread that calls `run`."""
+    """Runs one binding in the thread that calls `run`, or `step`, whose waits end when `stop` is set."""
 
-    def __init__(self, binding: Binding[Any], log: Log, views: ViewStore) -> None:
+    def __init__(self, binding: Binding[Any], log: Log, views: ViewStore, stop: threading.Event | None = None) -> None:
         self.binding = binding
         self._log = log
         self._views = views
@@ -103,7 +103,7 @@ class Runner:
         self._resumed.set()
         self._again = threading.Event()
         self._watch = Watch()
-        self._stop = threading.Event()
+        self._stop = stop or threading.Event()
 
     def run(self, stop: threading.Event) -> None:
         """Run until `stop`. A store that fails stalls the listener; it goes on by itself when that is over."""

@@ -54,7 +54,7 @@ _AWAY = (TryAgain, ShuttingDown, StoreBusy, StoreUnavailable, StoreFull)
 _FINAL = (InvalidCommand, IdempotencyConflict)
 _POLL_S = 0.25
 _BATCH_MAX = 64
-_THREADS = 8
+AT_ONCE = 8
 _STALLED_LONGEST_S = 5.0
 _PAGE = 1_000
 _WHY_MAX = 500
@@ -85,10 +85,11 @@ class DriverStatus:
 class Driver:
     """Drives the processes of these managers. `deciders` are those that take the commands that processes send.
 
-    A process is named by its key, and does what it does in the tenant of that.
+    A process is named by its key, and does what it does in the tenant of that. So many are brought on `at_once`, by
+    threads; with 1, each in its turn, by the thread that calls.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts that it drives with
         self,
         managers: Sequence[ProcessManager[Any]],
         deciders: Sequence[Decider[Any, Any, Any]],
@@ -99,6 +100,7 @@ class Driver:
         clock_ms: Callable[[], int],
         answers_kept_ms: int,
         keys: Keys = Keys(),  # noqa: B008 - it never changes
+        at_once: int = AT_ONCE,
     ) -> None:
         self._managers = {each.name: each for each in managers}
         self._inboxes = [(m, inbox_of(m, n)) for m in managers for n in range(1, len(m.hears) + 1)]
@@ -106,7 +108,7 @@ class Driver:
         self._categories = {command: each.category for each in deciders for command in each.commands}
         self._commands, self._events, self._views, self._clock_ms = commands, events, views, clock_ms
         self._forgotten_ms, self._keys = answers_kept_ms // 2, keys
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="process")
+        self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="process") if at_once > 1 else None
         self._bell = threading.Event()
         self._failures: dict[tuple[str, ...], tuple[int, float]] = {}
         self._running, self._steps = False, 0
@@ -131,7 +133,8 @@ class Driver:
                 if not done:
                     self._bell.wait(_POLL_S)
         self._running = False
-        self._pool.shutdown()
+        if self._pool is not None:
+            self._pool.shutdown()
 
     def wake(self) -> None:
         """Look at once."""
@@ -164,6 +167,10 @@ class Driver:
 
     def _each(self, work: Callable[[Any], None], items: Sequence[Any]) -> None:
         """At the same time, so that the writer commits them together. The first error is raised at the end."""
+        if self._pool is None:
+            for item in items:
+                work(item)
+            return
         errors = [future.exception() for future in [self._pool.submit(work, item) for item in items]]
         for error in errors:
             if error is not None:

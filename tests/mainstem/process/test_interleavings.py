@@ -8,7 +8,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,7 +22,6 @@ from mainstem.errors import AnswerTimeout
 from mainstem.eventstore.reader import EventReader
 from mainstem.eventstore.sqlite import SqliteEventStore
 from mainstem.messages import SYSTEM, Command, Origin
-from mainstem.process import driver as driving
 from mainstem.process.deciding import decider_of
 from mainstem.process.desk import Processes
 from mainstem.process.driver import Driver
@@ -107,6 +105,7 @@ class World:
             views=self.views,
             clock_ms=self.clock,
             answers_kept_ms=answers_kept_ms,
+            at_once=1,  # so that a plan of faults hits the same commands whenever it is run
         )
         self.desk = Processes((TRANSFER,), commands=self.bus, events=self.store, views=self.views, clock_ms=self.clock)
 
@@ -168,14 +167,6 @@ def moved(made: World) -> dict[str, dict[str, list[tuple[str, Decimal]]]]:
                 side = "out" if isinstance(event, MoneyWithdrawn) else "in"
                 found[event.transfer][side].append((stored.stream.partition("-")[2], event.amount))
     return found
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """So that a plan of faults hits the same commands whenever it is run."""
-    before, driving._THREADS = driving._THREADS, 1
-    yield
-    driving._THREADS = before
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
