@@ -1,0 +1,138 @@
+"""What must hold whenever everything has come to rest, of any application."""
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from mainstem.application import EVENT_TOPIC, Sides
+from mainstem.assembly.embedded import Embedded
+from mainstem.assembly.stores import scratch_views
+from mainstem.eventstore.port import EventStore, StoredEvent
+from mainstem.history.views import fill
+from mainstem.listener.binding import Binding
+from mainstem.log.port import Log
+from mainstem.log.scan import scan
+from mainstem.messages import Record
+from mainstem.rebuild.versions import projection_of
+from mainstem.reconciliation import reconcile
+from mainstem.testing.simulation.client import Asked, held
+from mainstem.view.port import ViewStore
+from mainstem.view.projection import Joined
+
+_SHOWN = 5
+
+Again = tuple[str, int, int]
+"""Topic, partition and offset of a record that came a second time, since a fault wanted it to."""
+
+
+class _Placed(Struct, frozen=True):
+    stream: str
+    version: int
+
+
+class Facts:
+    """All events as they are stored: by the key of their command, and the last version of each stream."""
+
+    def __init__(self, events: EventStore) -> None:
+        self.count = 0
+        self.by_key: dict[str, list[StoredEvent]] = {}
+        self.heads: dict[str, int] = {}
+        for batch in events.read_all():
+            for stored in batch:
+                self.count += 1
+                self.by_key.setdefault(stored.correlation_id or "", []).append(stored)
+                self.heads[stored.stream] = max(self.heads.get(stored.stream, 0), stored.version)
+
+
+def complaints(running: Embedded, asked: Sequence[Asked], again: Collection[Again]) -> Iterator[str]:
+    """What does not hold: nothing, where all is well."""
+    facts = Facts(running.events)
+    yield from held(asked, facts.by_key, facts.heads)
+    yield from _log_has_each_event_once(running.log, facts.heads, again)
+    yield from _views_are_their_folds(running, again)
+    yield from _accounts_agree(running)
+    yield from _datasources_have_each_record(running)
+
+
+def _log_has_each_event_once(log: Log, heads: Mapping[str, int], again: Collection[Again]) -> Iterator[str]:
+    """Of each stream the versions from 1 on, in their order and without a gap."""
+    decoder = msgspec.json.Decoder(_Placed)
+    found: dict[str, int] = {}
+    for page in scan(log, EVENT_TOPIC):
+        for record in page:
+            if (record.topic, record.partition, record.offset) in again:
+                continue
+            place = decoder.decode(record.value or b"")
+            if place.version != found.get(place.stream, 0) + 1:
+                yield f"the log has {place.stream}@{place.version} behind version {found.get(place.stream, 0)}"
+            found[place.stream] = place.version
+    for stream in sorted(heads.keys() | found.keys()):
+        if heads.get(stream) != found.get(stream):
+            yield f"{stream} ends at {heads.get(stream)} in the store, at {found.get(stream)} in the log"
+
+
+def _views_are_their_folds(running: Embedded, again: Collection[Again]) -> Iterator[str]:
+    """Each declared view is what its own fold makes of the log, where no record came twice."""
+    views = [each for each in running.application.listeners if each.projection is not None]
+    views.sort(key=lambda each: isinstance(each.projection, Joined))  # what others read comes before them
+    with TemporaryDirectory(prefix="mainstem-") as folder:
+        expected = scratch_views(Path(folder))
+        try:
+            for binding in views:
+                pages = (_once(page, again) for page in scan(running.log, binding.topic))
+                parked = fill(running.log, binding, expected, pages)
+                yield from _view_differs(binding, running.views, expected)
+                waiting = dict(running.views.parked_since(binding.group))
+                if waiting.keys() != parked.keys():
+                    yield f"of {binding.group} wait {sorted(waiting)}, and should {sorted(parked)}"
+        finally:
+            expected.close()
+
+
+def _once(page: Sequence[Record], again: Collection[Again]) -> Sequence[Record]:
+    return [each for each in page if (each.topic, each.partition, each.offset) not in again]
+
+
+def _view_differs(binding: Binding[Any], views: ViewStore, expected: ViewStore) -> Iterator[str]:
+    table = projection_of(binding).table
+    live = {table.key_of(row): row for row in views.scan(table)}
+    made = {table.key_of(row): row for row in expected.scan(table)}
+    differing = [key for key in sorted(live.keys() | made.keys(), key=repr) if live.get(key) != made.get(key)]
+    for key in differing[:_SHOWN]:
+        yield f"view {table.name} has {live.get(key)}; its fold of the log is {made.get(key)}"
+    if len(differing) > _SHOWN:
+        yield f"view {table.name}: {len(differing) - _SHOWN} further rows differ"
+
+
+def _accounts_agree(running: Embedded) -> Iterator[str]:
+    sides = Sides(running.events, running.log, running.views, running.olap)
+    found = reconcile(running.application.ledgers, sides, running.application.listeners)
+    for each in found.differences[:_SHOWN]:
+        yield f"the ledgers differ in {each.figure} of {each.key}: {each.values}"
+
+
+def _datasources_have_each_record(running: Embedded) -> Iterator[str]:
+    for datasource in running.application.datasources:
+        held_offsets = running.log.ranges(datasource.topic).values()
+        wanted = sum(each.end - each.begin for each in held_offsets)
+        ((rows,),) = running.olap.ask(f'SELECT count(*) FROM "{datasource.name}"').rows
+        rejected = running.olap.rejected(datasource)
+        if rows + rejected != wanted:
+            yield f"{datasource.name} has {rows} rows and {rejected} rejected, of {wanted} in {datasource.topic}"
+
+
+def fingerprint(running: Embedded) -> tuple[int, str]:
+    """How many events there are, and a digest of all of them and of all rows of the declared views."""
+    found, count = hashlib.sha256(), 0
+    for batch in running.events.read_all():
+        count += len(batch)
+        found.update(repr(batch).encode())
+    for table in running.application.views():
+        for row in running.views.scan(table):
+            found.update(repr(row).encode())
+    return count, found.hexdigest()[:16]
