@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-distributed test lint bench bench-store bench-stack docs format lock clean stack-up stack-down
+.PHONY: help run run-distributed test simulate lint bench bench-store bench-stack docs format lock clean stack-up stack-down
 
 help: ## Show what there is to make.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -23,6 +23,14 @@ run-distributed: stack-up ## Run the bank on that stack: HTTP on 127.0.0.1:8080,
 
 test: $(VENV)/dev.stamp ## Run all tests.
 	$(BIN)/python -m pytest
+
+simulate: $(VENV)/run.stamp ## Run the bank with simulated faults for a minute; SEED, RUNS, SECONDS, STEPS choose otherwise.
+	$(BIN)/python -m mainstem.testing.simulation bank.simulation:simulation $(foreach name,SEED RUNS SECONDS STEPS,$(SIMULATE_$(name)))
+
+SIMULATE_SEED := $(SEED:%=--seed %)
+SIMULATE_RUNS := $(RUNS:%=--runs %)
+SIMULATE_SECONDS := $(SECONDS:%=--seconds %)
+SIMULATE_STEPS := $(STEPS:%=--steps %)
 
 lint: $(VENV)/dev.stamp ## Check style, types and the import arrows.
 	$(BIN)/ruff check .

@@ -110,11 +110,11 @@ class Client:
             return False
         told = _told(future.result(0) if error is None else error)
         if each.told is None:
-            each.told = told
-            self.waiting.remove(each)
             if told.kind == "accepted":
                 each.stream = stream_of(self._categories[type(each.command)], told.about, apart=False)
                 each.events = tuple(_own(events, each.stream, each.key, told.version))
+            each.told = told  # not before: reading, the process may die, and the answer is not there then
+            self.waiting.remove(each)
         elif each.told != told:
             self.wrong.append(f"{each.key} {each.command!r} was answered {each.told}, and then {told}")
         return True

@@ -47,8 +47,8 @@ class VirtualTime:
     def everywhere(self, seed: int) -> Iterator[None]:
         """Within, this thread has no other time than this one, and no other chance than that of the seed.
 
-        Whatever asks `time`, `os.urandom`, `secrets`, `uuid4` or `SystemRandom` is told so, the application too; other
-        threads are left alone. SQLite is told by `statements`.
+        Whatever asks `time`, `random`, `secrets`, `uuid4` or `os.urandom` is told so, the application too; other
+        threads are left alone, but for what `random` gives them. SQLite is told by `statements`.
         """
         chance = random.Random(f"{seed} chance")
         told: dict[str, Callable[..., Any]] = {
@@ -66,6 +66,8 @@ class VirtualTime:
             for module, name in ((os, "urandom"), (random, "_urandom")):
                 real = getattr(module, name)
                 stack.enter_context(patch.object(module, name, _here(chance.randbytes, real)))
+            stack.callback(random.setstate, random.getstate())
+            random.seed(f"{seed} chance")
             yield
 
 
