@@ -1,69 +1,134 @@
-"""A view made from the log: events a second, against the rate at which the peer reads and decodes its events."""
+"""Views made from the log, and rebuilt beside the live one: events a second of one core, by kind of handler.
 
+The first figure stands beside the rate at which the peer reads and decodes its events. The others are whole rebuilds,
+as `mainstem rebuild` does them: the live view was made by its listener, the new version is filled by records, compared
+with it row by row, and swapped. Raw figures of all rounds go to `benchmarks/data/rebuild.json`.
+"""
+
+import argparse
+import json
+import os
 import tempfile
+import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from statistics import median
+from typing import Any
 
-import msgspec
-
-from bank.balance import BALANCE, CARD_BALANCE
-from bank.card import CardOpened, MoneyWithdrawn
-from figures import Figure, medians, peer, quiet, show
-from mainstem import EVENT_TOPIC, Event, NewRecord, Recorded, Topic
+from bank.balance import BALANCE
+from bank_log import BY_COLUMNS, CARDS, DAYS_BY_COLUMNS, DAYS_FOLDED, FOLDED, grow, hardware
+from figures import PEER, ROUNDS, Figure, medians, peer, quiet, say, show
+from mainstem import Binding, Table
 from mainstem.listener.runner import Runner
 from mainstem.log.sqlite import SqliteLog
+from mainstem.rebuild import Rebuild
+from mainstem.rebuild.rebuild import forget
+from mainstem.rebuild.versions import projection_of
 from mainstem.view.sqlite import SqliteViews
 
-EVENTS = 200_000
-CARDS = 100
-_BATCH = 2_000
-_NOW_MS = 1_700_000_000_000
+EVENTS = 1_000_000
+FEW, FEW_CARDS = 200_000, 100
+"""What the peer reads."""
+
+_AIMS = {"folded": 100_000, "by columns": 300_000}
+_DATA = Path(__file__).parent / "data" / "rebuild.json"
+KINDS: dict[str, tuple[str, Binding[Any]]] = {
+    "card_balance, folded": ("folded", BALANCE),
+    "sums of a card, folded": ("folded", FOLDED),
+    "sums of a card, by columns": ("by columns", BY_COLUMNS),
+    "sums of a day, folded": ("folded", DAYS_FOLDED),
+    "sums of a day, by columns": ("by columns", DAYS_BY_COLUMNS),
+}
 
 
-def fill(log: SqliteLog) -> None:
-    """A log with events of 100 cards."""
-    log.create(Topic(EVENT_TOPIC))
-    for start in range(0, EVENTS, _BATCH):
-        log.append([_record(number) for number in range(start, start + _BATCH)])
+def table_of(binding: Binding[Any]) -> Table[Any]:
+    """The view's."""
+    table: Table[Any] = projection_of(binding).table
+    return table
 
 
-def _record(number: int) -> NewRecord:
-    card, version = f"debit_card-{number % CARDS}", number // CARDS + 1
-    payload: Event = CardOpened(limit=10**12) if version == 1 else MoneyWithdrawn(amount=1)  # type: ignore[arg-type]
-    recorded = Recorded(
-        stream=card, version=version, occurred_at_ms=_NOW_MS, recorded_at_ms=_NOW_MS, actor="teller", payload=payload
-    )
-    return NewRecord(topic=EVENT_TOPIC, key=card, value=msgspec.json.encode(recorded), timestamp_ms=_NOW_MS)
-
-
-def rate(log: SqliteLog, folder: Path) -> float:
-    """Events a second from the log into the view of the balances, rows and offsets written."""
-    views = SqliteViews(folder / f"views-{time.monotonic_ns()}.db")
-    views.create(CARD_BALANCE)
-    runner = Runner(BALANCE, log, views)
+def listened(log: SqliteLog, views: SqliteViews, binding: Binding[Any]) -> float:
+    """Events a second of the listener, which makes the view from the topic's begin."""
+    views.create(table_of(binding))
+    runner = Runner(binding, log, views)
     began, done = time.monotonic(), 0
     while taken := runner.step():
         done += taken
-    found = done / (time.monotonic() - began)
-    assert done == EVENTS
-    assert views.count(CARD_BALANCE) == CARDS
-    views.close()
+    rate = done / (time.monotonic() - began)
+    runner.leave()
+    assert done == sum(held.end for held in log.ranges(binding.topic).values())
+    return rate
+
+
+def rebuilt(log: SqliteLog, views: SqliteViews, binding: Binding[Any]) -> float:
+    """Events a second of a rebuild, comparison and swap included."""
+    began = time.monotonic()
+    done = Rebuild(binding, log, [views]).run(threading.Event())
+    rate = done.records / (time.monotonic() - began)
+    assert (done.state, done.comparison and done.comparison.differing) == ("done", 0), done
+    forget(binding, views)
+    return rate
+
+
+def rates(events: int) -> dict[str, dict[str, list[float]]]:
+    """Of each kind the rates of all rounds, in which they take turns."""
+    found: dict[str, dict[str, list[float]]] = {name: {"listener": [], "rebuild": []} for name in KINDS}
+    with tempfile.TemporaryDirectory() as name:
+        log = SqliteLog(Path(name) / "log.db")
+        grow(log, 0, events)
+        for _ in range(ROUNDS):
+            for kind, (_, binding) in KINDS.items():
+                views = SqliteViews(Path(name) / f"views-{time.monotonic_ns()}.db")
+                found[kind]["listener"].append(listened(log, views, binding))
+                found[kind]["rebuild"].append(rebuilt(log, views, binding))
+                views.close()
+        log.close()
     return found
 
 
-def main() -> None:
-    """Both, in turns."""
-    quiet()
+def _first(log: SqliteLog, folder: Path) -> float:
+    views = SqliteViews(folder / f"views-{time.monotonic_ns()}.db")
+    rate = listened(log, views, BALANCE)
+    assert views.count(table_of(BALANCE)) == FEW_CARDS
+    views.close()
+    return rate
+
+
+def beside_peer() -> Figure:
+    """A view from the log, and the peer's reading."""
     with tempfile.TemporaryDirectory() as name:
         log = SqliteLog(Path(name) / "log.db")
-        fill(log)
-        ours, theirs = medians(
-            "rebuild", lambda: rate(log, Path(name)), lambda: peer("reading", "--events", str(EVENTS))["rate"]
-        )
+        grow(log, 0, FEW, FEW_CARDS)
+        theirs: Callable[[], float] = lambda: peer("reading", "--events", str(FEW))["rate"]  # noqa: E731
+        ours, other = medians("rebuild", partial(_first, log, Path(name)), theirs)
         log.close()
-    against = "eventsourcing, read and decode only"
-    show("A view from the log", [Figure(f"{EVENTS} events", ours, theirs, "events/s", against, ">= 3")])
+    return Figure(f"{FEW} events", ours, other, "events/s", "eventsourcing, read and decode only", ">= 3")
+
+
+def main(events: int = EVENTS) -> None:
+    """All of it on one core."""
+    quiet()
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    if PEER.is_file():
+        show("A view from the log", [beside_peer()])
+    found = rates(events)
+    figures = []
+    for kind, (handler, _) in KINDS.items():
+        for what, each in found[kind].items():
+            say(f"{kind}, {what}: " + ", ".join(f"{rate:,.0f}" for rate in each))
+            figures.append(Figure(f"{kind}, {what}", median(each), _AIMS[handler], "events/s", "the aim", ">= 1"))
+    show(f"{events:,} events of {CARDS:,} cards, one core", figures)
+    _DATA.parent.mkdir(exist_ok=True)
+    rounded = {f"{kind}, {what}": list(map(round, each)) for kind, both in found.items() for what, each in both.items()}
+    raw = {**hardware(), "events": events, "cards": CARDS, "events_per_s": rounded}
+    _DATA.write_text(json.dumps(raw, indent=1) + "\n")
+    os.sched_setaffinity(0, before)
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=EVENTS)
+    main(parser.parse_args().events)

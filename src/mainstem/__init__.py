@@ -31,6 +31,7 @@ from mainstem.process.step import Cancelled, Resumed, TimedOut
 from mainstem.snapshots import Snapshots
 from mainstem.table import Table
 from mainstem.view.projection import Fold, Joined, Rows, With
+from mainstem.view.vectorised import Vectorised
 from mainstem.view.window import Session, Sliding, Tumbling, Window, Windowed
 
 __all__ = [
@@ -86,6 +87,7 @@ __all__ = [
     "Topic",
     "Transient",
     "Tumbling",
+    "Vectorised",
     "Window",
     "Windowed",
     "With",

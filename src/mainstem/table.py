@@ -6,7 +6,7 @@ State rows of the write side and rows of views are declared the same way.
 import math
 import re
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from types import NoneType, UnionType
@@ -19,7 +19,7 @@ from mainstem.errors import CodecError, ConfigurationError
 R = TypeVar("R", bound=msgspec.Struct)
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
-_DIGITS_MAX = 18
+DIGITS_MAX = 18
 """Of a decimal: as many as 64 bits hold without a loss."""
 
 _KINDS: dict[type, str] = {
@@ -61,7 +61,7 @@ class Table(Generic[R]):
     _writers: tuple[tuple[int, Callable[[Any], Any]], ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        columns = tuple(_columns(self.row, self.places))
+        columns = tuple(columns_of(self.row, self.places))
         names = {column.name for column in columns}
         for name in (self.name, *names):
             if not _NAME.fullmatch(name):
@@ -129,22 +129,27 @@ def decimal_text(value: Decimal, places: int) -> str:
     Raises CodecError where the value has more, has more than 18 in all, or is no number.
     """
     plain = str(value)
-    if places and plain[-places - 1 : -places] == "." and len(plain) <= _DIGITS_MAX:
+    if places and plain[-places - 1 : -places] == "." and len(plain) <= DIGITS_MAX:
         return plain  # as it is in nearly all cases; an exponent or NaN has no point there
     if not value.is_finite():
         raise CodecError(f"{value} is not a finite decimal")
-    if value and value.adjusted() >= _DIGITS_MAX - places:
-        raise CodecError(f"{value:.30} has more than {_DIGITS_MAX} digits")
+    if value and value.adjusted() >= DIGITS_MAX - places:
+        raise CodecError(f"{value:.30} has more than {DIGITS_MAX} digits")
     text = f"{value:.{places}f}"
     if Decimal(text) != value:
         raise CodecError(f"{value} has more than {places} digits after the point")
     return text
 
 
-def _columns(row: type[msgspec.Struct], places: dict[str, int]) -> list[Column]:
+def columns_of(
+    row: type[msgspec.Struct], places: Mapping[str, int], only: Collection[str] | None = None
+) -> list[Column]:
+    """A Struct's fields, or those that are named in `only`, as columns. Raises ConfigurationError for other types."""
     hints = typing.get_type_hints(row)
     columns = []
     for name in row.__struct_fields__:
+        if only is not None and name not in only:
+            continue
         hint, nullable = hints[name], False
         arguments = typing.get_args(hint)
         if isinstance(hint, UnionType) or typing.get_origin(hint) is typing.Union:

@@ -1,7 +1,7 @@
 """Rebuilds a view whose records are there, in a process that is killed at its transaction of that number.
 
 Arguments: the folder, the number (0: never), whether the kill comes before or behind the commit, whether a version
-that was replaced is to be put back.
+that was replaced is to be put back, and which of the bindings of `totals` it is.
 """
 
 import os
@@ -16,10 +16,10 @@ from mainstem.log.sqlite import SqliteLog
 from mainstem.rebuild import Rebuild
 from mainstem.rebuild import rebuild as rebuild_module
 from mainstem.view.sqlite import SqliteViews
-from tests.mainstem.rebuild.totals import TOTALS, Interrupting
+from tests.mainstem.rebuild.totals import ALL, Interrupting
 
 
-def main(folder: Path, number: int, when: str, back: bool) -> int:
+def main(folder: Path, number: int, when: str, back: bool, kind: str) -> int:
     """0 where it was done."""
     rebuild_module._PAGE = 7
     count = [0]
@@ -31,11 +31,11 @@ def main(folder: Path, number: int, when: str, back: bool) -> int:
 
     with closing(SqliteLog(folder / "log.db")) as log, closing(SqliteViews(folder / "views.db")) as views:
         store: Any = Interrupting(views, lambda: step("before"), lambda: step("behind"))
-        rebuild = Rebuild(TOTALS, log, [store])
+        rebuild = Rebuild(ALL[kind], log, [store])
         done = rebuild.roll_back(threading.Event()) if back else rebuild.run(threading.Event())
         sys.stdout.write(f"{done.state} {done.resumed} {done.error}\n")
         return 0 if done.state == "done" else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4] == "back"))
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4] == "back", sys.argv[5]))

@@ -16,18 +16,24 @@ from mainstem.view.sqlite import SqliteViews
 from tests.faults import rebuilding
 from tests.faults.load import Load
 from tests.faults.reading import Reader
-from tests.mainstem.rebuild.totals import TOTAL, TOTALS, Live, Total, open_log
+from tests.mainstem.rebuild.totals import ALL, TOTAL, Live, Total, open_log
 from tests.process import BankProcess, bank_process
 
 _DAMAGED = Total("a", 999, 6)
 _STEPS_MAX = 40
 
 
+@pytest.fixture(params=["fold", "columns"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Which of the bindings it is; both make the same rows."""
+    return str(request.param)
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, kind: str) -> Path:
     """A view with a row that is damaged, all of whose records are there."""
     with closing(open_log(tmp_path)) as log, closing(SqliteViews(tmp_path / "views.db")) as views:
-        live = Live(log, views)
+        live = Live(log, views, ALL[kind])
         for number in range(40):
             live.say("abcdefg"[number % 7], number)
         live.listen()
@@ -36,48 +42,48 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _run(folder: Path, number: int, when: str, back: str) -> "subprocess.CompletedProcess[str]":
-    words = [sys.executable, "-m", rebuilding.__name__, str(folder), str(number), when, back]
+def _run(folder: Path, number: int, when: str, back: str, kind: str) -> "subprocess.CompletedProcess[str]":
+    words = [sys.executable, "-m", rebuilding.__name__, str(folder), str(number), when, back, kind]
     return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
 
 
-def _numbers(folder: Path) -> dict[str, int]:
+def _numbers(folder: Path, kind: str) -> dict[str, int]:
     with closing(SqliteViews(folder / "views.db")) as views:
         views.create(TOTAL)
-        assert sum(views.offsets("totals").values()) == 40
+        assert sum(views.offsets(ALL[kind].group).values()) == 40
         return {row.thing: row.number for row in views.scan(TOTAL)}
 
 
 @pytest.mark.parametrize("when", ["before", "behind"])
-def test_at_every_transaction(folder: Path, when: str) -> None:
+def test_at_every_transaction(folder: Path, kind: str, when: str) -> None:
     """The live view is whole after each; the next run goes on, and so does the one behind it."""
     right = {thing: sum(range(start, 40, 7)) for start, thing in enumerate("abcdefg")}
     seen = []
     ended = None
     for number in range(1, _STEPS_MAX):
-        ended = _run(folder, number, when, "build")
+        ended = _run(folder, number, when, "build", kind)
         if ended.returncode == 0:
             break
         assert ended.returncode == -signal.SIGKILL, ended.stderr
-        seen.append(_numbers(folder))
+        seen.append(_numbers(folder, kind))
         assert seen[-1] in (right, {**right, "a": 999})
     assert ended is not None
     assert ended.returncode == 0
     assert len(seen) >= 3
-    assert _numbers(folder) == right
+    assert _numbers(folder, kind) == right
 
 
 @pytest.mark.parametrize("when", ["before", "behind"])
-def test_a_roll_back_at_every_transaction(folder: Path, when: str) -> None:
-    assert _run(folder, 0, when, "build").returncode == 0
+def test_a_roll_back_at_every_transaction(folder: Path, kind: str, when: str) -> None:
+    assert _run(folder, 0, when, "build", kind).returncode == 0
     with closing(open_log(folder)) as log, closing(SqliteViews(folder / "views.db")) as views:
-        live = Live(log, views)
+        live = Live(log, views, ALL[kind])
         live._times = {"b": 6}
         live.say("b", 1)
         live.listen()
-        assert views.made_by(versions_of(TOTALS).old.name) is not None
+        assert views.made_by(versions_of(ALL[kind]).old.name) is not None
     for number in range(1, _STEPS_MAX):
-        ended = _run(folder, number, when, "back")
+        ended = _run(folder, number, when, "back", kind)
         if ended.returncode != -signal.SIGKILL:
             break
     with closing(SqliteViews(folder / "views.db")) as views:

@@ -156,13 +156,7 @@ class Batches:
             outcome.outgoing.extend([each for message in messages for each in emit(message)])
 
     def _reach(self, outcome: Outcome, records: Sequence[Record], messages: Sequence[Any]) -> None:
-        """The last position of each key: those before it are below it."""
-        position = self._binding.position
-        told: set[str] = set()
-        for record, message in zip(reversed(records), reversed(messages), strict=True):
-            if record.key not in told and (reached := position(message)) is not None:
-                outcome.positions.append(reached)
-                told.add(record.key)
+        outcome.positions.extend(reached(self._binding, records, messages))
 
     def _put_aside(self, outcome: Outcome, record: Record, reason: str, cause: BaseException | str, sent: bool) -> None:
         text = f"{type(cause).__name__}: {cause}" if isinstance(cause, BaseException) else cause
@@ -174,6 +168,17 @@ class Batches:
     def _outcome(self) -> Outcome:
         projection = self._binding.projection
         return Outcome(None if projection is None else working(projection, self._views.get, self._views.find))
+
+
+def reached(binding: Binding[Any], records: Sequence[Record], messages: Sequence[Any]) -> list[Position]:
+    """The last position of each key, of messages beside their records: those before it are below it."""
+    found: list[Position] = []
+    told: set[str] = set()
+    for record, message in zip(reversed(records), reversed(messages), strict=True):
+        if record.key not in told and (position := binding.position(message)) is not None:
+            found.append(position)
+            told.add(record.key)
+    return found
 
 
 def _decode(decoder: Decoder[Any], records: Sequence[Record]) -> tuple[list[Any], Sequence[int]]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from mainstem.errors import CodecError, ListenerError, StoreError
+from mainstem.listener.batch import reached
 from mainstem.listener.binding import Binding
 from mainstem.log.port import Log, Place
 from mainstem.messages import Position, Record
@@ -13,6 +14,12 @@ from mainstem.table import Table
 from mainstem.view.apply import Working, working
 from mainstem.view.port import ViewTransaction
 from mainstem.view.windowing import Find
+
+_FIRST = 10_000
+"""The records of the first page; from their size it is known how many come to a page."""
+
+_BYTES = 32 * 1_048_576
+"""A page has about so many bytes of values at most, so that what is in memory has a bound."""
 
 Key = tuple[Any, ...]
 
@@ -56,10 +63,14 @@ class Filler:
         self._projection = replace(projection_of(binding), table=table)
         self._dropped = dropped
         self._positions = positions
+        self._room = _FIRST
 
     def read(self, place: Place, begin: int, end: int, limit: int) -> tuple[Sequence[Record], int]:
         """The next records of a partition, and where they end. Raises what reading the log raises."""
-        page = self._log.read(*place, begin, limit)
+        page = self._log.read(*place, begin, min(limit, self._room))
+        if page:
+            size = sum(len(record.value or b"") for record in page)
+            self._room = max(1, _BYTES * len(page) // max(size, 1))
         records = [record for record in page if record.offset < end] if page and page[-1].offset >= end else page
         return records, records[-1].offset + 1 if records and len(records) == len(page) else end
 
@@ -78,7 +89,7 @@ class Filler:
         except Exception as error:
             self.blame(taken, rows, error)
         if self._positions:
-            filled.positions = [each for each in map(self._binding.position, messages) if each is not None]
+            filled.positions = reached(self._binding, [taken[number] for number in numbers], messages)
         return filled
 
     def blame(self, records: Sequence[Record], rows: Reading, cause: Exception) -> None:

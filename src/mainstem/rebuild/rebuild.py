@@ -35,7 +35,9 @@ from mainstem.rebuild.versions import UNKNOWN, code_of, is_stale, versions_of
 from mainstem.table import Table
 from mainstem.view.port import ViewStore, ViewTransaction
 
-_PAGE = 10_000
+_PAGE = 40_000
+"""Rows that many records of a page change are written once for all of them."""
+
 _CLOSE = 2_000
 """So few records may be missing where the group is held, since its listener waits meanwhile."""
 

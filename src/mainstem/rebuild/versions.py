@@ -15,6 +15,7 @@ from mainstem.listener.binding import Binding
 from mainstem.table import Table
 from mainstem.view.port import ViewStore
 from mainstem.view.projection import Fold, Joined, Projection, Rows
+from mainstem.view.vectorised import Vectorised
 
 _NAME_MAX = 63
 _DIGEST = 8
@@ -76,6 +77,9 @@ def _functions(projection: Projection[Any]) -> Sequence[object]:
         return (projection.fold, projection.key, projection.done)
     if isinstance(projection, Joined):
         return (projection.on, projection.ready, *_functions(projection.into))
+    if isinstance(projection, Vectorised):
+        names = tuple(event.__name__ for event in projection.events)
+        return (projection.make, projection.columns, names, projection.merge, projection.done)
     window = (type(projection.window).__name__, repr(projection.window), projection.keep_ms)
     return (projection.make, projection.merge, projection.key, projection.at_ms, projection.done, *window)
 

@@ -12,6 +12,7 @@ from mainstem.errors import StoreBusy
 from mainstem.table import Table
 from mainstem.view.port import ViewRows
 from mainstem.view.projection import Fold, Joined, Projection, Rows, With
+from mainstem.view.vectorised import Vectorised
 from mainstem.view.window import Windowed
 from mainstem.view.windowing import Find, WorkingWindows
 
@@ -56,6 +57,11 @@ def working(projection: Projection[M], get: _Get, find: Find | None = None) -> W
         return WorkingWindows(projection, get, find)
     if isinstance(projection, Joined):
         return _WorkingJoin(projection, get, find)
+    if isinstance(projection, Vectorised):
+        from mainstem.view.vectorising import WorkingColumns  # Arrow, which an application may do without
+
+        columns: Working[Any] = WorkingColumns(projection, get)
+        return columns
     if isinstance(projection, Rows):
         return _WorkingRows(projection)
     return _WorkingFold(projection, get)

@@ -1,5 +1,6 @@
 """Views as pure folds: what a message adds, what one row per key becomes, or both with a row of another view.
 
+Windows of time and what is made of many messages at once have modules of their own.
 Nothing here does I/O.
 """
 
@@ -11,6 +12,7 @@ from msgspec import Struct
 
 from mainstem.messages import Position
 from mainstem.table import Table
+from mainstem.view.vectorised import Vectorised
 from mainstem.view.window import Windowed
 
 M = TypeVar("M")
@@ -77,4 +79,4 @@ class Joined(Generic[M, J]):
             object.__setattr__(self, "into", replace(self.into, table=self.table))
 
 
-Projection = Rows[M, Any] | Fold[M, Any] | Windowed[M, Any] | Joined[M, Any]
+Projection = Rows[M, Any] | Fold[M, Any] | Windowed[M, Any] | Joined[M, Any] | Vectorised[Any]

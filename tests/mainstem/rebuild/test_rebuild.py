@@ -18,6 +18,7 @@ from msgspec import Struct
 from mainstem.listener.binding import Binding
 from mainstem.listener.runner import Runner
 from mainstem.rebuild import Progress, Rebuild, code_of
+from mainstem.rebuild import filling as filling_module
 from mainstem.rebuild import rebuild as rebuild_module
 from mainstem.rebuild.rebuild import discard, forget
 from mainstem.rebuild.versions import mark_made, versions_of
@@ -167,6 +168,22 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rebuild_module, "_PAGE", 3)
     monkeypatch.setattr(rebuild_module, "_CLOSE", 4)
     monkeypatch.setattr(rebuild_module, "_TOUCHED_MAX", 5)
+
+
+def test_a_page_has_a_bound_in_bytes(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records of some forty bytes, two to a page once that is known."""
+    monkeypatch.setattr(filling_module, "_FIRST", 1)
+    monkeypatch.setattr(filling_module, "_BYTES", 100)
+    count_up(live)
+    pages = [0]
+
+    def before() -> None:
+        pages[0] += 1
+
+    store: Any = Interrupting(live.views, before)
+    done = Rebuild(TOTALS, live.log, [store]).run(threading.Event(), swap=False)
+    assert (done.state, done.records) == ("built", 40)
+    assert 18 <= pages[0] <= 25
 
 
 @pytest.mark.usefixtures("small_pages")

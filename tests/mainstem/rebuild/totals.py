@@ -1,11 +1,13 @@
 """A small view that tests rebuild: totals by thing, told on from a topic, with a listener that can be made to fail."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
 from msgspec import Struct
 
 from mainstem.codec import Decoder
@@ -13,10 +15,11 @@ from mainstem.listener.binding import Binding
 from mainstem.listener.runner import Runner
 from mainstem.log.port import Log, Topic
 from mainstem.log.sqlite import SqliteLog
-from mainstem.messages import NewRecord, Position
+from mainstem.messages import Event, NewRecord, Position, Recorded
 from mainstem.table import Table
 from mainstem.view.port import ViewStore
 from mainstem.view.projection import Fold, Joined, Rows, With
+from mainstem.view.vectorised import Vectorised
 from mainstem.view.window import Session, Sliding, Tumbling, Window, Windowed
 
 TOPIC, TOLD = Topic("counted", 3), Topic("told", 1)
@@ -161,8 +164,61 @@ JOINED: Binding[Counted] = replace(
         ),
     ),
 )
-ALL = {
+
+
+class Counting(Event, frozen=True):
+    """What was counted, as an event."""
+
+    number: int
+
+
+class _AsEvents(Decoder[Recorded[Counting]]):
+    """Countings as events of their thing."""
+
+    def __init__(self) -> None:
+        self._countings = Decoder[Counted](Counted)
+
+    def spread(self, data: Sequence[bytes]) -> tuple[list[Recorded[Counting]], Sequence[int]]:
+        found = [_event(each) for each in self._countings.many(data)]
+        return found, range(len(found))
+
+
+def _event(message: Counted) -> Recorded[Counting]:
+    return Recorded(
+        stream=f"thing-{message.thing}",
+        version=message.times,
+        occurred_at_ms=1,
+        recorded_at_ms=1,
+        actor="a",
+        payload=Counting(number=message.number),
+    )
+
+
+def _columns(batch: Any) -> Any:
+    if pc.min(batch["number"]).as_py() < 0:
+        raise ValueError("nobody counts so")
+    return pa.table({"thing": batch["aggregate_id"], "number": batch["number"], "times": batch["version"]})
+
+
+COLUMNS: Binding[Recorded[Counting]] = Binding(
+    group="columns",
+    topic=TOPIC.name,
+    decoder=_AsEvents(),
+    projection=Vectorised(
+        TOTAL,
+        events=(Counting,),
+        columns=("aggregate_id", "version", "number"),
+        make=_columns,
+        merge={"number": "sum", "times": "max"},
+        done="times",
+    ),
+    emit=lambda message: tell(Counted(message.aggregate_id, message.payload.number, message.version)),
+    position=lambda message: Position(message.aggregate_id, message.version),
+    batch_max=5,
+)
+ALL: dict[str, Binding[Any]] = {
     "fold": TOTALS,
+    "columns": COLUMNS,
     "rows": LINES,
     "tumbling": windowed(Tumbling(10)),
     "sliding": windowed(Sliding(20, 5)),
