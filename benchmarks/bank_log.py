@@ -2,24 +2,22 @@
 
 import platform
 import time
-from collections.abc import Iterator
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import msgspec
+import apsw
 import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Struct
 
-from bank.card import CARD, CardOpened, MoneyWithdrawn
+from bank.card import CARD, MoneyWithdrawn
 from bank.spending import DAILY_SPENDING, DAY_MS, SPENDING
 from mainstem import (
     EVENT_TOPIC,
     Binding,
-    Event,
     Fold,
-    NewRecord,
     Position,
     Recorded,
     Table,
@@ -30,16 +28,23 @@ from mainstem import (
 from mainstem.log.sqlite import SqliteLog
 
 CARDS = 10_000
-_BATCH = 10_000
-_BEGIN_MS = 1_700_006_400_000
-_EVERY_MS = DAY_MS // 8
-"""How long after its last event a card has the next."""
-
-_WITHDRAWN = (
-    '{"stream":"debit_card-%d","version":%d,"occurred_at_ms":%d,"recorded_at_ms":%d,"actor":"teller",'
-    '"correlation_id":null,"causation_id":null,"schema_version":1,"part":0,'
-    '"payload":{"type":"MoneyWithdrawn","amount":"%d.%02d"}}'
-)
+_TURNS = 50
+_GROW = f"""
+    WITH RECURSIVE turn (version) AS (SELECT ?2 UNION ALL SELECT version + 1 FROM turn WHERE version < ?3),
+    event AS (
+        SELECT version, rank, number, 1700006400000 + version * {DAY_MS // 8} + number AS at_ms,
+        (number * 7919 + version * 104729) % 20000 + 1 AS cents
+        FROM turn CROSS JOIN card ON card.place = ?1
+    )
+    INSERT INTO record
+    SELECT ?1, (version - 1) * ?4 + rank, 'debit_card-' || number, CAST(printf(
+        '{{"stream":"debit_card-%d","version":%d,"occurred_at_ms":%d,"recorded_at_ms":%d,"actor":"teller",'
+        || '"correlation_id":null,"causation_id":null,"schema_version":%d,"part":0,"payload":%s}}',
+        number, version, at_ms, at_ms, CASE version WHEN 1 THEN 3 ELSE 1 END,
+        CASE version WHEN 1 THEN '{{"type":"CardOpened","limit":"9999999999.00"}}'
+        ELSE printf('{{"type":"MoneyWithdrawn","amount":"%d.%02d"}}', cents / 100, cents % 100) END
+    ) AS BLOB), at_ms, NULL FROM event
+"""  # all that is put in are numbers
 
 
 class CardTotal(Struct, frozen=True):
@@ -137,38 +142,28 @@ DAYS_BY_COLUMNS = _listener(
 )
 
 
-def grow(log: SqliteLog, begin: int, end: int, cards: int = CARDS) -> None:
-    """Events from number `begin` on: all cards take turns, each is opened first and has withdrawals then."""
+def grow(log: SqliteLog, path: Path, events: int, cards: int = CARDS) -> None:
+    """Fill the log of that file up to so many events, rounded down to whole turns of all cards.
+
+    Cards take turns: each is opened first, and has a withdrawal every three hours then. It is done by SQL, several times
+    faster than by appending.
+    """
     log.create(Topic(EVENT_TOPIC))
-    for start in range(begin, end, _BATCH):
-        records = list(_records(start, min(start + _BATCH, end), cards))
-        log.append(records, producer="benchmark", sequence=start + 1)
-
-
-def _records(begin: int, end: int, cards: int) -> Iterator[NewRecord]:
-    for number in range(begin, end):
-        card, version = number % cards, number // cards + 1
-        at_ms = _BEGIN_MS + version * _EVERY_MS + card
-        if version == 1:
-            value = _opened(card, at_ms)
-        else:
-            amount = number * 7_919 % 20_000 + 1
-            value = (_WITHDRAWN % (card, version, at_ms, at_ms, amount // 100, amount % 100)).encode()
-        yield NewRecord(topic=EVENT_TOPIC, key=f"debit_card-{card}", value=value, timestamp_ms=at_ms)
-
-
-def _opened(card: int, at_ms: int) -> bytes:
-    payload: Event = CardOpened(limit=Decimal("9999999999.00"))
-    recorded = Recorded(
-        stream=f"debit_card-{card}",
-        version=1,
-        occurred_at_ms=at_ms,
-        recorded_at_ms=at_ms,
-        actor="teller",
-        schema_version=3,
-        payload=payload,
-    )
-    return msgspec.json.encode(recorded)
+    done = sum(held.end for held in log.ranges(EVENT_TOPIC).values()) // cards
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute("CREATE TEMP TABLE card (place INT, rank INT, number INT, PRIMARY KEY (place, rank))")
+        ranks: dict[int, int] = {}
+        for number in range(cards):
+            place = log.place_number(EVENT_TOPIC, log.partition_of(EVENT_TOPIC, f"debit_card-{number}"))
+            rank = ranks[place] = ranks.get(place, -1) + 1
+            connection.execute("INSERT INTO card VALUES (?, ?, ?)", (place, rank, number))
+        for begin in range(done + 1, events // cards + 1, _TURNS):
+            end = min(begin + _TURNS - 1, events // cards)
+            connection.execute("BEGIN IMMEDIATE")
+            for place, rank in ranks.items():
+                connection.execute(_GROW, (place, begin, end, rank + 1))
+                connection.execute("UPDATE place SET end_offset = ? WHERE id = ?", (end * (rank + 1), place))
+            connection.execute("COMMIT")
 
 
 def hardware() -> dict[str, str]:

@@ -77,7 +77,7 @@ def rates(events: int) -> dict[str, dict[str, list[float]]]:
     found: dict[str, dict[str, list[float]]] = {name: {"listener": [], "rebuild": []} for name in KINDS}
     with tempfile.TemporaryDirectory() as name:
         log = SqliteLog(Path(name) / "log.db")
-        grow(log, 0, events)
+        grow(log, Path(name) / "log.db", events)
         for _ in range(ROUNDS):
             for kind, (_, binding) in KINDS.items():
                 views = SqliteViews(Path(name) / f"views-{time.monotonic_ns()}.db")
@@ -100,7 +100,7 @@ def beside_peer() -> Figure:
     """A view from the log, and the peer's reading."""
     with tempfile.TemporaryDirectory() as name:
         log = SqliteLog(Path(name) / "log.db")
-        grow(log, 0, FEW, FEW_CARDS)
+        grow(log, Path(name) / "log.db", FEW, FEW_CARDS)
         theirs: Callable[[], float] = lambda: peer("reading", "--events", str(FEW))["rate"]  # noqa: E731
         ours, other = medians("rebuild", partial(_first, log, Path(name)), theirs)
         log.close()

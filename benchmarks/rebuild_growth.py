@@ -66,10 +66,9 @@ def main(sizes: Sequence[int]) -> None:
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     rows: list[Sequence[Any]] = []
     with tempfile.TemporaryDirectory() as name:
-        log, size = SqliteLog(Path(name) / "log.db"), 0
+        log = SqliteLog(Path(name) / "log.db")
         for events in sorted(sizes):
-            grow(log, size, events)
-            size = events
+            grow(log, Path(name) / "log.db", events)
             for kind, binding in _KINDS.items():
                 seconds, cpu = measure(log, Path(name), binding, events)
                 figures = round(seconds, 2), round(events / seconds), round(cpu, 2), round(events / cpu)

@@ -6,7 +6,7 @@ from typing import Any
 
 from mainstem.codec import Decoder
 from mainstem.errors import StoreError, Transient, UnknownTopic
-from mainstem.listener.binding import Binding
+from mainstem.listener.binding import Binding, no_position
 from mainstem.listener.letters import BEHIND, FAILED, dead_letter
 from mainstem.log.port import Log
 from mainstem.messages import NewRecord, Position, Record
@@ -174,10 +174,13 @@ def reached(binding: Binding[Any], records: Sequence[Record], messages: Sequence
     """The last position of each key, of messages beside their records: those before it are below it."""
     found: list[Position] = []
     told: set[str] = set()
-    for record, message in zip(reversed(records), reversed(messages), strict=True):
-        if record.key not in told and (position := binding.position(message)) is not None:
+    if binding.position is no_position:
+        return found
+    for number in range(len(messages) - 1, -1, -1):
+        key = records[number].key
+        if key not in told and (position := binding.position(messages[number])) is not None:
             found.append(position)
-            told.add(record.key)
+            told.add(key)
     return found
 
 

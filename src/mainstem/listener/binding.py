@@ -44,6 +44,10 @@ class RetryPolicy:
         return longest * (1 - self.jitter * _RANDOM.random())
 
 
+def no_position(_: object) -> None:
+    """Of a view for which nobody waits."""
+
+
 @dataclass(frozen=True)
 class Binding(Generic[M]):
     """One listener: `group` reads `topic`, decodes each record, projects it into a view and emits records to `out`.
@@ -62,7 +66,7 @@ class Binding(Generic[M]):
     projection: Projection[M] | None = None
     emit: Callable[[M], Sequence[NewRecord]] | None = None
     out: tuple[Topic, ...] = ()
-    position: Callable[[M], Position | None] = _nowhere
+    position: Callable[[M], Position | None] = no_position
     batch_max: int = 5_000
     linger_ms: int = 0
     slow_after_ms: int = 30_000

@@ -12,8 +12,7 @@ import pyarrow.compute as pc
 from msgspec import Struct
 
 from mainstem.errors import CodecError
-from mainstem.evolution.declaring import stored_as
-from mainstem.messages import Event, Recorded
+from mainstem.messages import Recorded
 from mainstem.table import DIGITS_MAX, Column, Table, decimal_text
 from mainstem.tenancy import key_of, tenant_of
 from mainstem.view.port import ViewRows
@@ -40,6 +39,7 @@ class WorkingColumns(Generic[R]):
         self._table = projection.table
         self._get = get
         self._key = list(self._table.key)
+        self._names = frozenset(map(_name, projection.events))
         self._schema = pa.schema([(column.name, _type(column)) for column in self._table.columns])
         self._known: dict[_Key, R | None] = {}
         self._changed: dict[_Key, R] = {}
@@ -83,13 +83,15 @@ class WorkingColumns(Generic[R]):
         merged = self._merged(pa.concat_tables([self._arrow(standing), partial])) if standing else partial
         return {self._table.key_of(row): row for row in self._typed(merged)}
 
-    def _made(self, messages: Sequence[Recorded[Any]]) -> Any:
+    def _made(self, events: Sequence[Recorded[Any]]) -> Any:
         """What `make` says, in the form of the table; None where there is nothing for it."""
-        events = frozenset(self._projection.events)
-        own = [message for message in messages if type(message.payload) in events]
+        types = {type(event.payload) for event in events}
+        own = {type_ for type_ in types if _name(type_) in self._names}
         if not own:
             return None
-        made = self._projection.make(_batch(self._projection.read, own))
+        if own != types:
+            events = [event for event in events if type(event.payload) in own]
+        made = self._projection.make(_batch(self._projection.read, events))
         if set(made.column_names) != set(self._schema.names):
             text = f"columns {sorted(made.column_names)} were made for {self._table.name}"
             raise CodecError(f"{text}, which has {sorted(self._schema.names)}")
@@ -139,39 +141,44 @@ class WorkingColumns(Generic[R]):
             yield row(**dict(zip(names, values, strict=True)))
 
 
-def _once(messages: Sequence[Recorded[Any]], numbers: Sequence[int]) -> Sequence[Recorded[Any]]:
+def _name(type_: type[Struct]) -> Any:
+    """Under which an event is stored."""
+    return type_.__struct_config__.tag
+
+
+def _once(events: Sequence[Recorded[Any]], numbers: Sequence[int]) -> Sequence[Recorded[Any]]:
     """Without those that come again within the batch: events of one stream come in the order of their versions."""
     highest: dict[str, tuple[int, int]] = {}
     found = []
-    for number, message in zip(numbers, messages, strict=True):
-        version, record = highest.get(message.stream, (0, number))
-        if message.version > version:
-            highest[message.stream] = (message.version, number)
+    for number, event in zip(numbers, events, strict=True):
+        version, record = highest.get(event.stream, (0, number))
+        if event.version > version:
+            highest[event.stream] = (event.version, number)
         elif record != number:
             continue
-        found.append(message)
+        found.append(event)
     return found
 
 
-def _batch(columns: Sequence[Column], messages: Sequence[Recorded[Any]]) -> Any:
-    """The messages as an Arrow table."""
-    payloads = [message.payload for message in messages]
+def _batch(columns: Sequence[Column], events: Sequence[Recorded[Any]]) -> Any:
+    """The events as an Arrow table."""
+    payloads = [event.payload for event in events]
     arrays = {}
     for column in columns:
         make = _VALUES.get(column.name)
         if make is not None:
-            values = make(messages)
+            values = make(events)
         elif column.name in ENVELOPE:
-            values = map(attrgetter(column.name), messages)
+            values = map(attrgetter(column.name), events)
         else:
             values = _fields(column.name, payloads)
         arrays[column.name] = _array(column, values)
     return pa.table(arrays)
 
 
-def _fields(name: str, payloads: Sequence[Event]) -> Iterable[Any]:
+def _fields(name: str, payloads: Sequence[Struct]) -> Iterable[Any]:
     """Of each the field, None where it has none."""
-    types: set[type[Event]] = set(map(type, payloads))
+    types: set[type[Struct]] = set(map(type, payloads))
     having = {type_ for type_ in types if name in type_.__struct_fields__}
     if having == types:
         return map(attrgetter(name), payloads)
@@ -181,24 +188,18 @@ def _fields(name: str, payloads: Sequence[Event]) -> Iterable[Any]:
 def _of_stream(function: Callable[[str], str | None]) -> Callable[[Sequence[Recorded[Any]]], Iterable[str | None]]:
     """What the stream's name tells, found once for each."""
 
-    def values(messages: Sequence[Recorded[Any]]) -> Iterable[str | None]:
-        streams = [message.stream for message in messages]
+    def values(events: Sequence[Recorded[Any]]) -> Iterable[str | None]:
+        streams = [event.stream for event in events]
         found = {stream: function(stream) for stream in set(streams)}
         return map(found.__getitem__, streams)
 
     return values
 
 
-def _types(messages: Sequence[Recorded[Any]]) -> Iterable[str]:
-    types = [type(message.payload) for message in messages]
-    names = {type_: stored_as(type_)[0] for type_ in set(types)}
-    return map(names.__getitem__, types)
-
-
 _VALUES: dict[str, Callable[[Sequence[Recorded[Any]]], Iterable[str | None]]] = {
     "aggregate_id": _of_stream(key_of),
     "tenant": _of_stream(tenant_of),
-    "type": _types,
+    "type": lambda events: [_name(type(event.payload)) for event in events],
 }
 
 
@@ -213,5 +214,6 @@ def _array(column: Column, values: Iterable[Any]) -> Any:
     texts = pa.array([None if value is None else str(value) for value in found], pa.string())
     if pc.any(pc.match_substring(texts, "E")).as_py():
         # Of an exponent Arrow reads beyond its table of powers.
-        texts = pa.array([None if value is None else decimal_text(value, column.places) for value in found])
+        plain = [None if value is None else decimal_text(value, column.places) for value in found]
+        texts = pa.array(plain, pa.string())
     return texts.cast(_type(column))
