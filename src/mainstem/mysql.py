@@ -1,17 +1,15 @@
 """MySQL as every distributed adapter opens it: strict, READ COMMITTED, UTC, its errors in mainstem's names."""
 
-import threading
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from queue import Empty, LifoQueue
 from typing import Any
 
 import pymysql
 from pymysql.connections import Connection
 from pymysql.constants import ER
 
+from mainstem import sessions
 from mainstem.errors import (
     CodecError,
     ConfigurationError,
@@ -32,8 +30,6 @@ _IDLE_WRITER_S = 15
 """How long a writer's connection may be silent: the locks of a process that is frozen in a transaction end then."""
 
 _IDLE_S = 28_800
-_FRESH_S = 1.0
-_WAIT_S = 30.0
 _SESSION = (
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO',"
     f" transaction_isolation = 'READ-COMMITTED', time_zone = '+00:00', innodb_lock_wait_timeout = {_LOCK_WAIT_S},"
@@ -145,143 +141,51 @@ def _text(error: Exception) -> str:
     return str(error.args[-1] if error.args else error)[:300]
 
 
-class Session:
-    """One connection, made when it is first used and again where it was lost. One thread uses it at a time."""
+class Session(sessions.Session["Connection[Any]"]):
+    """One connection; a call may take `call_s`, and the server ends it where nothing is asked for `idle_s`."""
+
+    lost = (pymysql.MySQLError, OSError)
 
     def __init__(self, server: MysqlServer, *, call_s: int = _CALL_S, idle_s: int = _IDLE_S) -> None:
+        super().__init__()
         self.server = server
         self._call_s = call_s
         self._idle_s = idle_s
-        self._connection: Connection[Any] | None = None
-        self._used_at = 0.0
 
-    @contextmanager
-    def use(self) -> Iterator["Connection[Any]"]:
-        """The connection, known to be alive a second ago. Errors are mapped; after one it is made anew."""
-        connection = self._alive()
-        try:
-            with mapped_errors(self.server):
-                yield connection
-        except BaseException:
-            self.close()
-            raise
-        self._used_at = time.monotonic()
+    def connect(self) -> "Connection[Any]":
+        """As this module's `connect` does."""
+        return connect(self.server, call_s=self._call_s, idle_s=self._idle_s)
 
-    @contextmanager
-    def transaction(self) -> Iterator["Connection[Any]"]:
-        """COMMIT where the block ends, ROLLBACK where it raises.
+    def mapped(self) -> AbstractContextManager[None]:
+        """Naming the server."""
+        return mapped_errors(self.server)
 
-        Where the connection is lost while it commits, StoreUnavailable leaves open whether it has.
-        """
-        connection = self._alive()
-        try:
-            with mapped_errors(self.server):
-                connection.begin()
-                yield connection
-                connection.commit()
-        except BaseException:
-            self._roll_back(connection)
-            raise
-        self._used_at = time.monotonic()
+    def ping(self, connection: "Connection[Any]") -> None:
+        """By MySQL's own."""
+        connection.ping(reconnect=False)
 
-    def close(self) -> None:
-        """Give the connection back; the next use makes another."""
-        connection, self._connection = self._connection, None
-        if connection is not None and connection.open:
-            with suppress(pymysql.MySQLError, OSError):
-                connection.close()
-
-    def _alive(self) -> "Connection[Any]":
-        connection = self._connection
-        if connection is not None and time.monotonic() - self._used_at > _FRESH_S:
-            try:
-                connection.ping(reconnect=False)
-            except (pymysql.MySQLError, OSError):
-                self.close()
-        if self._connection is None:
-            self._connection = connect(self.server, call_s=self._call_s, idle_s=self._idle_s)
-        return self._connection
-
-    def _roll_back(self, connection: "Connection[Any]") -> None:
-        try:
-            connection.rollback()
-        except (pymysql.MySQLError, OSError):
-            self.close()
+    def begin(self, connection: "Connection[Any]") -> None:
+        """BEGIN."""
+        connection.begin()
 
 
-class Pool:
+class Pool(sessions.SessionPool["Connection[Any]"]):
     """A few sessions for readers of any thread."""
 
     def __init__(self, server: MysqlServer, size: int) -> None:
-        self._server = server
-        self._sessions: LifoQueue[Session] = LifoQueue()
-        self._all = [Session(server) for _ in range(size)]
-        for session in self._all:
-            self._sessions.put(session)
-        self._closed = False
-
-    @contextmanager
-    def use(self) -> Iterator["Connection[Any]"]:
-        """One of them. Raises StoreBusy where all are in use for too long, StoreUnavailable once the pool is closed."""
-        self.check_open()
-        try:
-            session = self._sessions.get(timeout=_WAIT_S)
-        except Empty:
-            raise StoreBusy(f"{self._server} is being read by too many for more than {_WAIT_S:.0f} s") from None
-        try:
-            self.check_open()
-            with session.use() as connection:
-                yield connection
-        finally:
-            self._sessions.put(session)
+        super().__init__(server, lambda: Session(server), size)
 
     def ask(self, sql: str, values: Sequence[Any] = ()) -> Sequence[Row]:
         """All rows of one statement."""
         with self.use() as connection:
             return ask(connection, sql, values)
 
-    def check_open(self) -> None:
-        """Raises StoreUnavailable once it is closed."""
-        if self._closed:
-            raise StoreUnavailable(f"{self._server}: the store is closed")
 
-    def close(self) -> None:
-        """Waits for readers that are at work; those that come later are told that it is closed."""
-        if self._closed:
-            return
-        self._closed = True
-        for session in [self._sessions.get() for _ in self._all]:
-            session.close()
-            self._sessions.put(session)  # whoever waits for one gets it, and sees that it is closed
-
-
-class Writer:
+class Writer(sessions.SessionWriter["Connection[Any]"]):
     """One session for writers of any thread, who take turns. One that is silent for `idle_s` loses its locks."""
 
     def __init__(self, server: MysqlServer, *, idle_s: int = _IDLE_WRITER_S) -> None:
-        self._server = server
-        self._turn = threading.Lock()
-        self._session = Session(server, idle_s=idle_s)
-        self._closed = False
-
-    @contextmanager
-    def transaction(self) -> Iterator["Connection[Any]"]:
-        """Raises StoreBusy where another thread writes for too long, StoreUnavailable once it is closed."""
-        if not self._turn.acquire(timeout=_WAIT_S):
-            raise StoreBusy(f"{self._server} is being written by another thread for more than {_WAIT_S:.0f} s")
-        try:
-            if self._closed:
-                raise StoreUnavailable(f"{self._server}: the store is closed")
-            with self._session.transaction() as connection:
-                yield connection
-        finally:
-            self._turn.release()
-
-    def close(self) -> None:
-        """Waits for the writer that is at work."""
-        with self._turn:
-            self._closed = True
-            self._session.close()
+        super().__init__(server, Session(server, idle_s=idle_s))
 
 
 def quoted(*names: str) -> str:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import pymysql
@@ -12,7 +13,7 @@ from pymysql.constants import ER
 
 from mainstem.errors import ConfigurationError, StoreBusy
 from mainstem.mysql import MysqlServer, Session, ask, code_of, execute, quoted
-from mainstem.table import Column, Table
+from mainstem.table import Column, Table, declared, described
 
 _log = structlog.get_logger(__name__)
 
@@ -89,10 +90,10 @@ def create(connection: "Connection[Any]", table: Table[Any], hint: str = "") -> 
     Raises ConfigurationError, with the hint, where a table of other columns, types or key stands there.
     """
     execute(connection, _definition(table))
-    stands, declared = _standing(connection, table.name), _declared(table)
-    if list(map(_unlimited, stands)) != list(map(_unlimited, declared)):
-        raise ConfigurationError(f"the table {table.name} stands as {stands}, declared is {declared}{hint}")
-    if stands != declared:
+    stands, wanted = _standing(connection, table.name), declared(table, partial(_type_of, table))
+    if list(map(_unlimited, stands)) != list(map(_unlimited, wanted)):
+        raise ConfigurationError(f"the table {table.name} stands as {stands}, declared is {wanted}{hint}")
+    if stands != wanted:
         _limit(connection, table)
     _index(connection, table)
 
@@ -131,13 +132,6 @@ def _type_of(table: Table[Any], column: Column) -> str:
     return _TYPES[column.kind]
 
 
-def _declared(table: Table[Any]) -> list[str]:
-    return [
-        _described(c.name, _type_of(table, c), c.nullable, table.key.index(c.name) + 1 if c.name in table.key else 0)
-        for c in table.columns
-    ]
-
-
 def _standing(connection: "Connection[Any]", name: str) -> list[str]:
     sql = """
         SELECT c.column_name, c.column_type, c.is_nullable, k.ordinal_position
@@ -147,15 +141,11 @@ def _standing(connection: "Connection[Any]", name: str) -> list[str]:
         WHERE c.table_schema = DATABASE() AND c.table_name = %s ORDER BY c.ordinal_position
     """
     rows = ask(connection, sql, (name,))
-    return [_described(column, _plain(kind), nullable == "YES", key or 0) for column, kind, nullable, key in rows]
+    return [described(column, _plain(kind), nullable == "YES", key or 0) for column, kind, nullable, key in rows]
 
 
 def _plain(kind: str | bytes) -> str:
     return kind.decode() if isinstance(kind, bytes) else kind
-
-
-def _described(name: str, kind: str, nullable: bool, key: int) -> str:
-    return f"{name} {kind}{'' if nullable else ' NOT NULL'}{f' KEY {key}' if key else ''}"
 
 
 def _index(connection: "Connection[Any]", table: Table[Any]) -> None:

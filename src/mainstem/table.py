@@ -123,6 +123,17 @@ def quoted(*names: str) -> str:
     return ", ".join(f'"{name}"' for name in names)
 
 
+def described(name: str, kind: str, nullable: bool, key: int) -> str:
+    """A column as it stands in an engine, so that it can be held against the declared one; `key` from 1, 0 for none."""
+    return f"{name} {kind}{'' if nullable else ' NOT NULL'}{f' KEY {key}' if key else ''}"
+
+
+def declared(table: Table[Any], type_of: Callable[[Column], str]) -> list[str]:
+    """The declared columns, each as `described`."""
+    places = {name: number for number, name in enumerate(table.key, 1)}
+    return [described(each.name, type_of(each), each.nullable, places.get(each.name, 0)) for each in table.columns]
+
+
 def decimal_text(value: Decimal, places: int) -> str:
     """Exact text with that many digits after the point.
 

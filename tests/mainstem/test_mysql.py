@@ -136,7 +136,7 @@ def test_two_that_wait_for_each_other_are_a_conflict(things: MysqlServer) -> Non
 
 
 def test_a_writer_that_is_away_for_long_is_told(things: MysqlServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mainstem.mysql._WAIT_S", 0.01)
+    monkeypatch.setattr("mainstem.sessions._WAIT_S", 0.01)
     writer = Writer(things)
     with writer.transaction(), ThreadPoolExecutor(1) as pool:
 

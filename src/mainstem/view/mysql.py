@@ -4,25 +4,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import structlog
 from msgspec import Struct
 from pymysql.connections import Connection
 
 from mainstem.errors import InvalidQuery
 from mainstem.mysql import MysqlServer, Pool, Writer, ask, execute, picture, quoted
-from mainstem.mysql_rows import behind, by_keys, column_names, in_key_order
+from mainstem.mysql_rows import by_keys, in_key_order
 from mainstem.mysql_schema import create, definer, migrate
 from mainstem.table import Table
-from mainstem.view.mysql_question import exact, statement_of
 from mainstem.view.mysql_swap import KEPT, finish_swaps, swapping
-from mainstem.view.mysql_transaction import MysqlViewTransaction
+from mainstem.view.mysql_transaction import DIALECT, MysqlViewTransaction
 from mainstem.view.port import Place
 from mainstem.view.question import question
+from mainstem.view.telling import Commits
 from mainstem.words import asked_words
 
 R = TypeVar("R", bound=Struct)
-
-_log = structlog.get_logger(__name__)
 
 _READERS = 4
 _MIGRATIONS = (
@@ -71,7 +68,7 @@ class MysqlViews:
         self._server = server
         self._writer = Writer(server)
         self._readers = Pool(server, _READERS)
-        self._listeners: list[Callable[[], None]] = []
+        self._commits = Commits()
 
     def create(self, table: Table[R]) -> None:
         """With its indexes; those no longer declared are dropped."""
@@ -87,14 +84,7 @@ class MysqlViews:
             yield transaction
         if transaction.swapped:
             finish_swaps(self._server)
-        self._tell()
-
-    def _tell(self) -> None:
-        for listener in tuple(self._listeners):
-            try:
-                listener()
-            except Exception:
-                _log.exception("a listener of commits failed")
+        self._commits.tell()
 
     def get(self, table: Table[R], keys: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], R]:
         """By primary key."""
@@ -112,7 +102,7 @@ class MysqlViews:
         limit: int = 100,
     ) -> list[R]:
         """By columns, in pages; decimals are ordered as numbers."""
-        sql, values = statement_of(table, question(table, where, order, after), descending=descending)
+        sql, values = DIALECT.find(table, question(table, where, order, after), descending=descending)
         return [table.from_values(row) for row in self._readers.ask(sql, (*values, limit))]
 
     def search(
@@ -140,14 +130,10 @@ class MysqlViews:
         condition = f" AND concat(' ', {quoted(table.words)}, ' ') LIKE %s" * len(seen)
         values: list[Any] = [sought, *seen]
         if asked.after is not None:
-            begin = [exact(table, name, value) for name, value in zip(asked.order, asked.after, strict=True)]
-            place, more = behind(asked.order, begin, descending=True)
+            place, more = DIALECT.behind(table, asked.order, asked.after, descending=True)
             condition, values = f"{condition} AND {place}", [*values, *more]
-        sql = (
-            f"SELECT {column_names(table)} FROM {quoted(table.name)}"
-            f" WHERE MATCH ({quoted(table.words)}) AGAINST (%s IN BOOLEAN MODE){condition}"
-            f" ORDER BY {', '.join(f'{quoted(name)} DESC' for name in table.key)} LIMIT %s"
-        )
+        found = f"MATCH ({quoted(table.words)}) AGAINST (%s IN BOOLEAN MODE){condition}"
+        sql = f"{DIALECT.select(table)} WHERE {found}{DIALECT.order(table, table.key, descending=True)}"
         return [table.from_values(row) for row in self._readers.ask(sql, (*values, limit))]
 
     def scan(self, table: Table[R]) -> Iterator[R]:
@@ -196,13 +182,7 @@ class MysqlViews:
 
     def on_commit(self, listener: Callable[[], None]) -> Callable[[], None]:
         """In the thread that commits, after the commit."""
-        self._listeners.append(listener)
-
-        def end() -> None:
-            if listener in self._listeners:
-                self._listeners.remove(listener)
-
-        return end
+        return self._commits.on_commit(listener)
 
     def drop(self, table: Table[R], group: str | None = None) -> None:
         """The table, and what is kept of the group."""

@@ -11,12 +11,15 @@ from mainstem.messages import Position
 from mainstem.mysql import ask, execute, quoted
 from mainstem.mysql_rows import by_keys, column_names, insert_many, markers, replacing
 from mainstem.table import Table
-from mainstem.view.mysql_question import statement_of
+from mainstem.view.dialect import Dialect
+from mainstem.view.kept import check_stands, highest
 from mainstem.view.mysql_swap import begin_swap, swapping
 from mainstem.view.port import Place
 from mainstem.view.question import question
 
 R = TypeVar("R", bound=Struct)
+
+DIALECT = Dialect(quoted, "%s", compares_rows=False, nulls_first=True)
 
 _NEW = "AS mainstem_new ON DUPLICATE KEY UPDATE"
 _HIGHEST = f" {_NEW} version = greatest(mainstem_position.version, mainstem_new.version)"
@@ -48,7 +51,7 @@ class MysqlViewTransaction:
         limit: int = 100,
     ) -> list[R]:
         """As the store does."""
-        sql, values = statement_of(table, question(table, where, order, after), descending=descending)
+        sql, values = DIALECT.find(table, question(table, where, order, after), descending=descending)
         return [table.from_values(row) for row in ask(self._connection, sql, (*values, limit))]
 
     def add(self, table: Table[R], rows: Sequence[R]) -> int:
@@ -90,10 +93,7 @@ class MysqlViewTransaction:
         )
         rows = ask(self._connection, sql, [group, *(value for place in places for value in place)])
         stands = {(topic, partition): offset for topic, partition, offset in rows}
-        for place, offset in offsets.items():
-            if stands.get(place) != offset:
-                text = f"{group} stands at {stands.get(place)} of {place[0]}/{place[1]}, not at {offset}"
-                raise Fenced(f"{text}: another member of the group has taken it over")
+        check_stands(group, stands, offsets)
 
     def _take_group(self, group: str) -> None:
         taken = "INSERT INTO mainstem_group (name) VALUES (%s) ON DUPLICATE KEY UPDATE name = mainstem_group.name"
@@ -124,11 +124,7 @@ class MysqlViewTransaction:
         rows = [(group, topic, partition, offset) for (topic, partition), offset in sorted(offsets.items())]
         into = "mainstem_offset (name, topic, `partition`, `offset`)"
         insert_many(self._connection, into, rows, replacing(["offset"]))
-        highest: dict[str, int] = {}
-        for position in positions:
-            if position.version > highest.get(position.key, 0):
-                highest[position.key] = position.version
-        reached = [(group, key, version) for key, version in sorted(highest.items())]
+        reached = [(group, key, version) for key, version in sorted(highest(positions).items())]
         insert_many(self._connection, "mainstem_position (name, `key`, version)", reached, _HIGHEST)
 
     def park(self, group: str, keys: Mapping[str, str], since: Mapping[str, int]) -> None:

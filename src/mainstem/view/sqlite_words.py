@@ -4,6 +4,7 @@ Which one belongs to a table stands in its triggers' names, so a table that take
 one that no trigger names is dropped. It holds the words alone, by the row's rowid, which nothing changes but VACUUM.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import apsw
@@ -45,7 +46,9 @@ def drop_unused(connection: apsw.Connection) -> None:
         connection.execute(f"DROP TABLE {quoted(name)}")
 
 
-def matching(connection: apsw.Connection, table: Table[Any], whole: list[str], begins: list[str]) -> tuple[str, str]:
+def matching(
+    connection: apsw.Connection, table: Table[Any], whole: Sequence[str], begins: Sequence[str]
+) -> tuple[str, str]:
     """FROM and WHERE of rows that have the words, and the words as they are bound.
 
     The index comes first, whatever the planner thinks of the order. Raises InvalidQuery where there is none.
@@ -55,7 +58,7 @@ def matching(connection: apsw.Connection, table: Table[Any], whole: list[str], b
         raise InvalidQuery(f"the words of {table.name} are not indexed")
     words = quoted(name)
     joined = f"{words} CROSS JOIN {quoted(table.name)} ON {quoted(table.name)}.rowid = {words}.rowid"
-    return f"{joined} WHERE {words} MATCH ?", " AND ".join([*whole, *(f"{word}*" for word in begins)])
+    return f"FROM {joined} WHERE {words} MATCH ?", " AND ".join([*whole, *(f"{word}*" for word in begins)])
 
 
 def _make(connection: apsw.Connection, table: str, column: str) -> None:
