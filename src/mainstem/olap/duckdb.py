@@ -7,7 +7,7 @@ and whoever dies. The file can always be deleted: it is filled again from the lo
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,17 @@ from typing import Any
 import duckdb
 import msgspec
 
-from mainstem.errors import ConfigurationError, InvalidQuery, StoreBusy, StoreCorrupt, StoreUnavailable
+from mainstem.duckdb import INTERRUPT_AGAIN_S, DuckdbFile, insert_arrow
+from mainstem.duckdb_errors import query_error
+from mainstem.errors import ConfigurationError, InvalidQuery, StoreBusy
 from mainstem.messages import Record
 from mainstem.olap.columns import Columns, misfit_table
-from mainstem.olap.duckdb_errors import is_fatal, mapped_errors, query_error
 from mainstem.olap.duckdb_swap import exchange, forget
 from mainstem.olap.port import Answer, Datasource, Place, Rest
 from mainstem.olap.statement import check_select
 
 _SCHEMA_VERSION = 2
 _SCHEMA = """
-    CREATE TABLE mainstem_file (schema_version INTEGER NOT NULL);
     CREATE TABLE mainstem_datasource (name VARCHAR PRIMARY KEY, declaration VARCHAR NOT NULL);
     CREATE TABLE mainstem_offset (
         datasource VARCHAR, topic VARCHAR, "partition" INTEGER, next BIGINT NOT NULL,
@@ -36,11 +36,9 @@ _SCHEMA = """
         "offset" BIGINT NOT NULL, reason VARCHAR NOT NULL
     );
 """
-_WAL_MAX_BYTES = 24 * 1024 * 1024  # above DuckDB's own limit of 16 MB, which it passes by while anybody reads
-_SPILL_MAX = "1GB"
-_INTERRUPT_AGAIN_S = 0.05
-_CLOSE_ROUNDS = 100
 _CHECKED_MAX = 256
+_TURN_S = 600.0
+"""A swap that fills what is missing may take long."""
 
 
 @dataclass
@@ -59,33 +57,16 @@ class DuckdbOlap:
     """
 
     def __init__(self, path: Path, *, threads: int = 1, memory_limit_mb: int = 512) -> None:
-        if threads < 1 or memory_limit_mb < 64:
-            raise ConfigurationError(f"{threads} threads and {memory_limit_mb} MB: at least 1 and 64 are needed")
         self._path = path
-        self._settings: dict[str, str | bool | int | float | list[str]] = {
-            "threads": threads,
-            "memory_limit": f"{memory_limit_mb}MB",
-            "max_temp_directory_size": _SPILL_MAX,
-            "enable_external_access": False,
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-            "python_enable_replacements": False,
-            "lock_configuration": True,
-        }
-        self._writing = threading.Lock()
-        self._guard = threading.Condition()
-        self._cursors: set[duckdb.DuckDBPyConnection] = set()
+        self._file = DuckdbFile(path, _SCHEMA, _SCHEMA_VERSION, threads=threads, memory_limit_mb=memory_limit_mb)
         self._feeds: dict[str, _Feed] = {}
         self._checked: set[str] = set()
-        self._broken = False
-        self._closed = False
-        self._connection = self._open()
 
     def create(self, datasource: Datasource) -> None:
         """The declaration is kept beside the table, so that another one is noticed."""
         columns = Columns(datasource)
         declaration = msgspec.json.encode(datasource).decode()
-        with self._writing, self._writer() as cursor:
+        with self._file.turn(_TURN_S), self._file.writer() as cursor:
             sql = "SELECT declaration FROM mainstem_datasource WHERE lower(name) = lower(?)"
             stands = cursor.execute(sql, [datasource.name]).fetchone()
             if stands is None:
@@ -103,7 +84,7 @@ class DuckdbOlap:
 
         In one transaction: 1. the rows, 2. the rejected records, 3. the offsets.
         """
-        with self._writing:
+        with self._file.turn(_TURN_S):
             feed = self._feed(datasource)
             try:
                 return self._ingest(datasource, feed, records)
@@ -118,14 +99,14 @@ class DuckdbOlap:
         if not fresh:
             return 0
         rows, misfits = feed.columns.sort_out(fresh)
-        with self._writer() as cursor:
+        with self._file.writer() as cursor:
             if rows.num_rows:
-                _insert(cursor, datasource.name, rows)
+                insert_arrow(cursor, f'"{datasource.name}"', rows)
             if misfits:
-                _insert(cursor, "mainstem_rejected", misfit_table(datasource.name, misfits))
+                insert_arrow(cursor, "mainstem_rejected", misfit_table(datasource.name, misfits))
             self._advance(cursor, datasource, feed.next, ahead)
         feed.next.update(ahead)
-        self._bound_wal()
+        self._file.bound_wal()
         return int(rows.num_rows)
 
     def _advance(
@@ -159,20 +140,20 @@ class DuckdbOlap:
     def reached(self, name: str) -> Mapping[Place, int]:
         """The same of one that need not be declared as it stands; empty where there is none."""
         sql = 'SELECT topic, "partition", next FROM mainstem_offset WHERE datasource = ?'
-        with self._session() as cursor, self._mapped():
+        with self._file.session() as cursor, self._file.mapped():
             rows = cursor.execute(sql, [name]).fetchall()
         return {(topic, partition): offset for topic, partition, offset in rows}
 
     def declared(self, name: str) -> str | None:
         """The declaration that one stands by; None where there is none."""
         sql = "SELECT declaration FROM mainstem_datasource WHERE name = ?"
-        with self._session() as cursor, self._mapped():
+        with self._file.session() as cursor, self._file.mapped():
             row = cursor.execute(sql, [name]).fetchone()
         return None if row is None else str(row[0])
 
     def drop(self, name: str) -> None:
         """The table, and what is kept of it."""
-        with self._writing, self._writer() as cursor:
+        with self._file.turn(_TURN_S), self._file.writer() as cursor:
             cursor.execute(f'DROP TABLE IF EXISTS "{name}"')
             forget(cursor, name)
         self._feeds.pop(name, None)
@@ -183,7 +164,7 @@ class DuckdbOlap:
         """Nobody else writes meanwhile; the exchange is one transaction."""
         if keep is not None:
             self.drop(keep)
-        with self._writing:
+        with self._file.turn(_TURN_S):
             feed = self._feed(built)
             ends = self.reached(live.name)
             try:
@@ -194,7 +175,7 @@ class DuckdbOlap:
                 }:
                     raise StoreBusy(f"{built.name} has not come to where {live.name} is")
                 seen()
-                with self._writer() as cursor:
+                with self._file.writer() as cursor:
                     exchange(cursor, live, built.name, keep)
             finally:
                 feed.next = None
@@ -205,7 +186,7 @@ class DuckdbOlap:
         """The rows of `mainstem_rejected`, which has topic, partition, offset and reason of each."""
         self._feed(datasource)
         sql = "SELECT count(*) FROM mainstem_rejected WHERE datasource = ?"
-        with self._session() as cursor, self._mapped():
+        with self._file.session() as cursor, self._file.mapped():
             row = cursor.execute(sql, [datasource.name]).fetchone()
         return int(row[0]) if row else 0
 
@@ -215,11 +196,11 @@ class DuckdbOlap:
         """On a cursor of its own in a read-only transaction, from any thread; no SQL reaches files or the network."""
         if row_limit < 1 or timeout_s <= 0:
             raise InvalidQuery(f"a limit of {row_limit} rows and {timeout_s} s leaves nothing to answer")
-        with self._session() as cursor, _time_limit(cursor, timeout_s) as expired:
+        with self._file.session() as cursor, _time_limit(cursor, timeout_s) as expired:
             try:
                 answer = self._answer(cursor, sql, parameters, row_limit)
             except (duckdb.Error, TypeError, ValueError, OverflowError, RuntimeError) as error:
-                self._note(error)
+                self._file.note(error)
                 if expired.is_set():
                     raise InvalidQuery(f"the question took longer than {timeout_s} s") from error
                 raise query_error(self._path, error) from error
@@ -243,100 +224,13 @@ class DuckdbOlap:
 
     def close(self) -> None:
         """Let a batch finish, interrupt the questions, bring the write-ahead log home. Closing twice is allowed."""
-        with self._writing, self._guard:
-            if self._closed:
-                return
-            self._closed = True
-            for _ in range(_CLOSE_ROUNDS):
-                if not self._cursors:
-                    break
-                for cursor in self._cursors:
-                    cursor.interrupt()
-                self._guard.wait(_INTERRUPT_AGAIN_S)
-            self._connection.close()
+        self._file.close()
 
     def _feed(self, datasource: Datasource) -> _Feed:
         feed = self._feeds.get(datasource.name)
         if feed is None:
             raise ConfigurationError(f"datasource {datasource.name} has not been created")
         return feed
-
-    @contextmanager
-    def _session(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        with self._guard:
-            if self._closed:
-                raise StoreUnavailable(f"{self._path.name} is closed")
-            if self._broken:
-                self._connection.close()
-                self._connection = self._open()
-                self._broken = False
-            cursor = self._connection.cursor()
-            self._cursors.add(cursor)
-        try:
-            yield cursor
-        finally:
-            with self._guard:
-                cursor.close()
-                self._cursors.discard(cursor)
-                self._guard.notify_all()
-
-    @contextmanager
-    def _writer(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        with self._session() as cursor, self._mapped():
-            cursor.begin()
-            yield cursor  # where the block raises, closing the cursor rolls back
-            cursor.commit()
-
-    @contextmanager
-    def _mapped(self) -> Iterator[None]:
-        with mapped_errors(self._path):
-            try:
-                yield
-            except duckdb.Error as error:
-                self._note(error)
-                raise
-
-    def _note(self, error: BaseException) -> None:
-        if is_fatal(error):
-            with self._guard:
-                self._broken = True
-
-    def _bound_wal(self) -> None:
-        try:
-            size = self._path.with_name(self._path.name + ".wal").stat().st_size
-        except FileNotFoundError:
-            return
-        if size > _WAL_MAX_BYTES:
-            with self._session() as cursor, self._mapped(), suppress(duckdb.TransactionException):
-                # Not while a question is being prepared: the next batch tries again.
-                cursor.execute("CHECKPOINT")
-
-    def _open(self) -> duckdb.DuckDBPyConnection:
-        with mapped_errors(self._path, opening=True):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            connection = duckdb.connect(str(self._path), config=self._settings)
-            try:
-                self._prepare(connection)
-            except BaseException:
-                connection.close()
-                raise
-        return connection
-
-    def _prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
-        tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-        if not tables:
-            connection.begin()
-            connection.execute(_SCHEMA)
-            connection.execute("INSERT INTO mainstem_file VALUES (?)", [_SCHEMA_VERSION])
-            connection.commit()
-        elif "mainstem_file" not in tables:
-            raise StoreCorrupt(f"{self._path.name} is not a file of mainstem's and is left alone")
-        # Fetched to the end: a result that is not keeps its transaction open, and no checkpoint can be made behind it.
-        found = connection.execute("SELECT schema_version FROM mainstem_file").fetchall()
-        if found != [(_SCHEMA_VERSION,)]:
-            raise ConfigurationError(
-                f"{self._path.name} was made by another release; delete it to have it filled again from the log"
-            )
 
 
 def _beyond(
@@ -354,14 +248,6 @@ def _beyond(
     return fresh, ahead
 
 
-def _insert(cursor: duckdb.DuckDBPyConnection, name: str, rows: Any) -> None:
-    cursor.register("mainstem_incoming", rows)
-    try:
-        cursor.execute(f'INSERT INTO "{name}" SELECT * FROM mainstem_incoming')
-    finally:
-        cursor.unregister("mainstem_incoming")
-
-
 @contextmanager
 def _time_limit(cursor: duckdb.DuckDBPyConnection, timeout_s: float) -> Iterator[threading.Event]:
     done, expired = threading.Event(), threading.Event()
@@ -371,7 +257,7 @@ def _time_limit(cursor: duckdb.DuckDBPyConnection, timeout_s: float) -> Iterator
             return
         expired.set()
         # An interrupt that comes between two statements is forgotten by the engine, so it is given until it is heard.
-        while not done.wait(_INTERRUPT_AGAIN_S):
+        while not done.wait(INTERRUPT_AGAIN_S):
             cursor.interrupt()
 
     watcher = threading.Thread(target=watch, name="olap-time-limit", daemon=True)

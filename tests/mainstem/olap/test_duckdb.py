@@ -84,12 +84,13 @@ olap.close()
 FULL_AT_CHECKPOINT = """
 import resource, sys
 from pathlib import Path
-import mainstem.olap.duckdb as module
+import mainstem.duckdb as module
 from mainstem.errors import StoreFull
+from mainstem.olap.duckdb import DuckdbOlap
 from mainstem.testing.contracts.olap import SALES, sale
 module._WAL_MAX_BYTES = 300_000
 path = Path(sys.argv[1])
-olap = module.DuckdbOlap(path)
+olap = DuckdbOlap(path)
 olap.create(SALES)
 _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, most))
@@ -326,7 +327,7 @@ def test_closing_interrupts_a_question_and_refuses_the_next(tmp_path: Path) -> N
 
     asking = threading.Thread(target=ask)
     asking.start()
-    while not olap._cursors:
+    while not olap._file._cursors:
         threading.Event().wait(0.001)
     olap.close()
     asking.join(timeout=10)
@@ -348,14 +349,14 @@ def test_the_write_ahead_log_stays_small_while_questions_are_open(olap: DuckdbOl
     """DuckDB by itself makes no checkpoint while anybody reads; under steady questions the log would only grow."""
     asking = threading.Thread(target=_interrupted, args=(olap,))
     asking.start()
-    while not olap._cursors:
+    while not olap._file._cursors:
         threading.Event().wait(0.001)
     wal = tmp_path / "olap.duckdb.wal"
     largest = 0
     for start in range(0, 600_000, 20_000):
         olap.ingest(SALES, [sale(n) for n in range(start, start + 20_000)])
         largest = max(largest, wal.stat().st_size if wal.exists() else 0)
-    open_until_now = bool(olap._cursors)
+    open_until_now = bool(olap._file._cursors)
     olap.close()
     asking.join(timeout=10)
     assert open_until_now

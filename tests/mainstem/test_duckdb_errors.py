@@ -5,6 +5,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from mainstem.duckdb_errors import is_fatal, mapped_errors, query_error
 from mainstem.errors import (
     InvalidQuery,
     MainstemError,
@@ -14,7 +15,6 @@ from mainstem.errors import (
     StoreFull,
     StoreUnavailable,
 )
-from mainstem.olap.duckdb_errors import is_fatal, mapped_errors, query_error
 
 PATH = Path("folder/olap.duckdb")
 
