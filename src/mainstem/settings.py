@@ -140,6 +140,27 @@ class Settings(Struct, frozen=True, kw_only=True):
     start_wait_max_ms: _Milliseconds = 60_000
     """How long a process of the distributed form waits at its start for MySQL and Kafka."""
 
+    views: Annotated[str, Meta(pattern="^(sqlite|duckdb|postgres|mysql)$")] | None = None
+    """Where views live: sqlite, duckdb or postgres, embedded; mysql or postgres, distributed; the first by default."""
+
+    postgres_host: str = "127.0.0.1"
+    """Where PostgreSQL is."""
+
+    postgres_port: _Port = 5432
+    """PostgreSQL's port."""
+
+    postgres_database: str = "mainstem"
+    """The database of views there."""
+
+    postgres_user: str = "mainstem"
+    """Who reads and writes it."""
+
+    postgres_password: Secret | None = None
+    """That user's password."""
+
+    postgres_tls_ca: str | None = None
+    """A file of certificates; with it PostgreSQL must show one of theirs, made for its host."""
+
     mysql_host: str = "127.0.0.1"
     """Where MySQL is."""
 

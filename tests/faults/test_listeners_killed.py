@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from deploy.configuration import application_settings
-from mainstem.assembly.stores import open_views
+from mainstem.assembly.views import open_views
 from mainstem.log.kafka import KafkaLog
 from mainstem.log.kafka_client import KafkaServers
 from mainstem.log.port import Log

@@ -27,6 +27,7 @@ from mainstem.assembly.embedded import check_one_history, embedded
 from mainstem.assembly.places import archive_folder, key_files
 from mainstem.assembly.running import wall_clock_ms
 from mainstem.assembly.stores import open_integrity
+from mainstem.assembly.views import engine_of
 from mainstem.cdc.relay import producer_of
 from mainstem.cdc.sqlite import SqliteCapture
 from mainstem.errors import ConfigurationError, StoreBusy, StoreCorrupt, StoreUnavailable
@@ -127,6 +128,9 @@ def restore(
 def _check_form(settings: Settings) -> None:
     if settings.form != "embedded":
         raise ConfigurationError("the distributed form is backed up with MySQL's own tools: see docs/how-to/back-up.md")
+    if engine_of(settings) != "sqlite":
+        text = f"a backup holds views that live in SQLite, and these live in {engine_of(settings)}"
+        raise ConfigurationError(f"{text}: see docs/how-to/choose-where-views-live.md")
 
 
 def _copy_fitting(application: Application, folder: Path, part: Path, progress: Progress) -> None:

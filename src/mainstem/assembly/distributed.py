@@ -21,6 +21,7 @@ from mainstem.assembly.running import Life, Status, command_bus, controls, drive
 from mainstem.assembly.sealing import keep_sealing
 from mainstem.assembly.stages import Stages
 from mainstem.assembly.tenants import tenants_of
+from mainstem.assembly.views import make_views
 from mainstem.cdc.connect import Connect
 from mainstem.errors import MainstemError, StoreUnavailable
 from mainstem.eventstore.mysql import MysqlEventStore
@@ -35,7 +36,6 @@ from mainstem.rebuild import Rebuilds
 from mainstem.rebuild.versions import mark_made
 from mainstem.reconciliation import Reconciliation, reconcile
 from mainstem.settings import Settings
-from mainstem.view.mysql import MysqlViews
 
 _log = structlog.get_logger(__name__)
 
@@ -71,7 +71,7 @@ class Distributed:
         self.application = application = replace(self.application, apart=self.tenants.apart)
         self.integrity = MysqlIntegrity(server, clock_ms=wall_clock_ms, archive=archive)
         self._life.closing.callback(self.integrity.close)
-        self.views = MysqlViews(server)
+        self.views = make_views(settings)
         self._life.closing.callback(self.views.close)
         for binding in application.all_listeners():
             if binding.projection is not None:

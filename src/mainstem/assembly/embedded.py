@@ -30,6 +30,7 @@ from mainstem.assembly.running import (
 )
 from mainstem.assembly.sealing import keep_sealing
 from mainstem.assembly.tenants import tenants_of
+from mainstem.assembly.views import make_views, place_of
 from mainstem.cdc.relay import Relay, producer_of
 from mainstem.cdc.sqlite import MARK_TRANSACTION, SqliteCapture
 from mainstem.errors import MainstemError, StoreCorrupt
@@ -47,7 +48,6 @@ from mainstem.rebuild import Rebuilds
 from mainstem.rebuild.versions import mark_made
 from mainstem.reconciliation import Reconciliation, reconcile
 from mainstem.settings import Settings
-from mainstem.view.sqlite import SqliteViews
 
 _log = structlog.get_logger(__name__)
 
@@ -79,15 +79,15 @@ def check_one_history(bounds: tuple[int, int], in_log: int | None) -> None:
         )
 
 
-def check_been_there(ranges: Mapping[int, Range], done: Mapping[Place, int], binding: Binding[Any]) -> None:
+def check_been_there(ranges: Mapping[int, Range], done: Mapping[Place, int], binding: Binding[Any], views: str) -> None:
     """Whether the log has what a listener has done already. Raises StoreCorrupt where it has not."""
     for (topic, partition), offset in done.items():
         held = ranges.get(partition)
         if topic == binding.topic and (held is None or offset > held.end):
             raise StoreCorrupt(
                 f"log.db ends before what listener {binding.group} has done of {topic}/{partition} (offset {offset}):"
-                " log.db is older, was cut off or removed; put back the files that belong together, or remove views.db"
-                " to have the views made again from this log"
+                " log.db is older, was cut off or removed; put back the files that belong together, or remove"
+                f" {views} to have the views made again from this log"
             )
 
 
@@ -134,14 +134,16 @@ class Embedded:
         for topic in application.all_topics(settings.topic_partitions):
             self.log.create(topic)
         check_one_history(self.capture.bounds(), self.log.last_sequence(producer_of(application.name)))
-        self.views = SqliteViews(folder / "views.db")
+        self.views = make_views(settings)
         self._life.closing.callback(self.views.close)
         for binding in application.all_listeners():
             if binding.projection is not None:
                 self.views.create(binding.projection.table)
                 mark_made(self.views, binding)
         for binding in application.all_listeners():
-            check_been_there(self.log.ranges(binding.topic), self.views.offsets(binding.group), binding)
+            check_been_there(
+                self.log.ranges(binding.topic), self.views.offsets(binding.group), binding, place_of(settings)
+            )
         from mainstem.olap.duckdb import DuckdbOlap  # large, and the distributed form does without it
 
         self.olap = DuckdbOlap(folder / "analytics.duckdb")

@@ -5,16 +5,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 
 from mainstem.application import Application
-from mainstem.assembly.places import mysql_server
 from mainstem.assembly.stores import open_log
-from mainstem.errors import StoreUnavailable
+from mainstem.assembly.views import check_views, open_views
 from mainstem.folder import Folder
 from mainstem.olap.port import RebuildingOlap
 from mainstem.rebuild import Rebuilds
 from mainstem.settings import Settings
-from mainstem.view.mysql import MysqlViews
 from mainstem.view.port import ViewStore
-from mainstem.view.sqlite import SqliteViews
 
 _STOP_S = 60.0
 
@@ -55,11 +52,9 @@ def _olap(settings: Settings, stack: ExitStack) -> RebuildingOlap:
 
 def _stores(settings: Settings, workers: int, stack: ExitStack) -> list[ViewStore]:
     if settings.form == "distributed":
-        return [stack.enter_context(closing(MysqlViews(mysql_server(settings)))) for _ in range(workers)]
-    path = settings.data_dir / "views.db"
-    if not path.is_file():
-        raise StoreUnavailable(f"there is no views.db in the folder {settings.data_dir}")
+        return [stack.enter_context(closing(open_views(settings))) for _ in range(workers)]
+    check_views(settings)
     folder = Folder(settings.data_dir)
     folder.acquire()
     stack.callback(folder.release)
-    return [stack.enter_context(closing(SqliteViews(path)))]
+    return [stack.enter_context(closing(open_views(settings)))]

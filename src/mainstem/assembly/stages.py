@@ -16,6 +16,7 @@ import structlog
 from mainstem.application import EVENT_TOPIC, Application
 from mainstem.assembly.places import connector_name, kafka_servers, mysql_server
 from mainstem.assembly.running import parked_trouble, seen_driver, seen_listener, stuck_trouble, wall_clock_ms
+from mainstem.assembly.views import make_views
 from mainstem.cdc.connect import Connect
 from mainstem.errors import MainstemError, StoreUnavailable
 from mainstem.eventstore.mysql import MysqlEventStore
@@ -26,7 +27,6 @@ from mainstem.listener.runner import Runner
 from mainstem.log.kafka import KafkaLog
 from mainstem.log.lag import lag_of
 from mainstem.log.port import Range
-from mainstem.mysql import MysqlServer
 from mainstem.olap.druid import DruidOlap
 from mainstem.olap.druid_supervisor import Supervisors
 from mainstem.olap.zookeeper import ZooKeeper
@@ -34,7 +34,7 @@ from mainstem.process.driver import Driver
 from mainstem.process.rows import PROCESS
 from mainstem.rebuild.versions import Codes
 from mainstem.settings import Settings
-from mainstem.view.mysql import MysqlViews
+from mainstem.view.port import ViewStore
 
 _log = structlog.get_logger(__name__)
 
@@ -83,8 +83,8 @@ def _zookeeper(members: ZooKeeper) -> Seen:
     return Seen(trouble=members.look())
 
 
-def _views_of(server: MysqlServer) -> MysqlViews:
-    views = MysqlViews(server)
+def _views_of(settings: Settings) -> ViewStore:
+    views = make_views(settings)
     make_tables(views)
     return views
 
@@ -101,7 +101,7 @@ class Stages:
         self._codes = Codes(application.listeners)
         server, tables = mysql_server(settings), application.state_tables()
         self._events = _Client(lambda: MysqlEventStore(server, tables, clock_ms=wall_clock_ms))
-        self._views = _Client(lambda: _views_of(server))
+        self._views = _Client(lambda: _views_of(settings))
         self._log = _Client(lambda: KafkaLog(kafka_servers(settings)))
         self._workers = _Client(lambda: Connect(settings.connect_url, tls_ca=settings.connect_tls_ca))
         self._supervisors = _Client(lambda: Supervisors(settings.druid_overlord_url, tls_ca=settings.druid_tls_ca))

@@ -24,9 +24,6 @@ from mainstem.log.port import Log
 from mainstem.log.sqlite import SqliteLog
 from mainstem.privacy.vault import Vault
 from mainstem.settings import Settings
-from mainstem.view.mysql import MysqlViews
-from mainstem.view.port import ViewStore
-from mainstem.view.sqlite import SqliteViews
 
 
 def events_file(settings: Settings, lacking: str = "there is") -> Path:
@@ -95,21 +92,6 @@ def open_log(settings: Settings) -> Log:
     if not path.is_file():
         raise StoreUnavailable(f"there is no log.db in the folder {settings.data_dir}")
     return SqliteLog(path)
-
-
-def open_views(settings: Settings) -> ViewStore:
-    """The views. Raises StoreUnavailable where there are none, StoreCorrupt for a damaged file."""
-    if settings.form == "distributed":
-        return MysqlViews(mysql_server(settings))
-    path = settings.data_dir / "views.db"
-    if not path.is_file():
-        raise StoreUnavailable(f"there is no views.db in the folder {settings.data_dir}")
-    return SqliteViews(path)
-
-
-def scratch_views(folder: Path) -> ViewStore:
-    """Views for a while, in a folder that goes afterwards."""
-    return SqliteViews(folder / "views.db")
 
 
 def open_integrity(settings: Settings, *, read_only: bool = True) -> Integrity:

@@ -78,7 +78,8 @@ def _view_of(declared: Application, name: str) -> tuple[Binding[Any], Table[Any]
 def _rows(
     settings: Settings, binding: Binding[Any], table: Table[Any], until: Any, condition: dict[str, Any], limit: int
 ) -> tuple[Sequence[Struct], int]:
-    from mainstem.assembly.stores import open_log, scratch_views
+    from mainstem.assembly.stores import open_log
+    from mainstem.assembly.views import scratch_views
     from mainstem.history import view_then
 
     columns = (BarColumn(), MofNCompleteColumn(), "records", TimeRemainingColumn())

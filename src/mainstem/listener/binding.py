@@ -18,10 +18,6 @@ _LINGER_MAX_MS = 500
 """A join waits for the view that it reads for a second, before it tells that it is stalled."""
 
 
-def _nowhere(_: Any) -> None:
-    """Of a binding whose messages bring the view to no position."""
-
-
 @dataclass(frozen=True)
 class RetryPolicy:
     """How often a transient failure is tried again, and how long to wait before each try (doubling, with a limit).
@@ -87,7 +83,7 @@ class Binding(Generic[M]):
     @property
     def has_positions(self) -> bool:
         """Whether a position can be looked for in the view."""
-        return self.position is not _nowhere
+        return self.position is not no_position
 
     @property
     def dead_letter_topic(self) -> str:

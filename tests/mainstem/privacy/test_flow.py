@@ -20,7 +20,8 @@ from bank.main import application as bank
 from mainstem import Origin, Refused
 from mainstem.assembly import Embedded, embedded
 from mainstem.assembly.places import key_files
-from mainstem.assembly.stores import open_integrity, scratch_views
+from mainstem.assembly.stores import open_integrity
+from mainstem.assembly.views import scratch_views
 from mainstem.errors import (
     IdempotencyConflict,
     InvalidCommand,
