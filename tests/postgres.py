@@ -21,6 +21,12 @@ def postgres() -> Iterator[Postgres]:
         server.remove()
 
 
+def postgres_settings(server: PostgresServer) -> dict[str, str]:
+    """Those of an application whose views live there."""
+    names = ("host", "port", "user", "password", "database")
+    return {f"postgres_{name}": str(getattr(server, name)) for name in names}
+
+
 PostgresDatabases = Callable[[Path], PostgresServer]
 """A database for each folder, the same one whenever it is asked for, empty at first."""
 

@@ -11,8 +11,9 @@ from bank.access import CARDS_CLAIM, WHO_MAY
 from bank.main import application, web
 from mainstem.assembly import Embedded, embedded
 from mainstem.query.access import access_of
-from mainstem.settings import Settings
+from mainstem.settings import read_settings
 from mainstem.testing import FakeClock
+from tests.postgres import postgres_settings
 from tests.serving import Client
 
 
@@ -21,9 +22,14 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-@pytest.fixture
-def running(tmp_path: Path, clock: FakeClock) -> Iterator[Embedded]:
-    with embedded(application, Settings(data_dir=tmp_path), clock_ms=clock) as running:
+@pytest.fixture(params=["sqlite", "duckdb", "postgres"])
+def running(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Iterator[Embedded]:
+    """With its views wherever they may live."""
+    named = {"MAINSTEM_DATA_DIR": str(tmp_path), "MAINSTEM_VIEWS": request.param}
+    if request.param == "postgres":
+        settings = postgres_settings(request.getfixturevalue("postgres_databases")(tmp_path))
+        named |= {f"MAINSTEM_{name.upper()}": value for name, value in settings.items()}
+    with embedded(application, read_settings(named), clock_ms=clock) as running:
         yield running
 
 

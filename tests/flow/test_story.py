@@ -1,6 +1,7 @@
 """The bank's story, over real HTTP against real processes: from the command to the analytical store, and back again.
 
-One story for both forms: embedded in one process, and distributed on MySQL, Debezium, Kafka and Druid.
+One story for both forms: embedded in one process, with its views in SQLite, DuckDB and PostgreSQL, and distributed on
+MySQL, Debezium, Kafka and Druid.
 """
 
 import time
@@ -15,6 +16,7 @@ import msgspec
 import pytest
 
 from tests.distributed import DistributedBank, distributed_bank
+from tests.postgres import postgres_settings
 from tests.process import BankProcess, bank_process
 
 FIRST_CARD = "123456789"
@@ -23,11 +25,14 @@ _DECODER = msgspec.json.Decoder(float_hook=Decimal)
 Bank = BankProcess | DistributedBank
 
 
-@pytest.fixture(params=["embedded", pytest.param("distributed", marks=pytest.mark.stack)])
+@pytest.fixture(params=["sqlite", "duckdb", "postgres", pytest.param("distributed", marks=pytest.mark.stack)])
 def bank(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bank]:
-    """The bank in either form, running."""
-    if request.param == "embedded":
-        with bank_process(tmp_path / "data") as process:
+    """The bank in either form, running; embedded, with its views wherever they may live."""
+    if request.param != "distributed":
+        settings = {"views": request.param}
+        if request.param == "postgres":
+            settings |= postgres_settings(request.getfixturevalue("postgres_databases")(tmp_path))
+        with bank_process(tmp_path / "data", **settings) as process:
             yield process
     else:
         with distributed_bank(request.getfixturevalue("deployed")) as processes:
