@@ -1,8 +1,6 @@
 """Views in MySQL that several processes write, each with connections of its own."""
 
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from decimal import Decimal
 from pathlib import Path
@@ -35,70 +33,6 @@ def members(server: MysqlServer) -> Iterator[tuple[MysqlViews, MysqlViews]]:
         yield one, two
 
 
-def test_members_of_one_group_do_not_wait_for_each_other(members: tuple[MysqlViews, MysqlViews]) -> None:
-    """Each locks the places that are its own."""
-    one, two = members
-    with one.transaction() as transaction:
-        transaction.save("g", {("t", 0): 1, ("t", 1): 1})
-    with one.transaction() as first, two.transaction() as second:
-        first.check("g", {("t", 0): 1})
-        second.check("g", {("t", 1): 1})
-        first.add(LINE, [line(1)])
-        second.add(LINE, [line(2)])
-        first.save("g", {("t", 0): 2}, [Position("a", 1)])
-        second.save("g", {("t", 1): 2}, [Position("b", 1)])
-    assert one.offsets("g") == {("t", 0): 2, ("t", 1): 2}
-    assert two.count(LINE) == 2
-
-
-def test_a_member_that_was_overtaken_waits_and_is_fenced(members: tuple[MysqlViews, MysqlViews]) -> None:
-    """The one that came first has the place until it commits; then it stands elsewhere."""
-    one, two = members
-    with one.transaction() as transaction:
-        transaction.save("g", {("t", 0): 1})
-    checked = threading.Event()
-
-    def zombie() -> None:
-        checked.wait(10)
-        with two.transaction() as transaction:
-            transaction.add(LINE, [line(7)])
-            transaction.check("g", {("t", 0): 1})
-
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(zombie)
-        with one.transaction() as transaction:
-            transaction.check("g", {("t", 0): 1})
-            checked.set()
-            threading.Event().wait(0.2)
-            transaction.save("g", {("t", 0): 2})
-        with pytest.raises(Fenced):
-            waiting.result(10)
-    assert one.count(LINE) == 0
-
-
-def test_of_two_members_that_begin_a_partition_at_once_one_is_fenced(members: tuple[MysqlViews, MysqlViews]) -> None:
-    """There is no row to lock yet; the second waits for the first, and finds that it has begun."""
-    one, two = members
-    checked = threading.Event()
-
-    def second() -> None:
-        checked.wait(10)
-        with two.transaction() as transaction:
-            transaction.check("g", {("t", 0): None})
-            transaction.save("g", {("t", 0): 0})
-
-    with ThreadPoolExecutor(1) as pool:
-        with one.transaction() as transaction:
-            transaction.check("g", {("t", 0): None})
-            waiting = pool.submit(second)
-            checked.set()
-            threading.Event().wait(0.2)
-            transaction.save("g", {("t", 0): 5})
-        with pytest.raises(Fenced):
-            waiting.result(10)
-    assert one.offsets("g") == {("t", 0): 5}
-
-
 @pytest.mark.parametrize("long", [Line(1, "k" * 256, Decimal(1)), Line(1, "é" * 256, Decimal(1))])
 def test_text_of_an_index_has_a_limit(members: tuple[MysqlViews, MysqlViews], long: Line) -> None:
     """Of characters, not of bytes."""
@@ -107,28 +41,6 @@ def test_text_of_an_index_has_a_limit(members: tuple[MysqlViews, MysqlViews], lo
         transaction.add(LINE, [long])
     with one.transaction() as transaction:
         transaction.add(LINE, [Line(1, long.account[:255], Decimal(1))])
-
-
-def test_any_key_can_be_parked(members: tuple[MysqlViews, MysqlViews]) -> None:
-    """However long it is, and apart from one that differs at its end only."""
-    one, _ = members
-    keys = {"k" * 100_000 + end: f"reason {end}" for end in "ab"}
-    with one.transaction() as transaction:
-        transaction.park("g", keys, dict.fromkeys(keys, 3))
-        transaction.save("g", {}, [Position(key, 5) for key in keys])
-        transaction.release("g", "k" * 100_000 + "a")
-    assert one.parked("g") == {"k" * 100_000 + "b": "reason b"}
-    assert one.reached("g", "k" * 100_000 + "a") == 5
-
-
-def test_decimals_are_ordered_and_compared_as_numbers(members: tuple[MysqlViews, MysqlViews]) -> None:
-    """Also where no double could hold them."""
-    one, _ = members
-    amounts = ["9.00", "10.00", "9999999999999999.98", "9999999999999999.99"]
-    with one.transaction() as transaction:
-        transaction.add(LINE, [line(number, amount=amount) for number, amount in enumerate(amounts)])
-    assert [row.id for row in one.find(LINE, {"amount": Decimal(amounts[3])})] == [3]
-    assert [row.id for row in one.find(LINE, {}, order=("amount",), after=(Decimal(amounts[0]),))] == [1, 2, 3]
 
 
 class Died(BaseException):
