@@ -145,8 +145,8 @@ DAYS_BY_COLUMNS = _listener(
 def grow(log: SqliteLog, path: Path, events: int, cards: int = CARDS) -> None:
     """Fill the log of that file up to so many events, rounded down to whole turns of all cards.
 
-    Cards take turns: each is opened first, and has a withdrawal every three hours then. It is done by SQL, several times
-    faster than by appending.
+    Cards take turns: each is opened first, and has a withdrawal every three hours then. It is done by SQL, several
+    times faster than by appending.
     """
     log.create(Topic(EVENT_TOPIC))
     done = sum(held.end for held in log.ranges(EVENT_TOPIC).values()) // cards

@@ -25,13 +25,13 @@ def analytics_routes(bank: Bank) -> list[BaseRouteHandler]:
     ) -> Response[list[analytics.CardSpending]]:
         """What was withdrawn from each card, from the analytical store."""
         return json_response(
-            await bank.read(request, lambda grant: analytics.spending_per_card(bank.facts(grant), card, limit))
+            await bank.analyse(request, lambda grant: analytics.spending_per_card(bank.facts(grant), card, limit))
         )
 
     @get("/analytics/top-cards", tags=["analytics"], operation_id="topCards", responses=READING)
     async def top(request: _Request, limit: Limit = 10) -> Response[list[analytics.CardSpending]]:
         """The cards from which most was withdrawn."""
-        return json_response(await bank.read(request, lambda grant: analytics.top_cards(bank.facts(grant), limit)))
+        return json_response(await bank.analyse(request, lambda grant: analytics.top_cards(bank.facts(grant), limit)))
 
     @get("/analytics/spending", tags=["analytics"], operation_id="spendingOverTime", responses=READING)
     async def over_time(
@@ -42,7 +42,9 @@ def analytics_routes(bank: Bank) -> list[BaseRouteHandler]:
     ) -> Response[list[analytics.PeriodSpending]]:
         """What was withdrawn in each hour or day, the newest first."""
         return json_response(
-            await bank.read(request, lambda grant: analytics.spending_over_time(bank.facts(grant), grain, card, limit))
+            await bank.analyse(
+                request, lambda grant: analytics.spending_over_time(bank.facts(grant), grain, card, limit)
+            )
         )
 
     return [per_card, top, over_time]

@@ -134,6 +134,7 @@ class Bank:
         self._running = running
         self._wait_s = running.settings.query_wait_max_ms / 1000
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="query")
+        self._analysts = ThreadPoolExecutor(_READERS, thread_name_prefix="analytics")
         self._freshness: Freshness | None = None
         self._history = History(running.events, CARD)
 
@@ -165,6 +166,7 @@ class Bank:
         if self._freshness is not None:
             self._freshness.close()
         self._readers.shutdown(wait=False)
+        self._analysts.shutdown(wait=False)
 
     async def command(self, request: _Request, command: CardCommand, status: int, location: str) -> Response[Any]:
         """Send the command; the answer is the card as it stands after it, with the position to wait for."""
@@ -234,6 +236,10 @@ class Bank:
         grant = grant_of(request)
         await self.reached(grant, group, wanted)
         return await asyncio.get_running_loop().run_in_executor(self._readers, question, grant)
+
+    async def analyse(self, request: _Request, question: Callable[[Grant], R]) -> R:
+        """Ask the analytical store, whose answers may take seconds: nobody who asks for views waits behind them."""
+        return await asyncio.get_running_loop().run_in_executor(self._analysts, question, grant_of(request))
 
     def applied(self, wanted: Wanted) -> dict[str, str]:
         """The header that says which preference was honoured."""

@@ -72,11 +72,11 @@ def definer(server: MysqlServer) -> "Iterator[Connection[Any]]":
 
 
 @contextmanager
-def one_at_a_time(connection: "Connection[Any]", what: str) -> Iterator[None]:
+def one_at_a_time(connection: "Connection[Any]", what: str, turn_s: int = _TURN_S) -> Iterator[None]:
     """Let one process of all that use the server in. Raises StoreBusy where the turn does not come."""
     lock = f"mainstem.{hashlib.sha256(what.encode()).hexdigest()[:40]}"
-    if ask(connection, "SELECT GET_LOCK(%s, %s)", (lock, _TURN_S)) != ((1,),):
-        raise StoreBusy(f"another process is changing the tables of {what} for more than {_TURN_S} s")
+    if ask(connection, "SELECT GET_LOCK(%s, %s)", (lock, turn_s)) != ((1,),):
+        raise StoreBusy(f"another process is changing the tables of {what} for more than {turn_s} s")
     try:
         yield
     finally:

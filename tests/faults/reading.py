@@ -62,3 +62,36 @@ class Reader:
         if (balance.status_code, lines.status_code) != (200, 200):
             return f"{balance.status_code} {balance.text[:200]}, {lines.status_code} {lines.text[:200]}"
         return int(balance.json()["version"]), len(lines.json())
+
+
+class AnalyticsReader:
+    """Asks several processes in turn for what was withdrawn from cards, from entering to leaving."""
+
+    def __init__(self, urls: Sequence[str], cards: Sequence[str]) -> None:
+        self._urls, self._cards = urls, cards
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work)
+        self.wrong: list[str] = []
+        self.asked = 0
+
+    def __enter__(self) -> "AnalyticsReader":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(60)
+
+    def _work(self) -> None:
+        seen = dict.fromkeys(self._cards, 0)
+        while not self._stop.wait(0.02):
+            card, url = self._cards[self.asked % len(self._cards)], self._urls[self.asked % len(self._urls)]
+            answer = httpx.get(f"{url}/analytics/cards", params={"debitCardId": card}, timeout=_ASK_S)
+            self.asked += 1
+            if answer.status_code != httpx.codes.OK:
+                self.wrong.append(f"{answer.status_code}: {answer.text[:200]}")
+                continue
+            found = sum(each["withdrawals"] for each in answer.json())
+            if found < seen[card]:
+                self.wrong.append(f"{card}: {found} withdrawals at {url}, seen were {seen[card]}")
+            seen[card] = max(found, seen[card])

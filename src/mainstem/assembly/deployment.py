@@ -6,13 +6,14 @@ from contextlib import ExitStack, closing
 from msgspec.structs import replace
 
 from mainstem.application import Application
+from mainstem.assembly.analytics import Analytics
 from mainstem.assembly.distributed import distributed
 from mainstem.assembly.places import capture_source, connector_name, druid_reading, mysql_server
 from mainstem.cdc.connect import Connect
 from mainstem.cdc.debezium import connector
 from mainstem.mysql import Session, ask
-from mainstem.olap.druid_spec import Json, supervisor_spec
-from mainstem.olap.druid_supervisor import Supervisors
+from mainstem.olap.druid_spec import Json, Reading, supervisor_spec
+from mainstem.olap.port import Datasource
 from mainstem.settings import Settings
 
 Say = Callable[[str], None]
@@ -32,11 +33,9 @@ def deploy(application: Application, settings: Settings, say: Say) -> None:
     capture_source(settings)  # refused before anything is changed
     with ExitStack() as stack:
         whole = replace(settings, roles="api,listeners")  # topics too, whatever this process would be
-        stack.callback(distributed(application, whole).stop)
+        process = distributed(application, whole)
+        stack.callback(process.stop)
         connect = stack.enter_context(closing(Connect(settings.connect_url, tls_ca=settings.connect_tls_ca)))
-        supervisors = stack.enter_context(
-            closing(Supervisors(settings.druid_overlord_url, tls_ca=settings.druid_tls_ca))
-        )
         say(f"tables are as declared in {mysql_server(settings)}, database {settings.mysql_database}")
         say(f"topics are as declared: {', '.join(topic.name for topic in application.all_topics(1))}")
         name = connector_name(application)
@@ -47,11 +46,23 @@ def deploy(application: Application, settings: Settings, say: Say) -> None:
             connect.restart(name)
         connect.await_running(name, progress=lambda found: say(f"  {found.state} {' '.join(found.tasks)}"))
         for datasource in application.datasources:
-            posted = supervisors.post(datasource, reading)
-            say(f"supervisor {datasource.name}: {_done(posted.created, tuple(map(str, posted.differences)))}")
+            _supervise(datasource, process.analytics, reading, say)
         for datasource in application.datasources:
-            supervisors.await_running(datasource.name, progress=lambda found: say(f"  {found.state}"))
+            name = process.analytics.versioned.live(datasource).name
+            process.analytics.supervisors.await_running(name, progress=lambda found: say(f"  {found.state}"))
         say("all of it runs")
+
+
+def _supervise(datasource: Datasource, analytics: Analytics, reading: Reading, say: Say) -> None:
+    """The live version's supervisor. One that makes other rows is left: those that are there would not be made anew."""
+    live = analytics.versioned.live(datasource)
+    differs = analytics.versioned.olap.differs(live)
+    if differs:
+        say(f"supervisor {live.name}: stale, and left as it stands: {'; '.join(differs)}")
+        say(f"  run `mainstem rebuild {datasource.name}` to fill it as it is declared")
+        return
+    posted = analytics.supervisors.post(live, reading)
+    say(f"supervisor {live.name}: {_done(posted.created, tuple(map(str, posted.differences)))}")
 
 
 def connector_config(application: Application, settings: Settings) -> dict[str, str]:

@@ -15,6 +15,7 @@ from types import TracebackType
 import structlog
 
 from mainstem.application import Application, Sides
+from mainstem.assembly.analytics import Analytics
 from mainstem.assembly.personal import open_keys, vault_on
 from mainstem.assembly.places import archive_folder, connector_name, kafka_servers, mysql_server
 from mainstem.assembly.running import Life, Status, command_bus, controls, drivers, drop_old_snapshots, wall_clock_ms
@@ -30,8 +31,6 @@ from mainstem.forgetting import Forgetter
 from mainstem.health import Hop, Memory, Part, Trouble, trouble_of
 from mainstem.listener.runner import Runner
 from mainstem.log.kafka import KafkaLog
-from mainstem.olap.druid import DruidOlap
-from mainstem.olap.druid_supervisor import Supervisors
 from mainstem.rebuild import Rebuilds
 from mainstem.rebuild.versions import mark_made
 from mainstem.reconciliation import Reconciliation, reconcile
@@ -82,15 +81,8 @@ class Distributed:
         keeping = "listeners" in settings.roles
         for topic in application.all_topics(settings.topic_partitions) if keeping else ():
             self.log.create(topic)  # commands need MySQL alone: where only they are taken, Kafka may be away
-        supervisors = Supervisors(settings.druid_overlord_url, tls_ca=settings.druid_tls_ca)
-        self._life.closing.callback(supervisors.close)
-        self.olap = DruidOlap(
-            settings.druid_url,
-            application.datasources,
-            has_no_rows=supervisors.has_no_rows,
-            tls_ca=settings.druid_tls_ca,
-        )
-        self._life.closing.callback(self.olap.close)
+        self.analytics = Analytics(application, settings, self.views, self._life.closing)
+        self.olap = self.analytics.olap
         keys = open_keys(settings)
         self._life.closing.callback(keys.close)
         self.vault = vault_on(keys, settings)
@@ -99,7 +91,7 @@ class Distributed:
         self.commands = command_bus(application, settings, self.events, tenants=self.tenants, vault=self.vault)
         self.driver, self.processes = drivers(application, settings, self.commands, self.events, self.views)
         self._driving = keeping and bool(application.processes)
-        self.rebuilds = Rebuilds(application, self.log, [self.views], self._life.run)
+        self.rebuilds = Rebuilds(application, self.log, [self.views], self._life.run, self.analytics.versioned)
         self.listeners = {b.group: Runner(b, self.log, self.views) for b in application.all_listeners() if keeping}
         self.control, self.bindings = controls(application, self.log, self.views, self.listeners)
         self.stages = Stages(application, settings, self.listeners, self.driver if self._driving else None)

@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 
 from mainstem.application import Application
+from mainstem.assembly.analytics import Analytics
 from mainstem.assembly.stores import open_log
 from mainstem.assembly.views import check_views, open_views
 from mainstem.folder import Folder
 from mainstem.olap.port import RebuildingOlap
-from mainstem.rebuild import Rebuilds
+from mainstem.rebuild import Rebuilds, Versioned
 from mainstem.settings import Settings
 from mainstem.view.port import ViewStore
 
@@ -34,7 +35,7 @@ def own_rebuilds(application: Application, settings: Settings, workers: int) -> 
 
     with ExitStack() as stack:
         stores = _stores(settings, workers, stack)
-        olap = _olap(settings, stack) if settings.form == "embedded" else None
+        olap = _olap(application, settings, stores[0], stack)
         log = stack.enter_context(closing(open_log(settings)))
         try:
             yield Rebuilds(application, log, stores, start, olap)
@@ -44,7 +45,11 @@ def own_rebuilds(application: Application, settings: Settings, workers: int) -> 
                 thread.join(_STOP_S)
 
 
-def _olap(settings: Settings, stack: ExitStack) -> RebuildingOlap:
+def _olap(
+    application: Application, settings: Settings, views: ViewStore, stack: ExitStack
+) -> RebuildingOlap | Versioned:
+    if settings.form == "distributed":
+        return Analytics(application, settings, views, stack).versioned
     from mainstem.olap.duckdb import DuckdbOlap  # large, and the distributed form does without it
 
     return stack.enter_context(closing(DuckdbOlap(settings.data_dir / "analytics.duckdb")))

@@ -14,7 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import structlog
 
 from mainstem.application import EVENT_TOPIC, Application
-from mainstem.assembly.places import connector_name, kafka_servers, mysql_server
+from mainstem.assembly.places import connector_name, druid_reading, kafka_servers, mysql_server
 from mainstem.assembly.running import parked_trouble, seen_driver, seen_listener, stuck_trouble, wall_clock_ms
 from mainstem.assembly.views import make_views
 from mainstem.cdc.connect import Connect
@@ -26,12 +26,15 @@ from mainstem.listener.binding import Binding
 from mainstem.listener.runner import Runner
 from mainstem.log.kafka import KafkaLog
 from mainstem.log.lag import lag_of
-from mainstem.log.port import Range
+from mainstem.log.scan import LAST_FIRST, last_records
 from mainstem.olap.druid import DruidOlap
 from mainstem.olap.druid_supervisor import Supervisors
+from mainstem.olap.druid_versions import DruidVersions
+from mainstem.olap.port import Datasource
 from mainstem.olap.zookeeper import ZooKeeper
 from mainstem.process.driver import Driver
 from mainstem.process.rows import PROCESS
+from mainstem.rebuild.pointing import Pointers, stale_datasource, version_of
 from mainstem.rebuild.versions import Codes
 from mainstem.settings import Settings
 from mainstem.view.port import ViewStore
@@ -41,8 +44,6 @@ _log = structlog.get_logger(__name__)
 _EVERY_S = 1.0
 _DUE_MAX = 1_000
 _SILENT_S = 15.0
-_LAST_FIRST = 2
-"""How far before a partition's end its last record is looked for first: a transaction's end takes an offset too."""
 _LAST_MANY = 1_000
 """How many of the last records are looked at where the last one alone may not be the highest."""
 
@@ -86,6 +87,7 @@ def _zookeeper(members: ZooKeeper) -> Seen:
 def _views_of(settings: Settings) -> ViewStore:
     views = make_views(settings)
     make_tables(views)
+    Pointers(views).create()
     return views
 
 
@@ -106,6 +108,8 @@ class Stages:
         self._workers = _Client(lambda: Connect(settings.connect_url, tls_ca=settings.connect_tls_ca))
         self._supervisors = _Client(lambda: Supervisors(settings.druid_overlord_url, tls_ca=settings.druid_tls_ca))
         self._olap = _Client(lambda: DruidOlap(settings.druid_url, tls_ca=settings.druid_tls_ca))
+        self._druid_reading = partial(druid_reading, settings)
+        self._live: dict[str, Datasource] = {}
         self._parts: dict[str, Callable[[], Seen]] = {
             "mysql": self._mysql,
             "kafka": self._kafka,
@@ -116,7 +120,7 @@ class Stages:
             self._parts["zookeeper"] = partial(_zookeeper, ZooKeeper(settings.zookeeper))
         self._hops: dict[str, Callable[[], Seen]] = {"capture": self._capture}
         self._hops |= {each.group: partial(self._listener, each) for each in application.all_listeners()}
-        self._hops |= {f"olap-{each.name}": partial(self._datasource, each.name) for each in application.datasources}
+        self._hops |= {f"olap-{each.name}": partial(self._datasource, each) for each in application.datasources}
         if application.processes:
             self._hops["process-driver"] = self._processes
         self._driver = driver
@@ -172,7 +176,15 @@ class Stages:
 
     def _mysql(self) -> Seen:
         self._views.get().offsets("")
+        for datasource in self._application.datasources:
+            self._look_up(datasource)
         return Seen()
+
+    def _look_up(self, datasource: Datasource) -> Datasource:
+        """The live version. The look at MySQL has it looked up: one that hangs must not delay the look at Druid."""
+        live = Pointers(self._views.get()).of(datasource.name).live
+        self._live[datasource.name] = version_of(datasource, live)
+        return self._live[datasource.name]
 
     def _kafka(self) -> Seen:
         self._log.get().ranges(EVENT_TOPIC)
@@ -199,25 +211,14 @@ class Stages:
         self._captured_to = reached
         return Seen(state, found.trouble, lag, waited_s(oldest_ms, wall_clock_ms()))
 
-    def captured_to(self, of_last: int = _LAST_FIRST) -> int:
+    def captured_to(self, of_last: int = LAST_FIRST) -> int:
         """The highest position of an event among so many of the last ones in each partition of the event topic.
 
         Events come in the order of their commits, so the last of a partition may have a lower position than others.
         """
         log = self._log.get()
-        return max((self._last_event(log, n, held, of_last) for n, held in log.ranges(EVENT_TOPIC).items()), default=0)
-
-    def _last_event(self, log: KafkaLog, partition: int, held: Range, of_last: int) -> int:
-        back = of_last
-        while held.begin < held.end:
-            begin = max(held.begin, held.end - back)
-            records = log.read(EVENT_TOPIC, partition, begin, held.end - begin)
-            if records:
-                return max(int(record.header("id") or 0) for record in records)
-            if begin == held.begin:
-                break
-            back *= 4
-        return 0
+        found = (last_records(log, EVENT_TOPIC, n, held, of_last) for n, held in log.ranges(EVENT_TOPIC).items())
+        return max((int(record.header("id") or 0) for records in found for record in records), default=0)
 
     def _listener(self, binding: Binding[Any]) -> Seen:
         """By its own account where it runs here; else by how far its view is, and by what its members tell."""
@@ -247,17 +248,19 @@ class Stages:
         stuck = len(views.find(PROCESS, {"status": "stuck"}, limit=_DUE_MAX))
         return Seen(WORKS, stuck_trouble(stuck), len(due), waited_s(min(due, default=None), now_ms))
 
-    def _datasource(self, name: str) -> Seen:
+    def _datasource(self, datasource: Datasource) -> Seen:
         """By the offsets that Druid tells, up to five seconds old; they hold while its tasks live and are asked."""
-        found = self._supervisors.get().status(name)
-        made = self._supervisors.get().ingested(name)
-        topic = next(each.topic for each in self._application.datasources if each.name == name)
-        done = {(topic, partition): offset for partition, offset in found.offsets.items()}
-        lag = lag_of(self._log.get(), topic, done, wall_clock_ms())
+        live = self._live.get(datasource.name) or self._look_up(datasource)
+        supervisors, olap = self._supervisors.get(), self._olap.get()
+        found, made = supervisors.status(live.name), supervisors.ingested(live.name)
+        done = {(live.topic, partition): offset for partition, offset in found.offsets.items()}
+        lag = lag_of(self._log.get(), live.topic, done, wall_clock_ms())
         if not found.running:
             return Seen(found.state.lower(), found.reason, lag.records, lag.seconds)
         if made.tasks < found.tasks:
             return Seen("lost", "a task that reads its topic does not answer", lag.records, lag.seconds)
-        if made.rows and not self._olap.get().serves_unpublished(name):
+        if made.rows and not olap.serves_unpublished(live.name):
             return Seen("unserved", "what its tasks have read cannot be asked for yet", lag.records, lag.seconds)
-        return Seen(WORKS, found.reason, lag.records, lag.seconds)
+        differs = DruidVersions(supervisors, olap, self._druid_reading).differs(live)
+        trouble = found.reason or (stale_datasource(datasource) if differs else None)
+        return Seen(WORKS, trouble, lag.records, lag.seconds)

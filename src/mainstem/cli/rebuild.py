@@ -18,7 +18,7 @@ _LOOK_S = 0.1
 
 
 def rebuild(
-    view: Annotated[str, typer.Argument(help="The view's table, or a datasource of the embedded form.")],
+    view: Annotated[str, typer.Argument(help="The view's table, or a datasource.")],
     *,
     compare: Annotated[bool, typer.Option("--compare", help="Leave the new version beside the live one.")] = False,
     cancel: Annotated[bool, typer.Option("--cancel", help="End the rebuild, and drop what it has built.")] = False,
@@ -81,12 +81,14 @@ def _print(found: Any, *, cancel: bool, forget: bool, roll_back: bool) -> None:
     elif now.state in ("done", "built") and not roll_back:
         say("not compared: the live view had other columns")
     ends = {
-        "done": "rolled back" if roll_back else f"swapped; the replaced version is kept as {found.view}__old",
+        "done": "rolled back" if roll_back else f"swapped; the replaced version is kept as {found.kept_as}",
         "built": "not swapped: rebuild it again to do that, or cancel it",
         "stopped": "stopped: rebuild it again to go on",
         "failed": f"failed, the live view is as it was: {now.error}",
     }
     say(ends[now.state])
+    if now.state == "done" and found.live_as != found.view:
+        say(f"whoever asks the store itself finds it as {found.live_as} now")
 
 
 def _print_comparison(say: Any, found: Any) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import SystemRandom
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from mainstem.codec import Decoder
 from mainstem.errors import ConfigurationError

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from mainstem.log.port import Log
+from mainstem.log.port import Log, Range
 from mainstem.messages import Record
 
 _PAGE = 10_000
+LAST_FIRST = 2
+"""How far before a partition's end its last record is looked for first: a transaction's end takes an offset too."""
 
 
 def scan(log: Log, topic: str, ends: Mapping[int, int] | None = None) -> Iterator[Sequence[Record]]:
@@ -24,3 +26,20 @@ def scan(log: Log, topic: str, ends: Mapping[int, int] | None = None) -> Iterato
                 page = [record for record in page if record.offset < end]
             if page:
                 yield page
+
+
+def last_records(log: Log, topic: str, partition: int, held: Range, of_last: int = LAST_FIRST) -> Sequence[Record]:
+    """Those at the last so many offsets of what a partition holds, or the last before them; empty where it holds none.
+
+    Ends of transactions take offsets too.
+    """
+    back = of_last
+    while held.begin < held.end:
+        begin = max(held.begin, held.end - back)
+        records = log.read(topic, partition, begin, held.end - begin)
+        if records:
+            return records
+        if begin == held.begin:
+            break
+        back *= 4
+    return []

@@ -4,14 +4,16 @@ An answer is taken for whole only where Druid has written its end: a line for ea
 cents is a LONG, which wraps around beyond 2 to the power of 63.
 """
 
+import copy
 import math
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from itertools import islice
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -52,8 +54,9 @@ class DruidOlap:
 
     Druid does not know a datasource before its first row, and forgets one whose only rows are with a task that has
     died: one of `datasources` is empty, rather than unknown, where `has_no_rows` says so of its name; else it is
-    unavailable. Timestamps come back as naive `datetime`s in UTC. `ask` raises InvalidQuery, StoreBusy where Druid
-    takes no more at the moment, and StoreUnavailable; after a lost connection the next question makes another.
+    unavailable. What a datasource is called in Druid at the moment `live` says. Timestamps come back as naive
+    `datetime`s in UTC. `ask` raises InvalidQuery, StoreBusy where Druid takes no more at the moment, and
+    StoreUnavailable; after a lost connection the next question makes another.
     """
 
     def __init__(
@@ -62,12 +65,14 @@ class DruidOlap:
         datasources: Sequence[Datasource] = (),
         *,
         has_no_rows: Callable[[str], bool] = lambda _: False,
+        live: Callable[[str], str] = lambda name: name,
         tls_ca: str | None = None,
     ) -> None:
         for datasource in datasources:
             check_names(datasource)
         self._datasources = {datasource.name: datasource for datasource in datasources}
         self._has_no_rows = has_no_rows
+        self._live = live
         self._http = DruidHttp(url, tls_ca)
 
     def ask(
@@ -77,14 +82,18 @@ class DruidOlap:
         if row_limit < 1 or timeout_s <= 0:
             raise InvalidQuery(f"a limit of {row_limit} rows and {timeout_s} s leaves nothing to answer")
         bound = _bound(sql, parameters)
+        called = {name: self._live(name) for name in self._datasources if name in sql}
         deadline = time.monotonic() + timeout_s
-        empty: list[Datasource] = []
+        tables = {name: f'SELECT * FROM "{live}"' for name, live in called.items() if live != name}
+        empty: list[str] = []
         try:
             while True:
                 try:
-                    return self._answer(_beside(sql, empty), bound, row_limit, deadline)
+                    return self._answer(_beside(sql, tables), bound, row_limit, deadline, called)
                 except _Missing as missing:
-                    empty.append(self._without_rows(missing, empty, deadline))
+                    self._check_empty(missing, empty, called, deadline)
+                    empty.append(missing.name)
+                    tables[missing.name] = _empty_table(self._datasources[missing.name])
         except Overdue as error:
             raise InvalidQuery(f"the question took longer than {timeout_s} s") from error
 
@@ -92,11 +101,24 @@ class DruidOlap:
         """Whether questions reach rows of that datasource that a task has read and not yet published as segments."""
         return bool(self.ask(_SERVED_BY_TASKS, [name], row_limit=1).rows)
 
+    def asked(self, live: Callable[[str], str]) -> "DruidOlap":
+        """The same Druid, over the same connections, whose datasources are called otherwise."""
+        other = copy.copy(self)
+        other._live = live
+        return other
+
     def close(self) -> None:
         """Questions that are still asked fail. Closing twice is allowed."""
         self._http.close()
 
-    def _answer(self, sql: str, bound: list[dict[str, Any]], row_limit: int, deadline: float) -> Answer:
+    def _answer(
+        self,
+        sql: str,
+        bound: list[dict[str, Any]],
+        row_limit: int,
+        deadline: float,
+        called: Mapping[str, str] = MappingProxyType({}),
+    ) -> Answer:
         query_id = str(uuid.uuid4())
         left_s = deadline - time.monotonic()
         if left_s <= 0:
@@ -106,7 +128,7 @@ class DruidOlap:
             with self._http.stream("POST", _PATH, left_s + _GRACE_S, body) as response:
                 if response.status_code != httpx.codes.OK:
                     response.read()
-                    raise self._refusal(response)
+                    raise self._refusal(response, called)
                 answer = self._read(_lines(response.iter_bytes(), deadline + _GRACE_S))
         except Overdue:
             self._cancel(query_id)
@@ -130,23 +152,25 @@ class DruidOlap:
             raise StoreUnavailable(f"{self._http.place} has broken an answer off: {error}") from error
         raise StoreUnavailable(f"{self._http.place} has broken an answer off after {len(rows)} rows")
 
-    def _refusal(self, response: httpx.Response) -> "MainstemError | Overdue | _Missing":
+    def _refusal(self, response: httpx.Response, called: Mapping[str, str]) -> "MainstemError | Overdue | _Missing":
         fault = fault_of(response.content)
         missing = _MISSING.match(fault.text)
-        if missing is not None and missing[1] in self._datasources:
-            return _Missing(missing[1], str(self._http.error(response)))
+        name = None if missing is None else next((name for name in called if called[name] == missing[1]), None)
+        if name is not None:
+            return _Missing(name, str(self._http.error(response)))
         return self._http.error(response)
 
-    def _without_rows(self, missing: "_Missing", known: list[Datasource], deadline: float) -> Datasource:
-        """The datasource that Druid does not know, where it surely has no rows; else nobody serves them now."""
-        datasource = self._datasources[missing.name]
-        if datasource in known:
+    def _check_empty(
+        self, missing: "_Missing", known: Sequence[str], called: Mapping[str, str], deadline: float
+    ) -> None:
+        """A datasource that Druid does not know surely has no rows; else nobody serves them now."""
+        name, live = missing.name, called[missing.name]
+        if name in known:
             raise InvalidQuery(str(missing))
-        if self._answer(_SEGMENTS, _bound(_SEGMENTS, [datasource.name]), 1, deadline).rows:
-            raise StoreUnavailable(f"{self._http.place}: no process serves the segments of {datasource.name} now")
-        if not self._has_no_rows(datasource.name):
-            raise StoreUnavailable(f"{self._http.place}: what is on the topic of {datasource.name} is not served yet")
-        return datasource
+        if self._answer(_SEGMENTS, _bound(_SEGMENTS, [live]), 1, deadline).rows:
+            raise StoreUnavailable(f"{self._http.place}: no process serves the segments of {live} now")
+        if not self._has_no_rows(live):
+            raise StoreUnavailable(f"{self._http.place}: what is on the topic of {live} is not served yet")
 
     def _cancel(self, query_id: str) -> None:
         with suppress(StoreError):  # it ends by Druid's own limit of time where this fails
@@ -213,12 +237,12 @@ def _parameter(value: Any) -> dict[str, Any]:
     return {"type": kind, "value": value}
 
 
-def _beside(sql: str, empty: Sequence[Datasource]) -> str:
-    """The question beside empty tables of those datasources."""
-    if not empty:
+def _beside(sql: str, tables: Mapping[str, str]) -> str:
+    """The question beside what it finds under those names."""
+    if not tables:
         return sql
-    tables = ", ".join(f'"{datasource.name}" AS ({_empty_table(datasource)})' for datasource in empty)
-    return f"WITH {tables} (\n{sql}\n)"
+    named = ", ".join(f'"{name}" AS ({table})' for name, table in tables.items())
+    return f"WITH {named} (\n{sql}\n)"
 
 
 def _empty_table(datasource: Datasource) -> str:

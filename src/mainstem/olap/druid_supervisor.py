@@ -16,6 +16,11 @@ from mainstem.olap.druid_spec import Json, Reading, supervisor_spec
 from mainstem.olap.port import Datasource
 
 _PATH = "/druid/indexer/v1/supervisor"
+_TASKS = "/druid/indexer/v1/tasks"
+_TASK = "/druid/indexer/v1/task"
+_DATASOURCES = "/druid/indexer/v1/datasources"
+_UNENDED = ("running", "pending", "waiting")
+_DROP_S = 60.0
 _CALL_S = 10.0
 _TASKS_S = 2.0
 _LOOK_S = 0.25
@@ -196,6 +201,28 @@ class Supervisors:
         """End it; its data, and the offsets up to where it came, stay. Nothing where there is none."""
         if self.spec(name) is not None:
             self._call("POST", f"{self._of(name)}/terminate")
+
+    def drop(self, name: str) -> None:
+        """End it and its tasks, and have Druid forget its data; another of that name would go on where it came to.
+
+        What a task still published after its data are forgotten would come back, so they are ended first. Raises
+        StoreUnavailable where they do not end within a minute.
+        """
+        self.terminate(name)
+        deadline = time.monotonic() + _DROP_S
+        while tasks := self._tasks(name):
+            if time.monotonic() > deadline:
+                raise StoreUnavailable(f"{self._http.place}: tasks of {name} have not ended after {_DROP_S:g} s")
+            for task in tasks:  # one that has ended meanwhile is refused
+                self._http.call("POST", f"{_TASK}/{quote(task, safe='')}/shutdown", _CALL_S)
+            time.sleep(_LOOK_S)
+        self._call("DELETE", f"{_DATASOURCES}/{quote(name, safe='')}")
+
+    def _tasks(self, name: str) -> list[str]:
+        """Those that have not ended."""
+        of = quote(name, safe="")
+        found = [each for state in _UNENDED for each in self._call("GET", f"{_TASKS}?state={state}&datasource={of}")]
+        return [str(each["id"]) for each in found]
 
     def close(self) -> None:
         """Give the connections back. Closing twice is allowed."""

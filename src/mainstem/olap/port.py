@@ -142,3 +142,39 @@ class RebuildingOlap(IngestingOlap, Protocol):
         2. `seen` is called; 3. both are exchanged in one transaction. Raises StoreBusy where they are not at the same
         offsets then.
         """
+
+
+@dataclass(frozen=True)
+class Feeding:
+    """How a store feeds a version: `offsets` says by place from where on it has not read, as it was some seconds ago.
+
+    `trouble` is what keeps it from reading, None where it reads.
+    """
+
+    offsets: Mapping[Place, int]
+    trouble: str | None
+
+
+class SelfFedOlap(Protocol):
+    """A store that reads topics by itself: each version of a datasource is one of a name of its own to it."""
+
+    def feed(self, version: Datasource) -> None:
+        """Have it read the topic from the begin, or go on where it was stopped, as it was declared then."""
+
+    def differs(self, version: Datasource) -> Sequence[str] | None:
+        """In what its rows are declared otherwise by now; None where the store does not know it."""
+
+    def feeding(self, version: Datasource) -> Feeding:
+        """How it is doing. Raises ConfigurationError where the store does not know it."""
+
+    def rest(self, name: str) -> None:
+        """Have it read no more. What it has stays, and is asked."""
+
+    def drop(self, name: str) -> None:
+        """Remove it, if it is there."""
+
+    def checksum(self, datasource: Datasource) -> str:
+        """An SQL expression: a number that is made of all columns of a row, and is to be added up."""
+
+    def asked(self, live: Callable[[str], str]) -> Olap:
+        """Questions to the versions of those names. Not to be closed."""

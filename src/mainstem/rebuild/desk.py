@@ -2,19 +2,23 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from msgspec import Struct
 
 from mainstem.application import Application
-from mainstem.errors import Refused
+from mainstem.errors import Refused, StoreUnavailable
 from mainstem.listener.binding import Binding
 from mainstem.log.port import Log
 from mainstem.olap.port import Datasource, RebuildingOlap
 from mainstem.rebuild.datasource import DatasourceRebuild, built_of, old_of
+from mainstem.rebuild.pointing import named
 from mainstem.rebuild.progress import Progress
 from mainstem.rebuild.rebuild import Rebuild, discard, forget
+from mainstem.rebuild.versioned import Versioned, VersionedRebuild
+from mainstem.rebuild.versioned import cancel as drop_built
+from mainstem.rebuild.versioned import forget as drop_kept
 from mainstem.rebuild.versions import Codes, versions_of
 from mainstem.view.port import ViewStore
 
@@ -27,12 +31,13 @@ Start = Callable[[str, Callable[[threading.Event], None]], None]
 """Runs work in a thread of that name, with the event that ends it."""
 
 
-_Rebuild = Rebuild | DatasourceRebuild
+_Rebuild = Rebuild | DatasourceRebuild | VersionedRebuild
 
 
 class Standing(Struct, frozen=True, rename="camel"):
     """How a view stands: made by other code than today's (`stale`), with an unfinished version beside it, with the
-    replaced one kept; and the rebuild that this process runs, or ran last.
+    replaced one kept; and the rebuild that this process runs, or ran last. `live_as` is what it is called in its store,
+    and `kept_as` what the replaced one is.
     """
 
     view: str
@@ -41,6 +46,16 @@ class Standing(Struct, frozen=True, rename="camel"):
     unfinished: bool
     kept: bool
     progress: Progress | None = None
+    live_as: str = ""
+    kept_as: str | None = None
+
+
+class _Stands(NamedTuple):
+    """Whether something is built beside it, what it is called, and what that is which was replaced, if it is kept."""
+
+    unfinished: bool
+    live_as: str
+    kept_as: str | None
 
 
 class _Work:
@@ -60,10 +75,15 @@ class _View:
         self._versions = versions_of(binding)
         self.listener = binding.group
 
-    def stands(self) -> tuple[bool, bool]:
-        """Whether something is built beside it, and whether what was replaced is kept."""
-        versions, made_by = self._versions, self._stores[0].made_by
-        return made_by(versions.built.name) is not None, made_by(versions.old.name) is not None
+    def stands(self) -> _Stands:
+        """By what is marked."""
+        live, built, old = (each.name for each in (self._versions.live, self._versions.built, self._versions.old))
+        made_by = self._stores[0].made_by
+        return _Stands(made_by(built) is not None, live, old if made_by(old) is not None else None)
+
+    def stale(self) -> bool:
+        """Whether it is declared otherwise than it stands: the code is another's to tell."""
+        return False
 
     def rebuild(self) -> Rebuild:
         """A new one."""
@@ -85,10 +105,15 @@ class _Datasource:
         self._datasource, self._log, self._olap = datasource, log, olap
         self.listener = f"olap-{datasource.name}"
 
-    def stands(self) -> tuple[bool, bool]:
-        """Whether something is built beside it, and whether what was replaced is kept."""
+    def stands(self) -> _Stands:
+        """By what is declared."""
         name, declared = self._datasource.name, self._olap.declared
-        return declared(built_of(name)) is not None, declared(old_of(name)) is not None
+        old = old_of(name)
+        return _Stands(declared(built_of(name)) is not None, name, old if declared(old) is not None else None)
+
+    def stale(self) -> bool:
+        """Where it is declared otherwise than it stands the application does not start."""
+        return False
 
     def rebuild(self) -> DatasourceRebuild:
         """A new one."""
@@ -103,10 +128,46 @@ class _Datasource:
         self._olap.drop(old_of(self._datasource.name))
 
 
+class _Versions:
+    """A datasource that has versions, as it is rebuilt."""
+
+    def __init__(self, datasource: Datasource, log: Log, versioned: Versioned) -> None:
+        self._datasource, self._log, self._versioned = datasource, log, versioned
+        self.listener = f"olap-{datasource.name}"
+
+    def stands(self) -> _Stands:
+        """By the row that points to them."""
+        name = self._datasource.name
+        row = self._versioned.pointers.of(name)
+        return _Stands(bool(row.built), named(name, row.live), named(name, row.kept) if row.kept else None)
+
+    def stale(self) -> bool:
+        """Whether the live one is declared otherwise by now, as far as the store can be asked."""
+        try:
+            return self._versioned.stale(self._datasource)
+        except StoreUnavailable:  # views are looked at nevertheless
+            return False
+
+    def rebuild(self) -> VersionedRebuild:
+        """A new one."""
+        return VersionedRebuild(self._datasource, self._log, self._versioned)
+
+    def discard(self) -> None:
+        """What is built beside it."""
+        drop_built(self._versioned, self._datasource.name)
+
+    def forget(self) -> None:
+        """What was replaced."""
+        drop_kept(self._versioned, self._datasource.name)
+
+
+_Kind = _View | _Datasource | _Versions
+
+
 class Rebuilds:
     """The rebuilds of one process. `stores` are those that fill, with several the partitions are shared out.
 
-    Datasources are among the views where the analytical store is one that is fed here.
+    Datasources are among the views: of a store that is fed here, or of one that has versions.
     """
 
     def __init__(
@@ -115,15 +176,17 @@ class Rebuilds:
         log: Log,
         stores: Sequence[ViewStore],
         start: Start,
-        olap: RebuildingOlap | None = None,
+        olap: RebuildingOlap | Versioned | None = None,
     ) -> None:
-        self._known_ones: dict[str, _View | _Datasource] = {
+        self._known_ones: dict[str, _Kind] = {
             binding.projection.table.name: _View(binding, log, stores)
             for binding in application.listeners
             if binding.projection is not None
         }
-        if olap is not None:
-            for each in application.datasources:
+        for each in application.datasources:
+            if isinstance(olap, Versioned):
+                self._known_ones.setdefault(each.name, _Versions(each, log, olap))
+            elif olap is not None:
                 self._known_ones.setdefault(each.name, _Datasource(each, log, olap))
         self._codes = Codes(application.listeners)
         self._views = stores[0]
@@ -138,9 +201,10 @@ class Rebuilds:
     def look(self, view: str) -> Standing:
         """One view. Raises Refused for an unknown one."""
         known, work = self._known(view), self._work.get(view)
-        stale = self.stale(known.listener) is not None
+        stale = self.stale(known.listener) is not None or known.stale()
         progress = None if work is None else work.rebuild.progress()
-        return Standing(view, known.listener, stale, *known.stands(), progress)
+        unfinished, live_as, kept_as = known.stands()
+        return Standing(view, known.listener, stale, unfinished, kept_as is not None, progress, live_as, kept_as)
 
     def stale(self, group: str) -> str | None:
         """What to do about the group's view where other code has made it; None where that is well."""
@@ -152,8 +216,7 @@ class Rebuilds:
 
     def roll_back(self, view: str) -> Standing:
         """Put back what was replaced, once it has what has come since, in a thread of its own. Raises Refused."""
-        _, kept = self._known(view).stands()
-        if not kept:
+        if self._known(view).stands().kept_as is None:
             raise Refused("nothing-kept", f"no version of {view} is kept that could be put back")
         return self._run(view, lambda rebuild, stop: rebuild.roll_back(stop))
 
@@ -165,8 +228,7 @@ class Rebuilds:
             work.stop.set()
             if not work.over.wait(_STOP_S):
                 raise Refused("rebuild-stopping", f"the rebuild of {view} is being stopped; ask again")
-        unfinished, _ = known.stands()
-        if not unfinished and not running:
+        if not known.stands().unfinished and not running:
             raise Refused("nothing-built", f"no rebuild of {view} is under way")
         known.discard()
         return self.look(view)
@@ -175,8 +237,7 @@ class Rebuilds:
         """Drop what was replaced: there is no way back then. Raises Refused where there is none, or a rebuild runs."""
         known = self._known(view)
         self._check_idle(view)
-        _, kept = known.stands()
-        if not kept:
+        if known.stands().kept_as is None:
             raise Refused("nothing-kept", f"no version of {view} is kept")
         known.forget()
         return self.look(view)
@@ -201,7 +262,7 @@ class Rebuilds:
         if work is not None and not work.over.is_set():
             raise Refused("rebuild-running", f"a rebuild of {view} is under way")
 
-    def _known(self, view: str) -> "_View | _Datasource":
+    def _known(self, view: str) -> _Kind:
         known = self._known_ones.get(view)
         if known is None:
             names = ", ".join(sorted(self._known_ones))

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from mainstem.application import EVENT_TOPIC, Sides
 from mainstem.assembly.embedded import Embedded
-from mainstem.assembly.stores import scratch_views
+from mainstem.assembly.views import scratch_views
 from mainstem.eventstore.port import EventStore, StoredEvent
 from mainstem.history.views import fill
 from mainstem.listener.binding import Binding

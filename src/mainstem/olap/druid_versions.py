@@ -1,0 +1,60 @@
+"""Versions of a datasource in Druid, each with a supervisor of its own."""
+
+from collections.abc import Callable, Sequence
+
+from mainstem.olap.druid import DruidOlap
+from mainstem.olap.druid_checksum import checksum
+from mainstem.olap.druid_spec import Reading, supervisor_spec
+from mainstem.olap.druid_supervisor import Supervisors, differences
+from mainstem.olap.port import Datasource, Feeding
+
+_ROWS = ("spec.dataSchema.", "spec.ioConfig.topic")
+"""The places of a supervisor that decide which rows it makes."""
+
+
+class DruidVersions:
+    """Both clients are others' to close; `reading` says how Druid reads the topics, once that is needed."""
+
+    def __init__(self, supervisors: Supervisors, olap: DruidOlap, reading: Callable[[], Reading]) -> None:
+        self._supervisors = supervisors
+        self._olap = olap
+        self._reading = reading
+
+    def feed(self, version: Datasource) -> None:
+        """Post the supervisor, and resume it where it is suspended."""
+        if self._supervisors.spec(version.name) is None:
+            self._supervisors.post(version, self._reading())
+        if self._supervisors.status(version.name).suspended:
+            self._supervisors.resume(version.name)
+
+    def differs(self, version: Datasource) -> Sequence[str] | None:
+        """By the supervisor's JSON."""
+        stands = self._supervisors.spec(version.name)
+        if stands is None:
+            return None
+        found = differences(stands, supervisor_spec(version, self._reading()))
+        return [str(each) for each in found if each.place.startswith(_ROWS)]
+
+    def feeding(self, version: Datasource) -> Feeding:
+        """By the supervisor's status, which is up to five seconds old."""
+        found = self._supervisors.status(version.name)
+        offsets = {(version.topic, partition): offset for partition, offset in found.offsets.items()}
+        trouble = None if found.running else f"{found.state}: {found.reason}" if found.reason else found.state
+        return Feeding(offsets, trouble)
+
+    def rest(self, name: str) -> None:
+        """Suspend its supervisor, whose tasks publish what they have."""
+        if self._supervisors.spec(name) is not None and not self._supervisors.status(name).suspended:
+            self._supervisors.suspend(name)
+
+    def drop(self, name: str) -> None:
+        """With its segments, which Druid removes for good where it is told to."""
+        self._supervisors.drop(name)
+
+    def checksum(self, datasource: Datasource) -> str:
+        """Text goes in by its length and its first 48 letters and digits."""
+        return checksum(datasource)
+
+    def asked(self, live: Callable[[str], str]) -> DruidOlap:
+        """Of the same Druid."""
+        return self._olap.asked(live)
