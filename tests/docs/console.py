@@ -160,6 +160,6 @@ def _without_log(text: str) -> str:
 
 
 def _only_reads(text: str) -> bool:
-    return (text.startswith("curl") and " -X " not in text and " -d " not in text) or (
-        " run" not in text and "mainstem " in text
-    )
+    if text.startswith("curl"):
+        return " -X " not in text and " -d " not in text
+    return "mainstem " in text and not re.search(r"mainstem (run|new|simulate-bank)\b", text)

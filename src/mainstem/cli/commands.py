@@ -21,6 +21,7 @@ from mainstem.cli.bindings import bindings
 from mainstem.cli.dead_letters import dead_letters, show_actions
 from mainstem.cli.events import events
 from mainstem.cli.forget import forget
+from mainstem.cli.installed import add_installed
 from mainstem.cli.new import new
 from mainstem.cli.processes import processes
 from mainstem.cli.rebuild import rebuild
@@ -249,6 +250,9 @@ def show_settings() -> None:
         text = shown_url(value) if name.endswith("_url") and value is not None else str(value)
         grid.add_row(f"MAINSTEM_{name.upper()}", text)
     _out.print(grid)
+
+
+add_installed(app)
 
 
 def _print_reconciliation(found: Any) -> None:

@@ -172,10 +172,20 @@ class CommandBus:
             overdue.cancel()
 
     def execute(
-        self, command: Command, *, key: str | None = None, origin: Origin = SYSTEM, retry_of: int | None = None
+        self,
+        command: Command,
+        *,
+        key: str | None = None,
+        origin: Origin = SYSTEM,
+        retry_of: int | None = None,
+        occurred_at_ms: int | None = None,
     ) -> Answer:
-        """The same as `send`, from a thread without an event loop."""
-        return self._wait_for(Request(command, key, origin, retry_of))
+        """The same as `send`, from a thread without an event loop.
+
+        `occurred_at_ms` is for history that is brought in: when it happened (milliseconds since 1970, UTC), not later
+        than now. No event of a stream is earlier than the one before it.
+        """
+        return self._wait_for(Request(command, key, origin, retry_of, occurred_at_ms=occurred_at_ms))
 
     def revoke(self, command: Command, *, key: str, origin: Origin = SYSTEM) -> Answer:
         """What became of the command under that key. One that was not carried out yet never will be under it.
@@ -184,12 +194,14 @@ class CommandBus:
         """
         return self._wait_for(Request(command, key, origin, revoke=True))
 
-    def submit(self, command: Command, *, key: str | None = None, origin: Origin = SYSTEM) -> "Future[Answer]":
+    def submit(
+        self, command: Command, *, key: str | None = None, origin: Origin = SYSTEM, occurred_at_ms: int | None = None
+    ) -> "Future[Answer]":
         """Put the command down, from a thread without an event loop: its future has what `execute` returns or raises.
 
         Raises TryAgain or ShuttingDown.
         """
-        return self._put_down(Request(command, key, origin))
+        return self._put_down(Request(command, key, origin, occurred_at_ms=occurred_at_ms))
 
     def step(self) -> int:
         """Carry one batch of what waits out, where no thread does; how many commands."""

@@ -24,7 +24,7 @@ from mainstem.tenancy import NONE, Tenants, own_key, qualified
 class Request(Struct, frozen=True):
     """A command on its way, with its idempotency key (if any), who asked, and the refusal that it is a retry of.
 
-    `revoke` uses the key up instead.
+    `revoke` uses the key up instead. `occurred_at_ms` is when what it asks for happened, where that is history.
     """
 
     command: Command
@@ -32,6 +32,7 @@ class Request(Struct, frozen=True):
     origin: Origin
     retry_of: int | None = None
     revoke: bool = False
+    occurred_at_ms: int | None = None
 
 
 Outcome = Answer | CommandError
@@ -133,6 +134,8 @@ class Handler:
         aggregates = self._by_command.get(type(request.command))
         if aggregates is None:
             return InvalidCommand(f"no decider takes the command {type(request.command).__name__}")
+        if request.occurred_at_ms is not None and not 0 <= request.occurred_at_ms <= self._clock_ms():
+            return InvalidCommand(f"{request.occurred_at_ms} ms is no time of the past")
         if request.key is None:
             return self._decide(transaction, aggregates, request)
         return self._once(transaction, aggregates, request, own_key(request.origin.tenant, request.key))
@@ -168,7 +171,7 @@ class Handler:
             if own is None:
                 return self._naming.no_tags()
             over = self._loaded_over(transaction, boundaries, decider.category, own)
-        now_ms = self._clock_ms()
+        now_ms = self._time_of(request)
         try:
             events = list(_decided(decider, folded.state, request.command, over))
         except Refused as refused:
@@ -196,6 +199,9 @@ class Handler:
             occurred_at_ms=folded.occurred_at_ms,
             row=folded.row,
         )
+
+    def _time_of(self, request: Request) -> int:
+        return self._clock_ms() if request.occurred_at_ms is None else request.occurred_at_ms
 
     def _stream(self, aggregates: Aggregates, request: Request) -> str | None:
         return self._naming.stream(aggregates.decider, request.command, request.origin.tenant)

@@ -372,3 +372,23 @@ def test_on_a_slow_disk_callers_share_their_flushes(
         thread.join(60)
     assert bus.execute(withdraw()).version == 2 + 16 * 6
     assert bus.status().batches - before <= 9
+
+
+def test_history_is_brought_in_at_its_times(bus: CommandBus, store: SqliteEventStore) -> None:
+    """Now is 1,000 ms; an event is not earlier than the one before it."""
+    bus.execute(OpenCard(card="c", limit=money("100")), occurred_at_ms=10)
+    assert bus.submit(withdraw(), occurred_at_ms=30).result(5).occurred_at_ms == 30
+    assert bus.execute(withdraw(), occurred_at_ms=20).occurred_at_ms == 30
+    with pytest.raises(Refused):
+        bus.execute(withdraw("1000"), occurred_at_ms=40)
+    assert bus.execute(withdraw()).occurred_at_ms == 1_000
+    times = [(event.occurred_at_ms, event.recorded_at_ms) for event in store.read("debit_card-c")]
+    assert times == [(10, 1_000), (30, 1_000), (30, 1_000), (1_000, 1_000)]
+    assert [each.refusal.refused_at_ms for each in store.refusals.page()] == [40]
+
+
+@pytest.mark.parametrize("at_ms", [-1, 1_001])
+def test_history_is_of_the_past(bus: CommandBus, store: SqliteEventStore, at_ms: int) -> None:
+    with pytest.raises(InvalidCommand, match="no time of the past"):
+        bus.execute(OpenCard(card="c", limit=money("100")), occurred_at_ms=at_ms)
+    assert store.read("debit_card-c") == []
