@@ -40,10 +40,6 @@ from bank.inputs import (
     CardId,
     Cursor,
     Limit,
-    MaxAge,
-    PositionHeader,
-    PositionQuery,
-    Prefer,
     card_id_of,
     linked,
     named,
@@ -52,18 +48,16 @@ from bank.overall import CUSTOMER_ID
 from bank.refusal import GROUP as REFUSAL_GROUP
 from bank.service import Bank, CardView, RefusalView, StatementLine
 from bank.statement import GROUP as STATEMENT_GROUP
-from mainstem.query.access import grant_of
 from mainstem.query.input import Body, decimal_of
 from mainstem.query.openapi import (
     COMMAND_HEADERS,
-    FRESH_HEADERS,
     PAGE_HEADERS,
     command_operation,
     money_schema,
     text_schema,
 )
-from mainstem.query.preferences import wanted
 from mainstem.query.problems import InvalidInput
+from mainstem.query.reading import reads
 from mainstem.query.web import json_response, problem_responses
 
 _Request = Request[Any, Any, Any]
@@ -169,7 +163,8 @@ def _withdrawal_routes(bank: Bank) -> list[BaseRouteHandler]:
         "/moneywithdrawals",
         tags=["withdrawals"],
         operation_id="statement",
-        response_headers=(*PAGE_HEADERS, *FRESH_HEADERS),
+        opt=reads(STATEMENT_GROUP),
+        response_headers=PAGE_HEADERS,
         responses=READING,
     )
     async def statement(
@@ -177,19 +172,14 @@ def _withdrawal_routes(bank: Bank) -> list[BaseRouteHandler]:
         card: Annotated[
             str, QueryParameter(name="debitCardId", pattern=rf"^{CARD_ID.pattern}$", description="The card's id")
         ],
-        position: PositionQuery = None,
-        at: PositionHeader = None,
-        prefer: Prefer = None,
-        max_age: MaxAge = None,
         limit: Limit = 100,
         cursor: Cursor = None,
     ) -> Response[list[StatementLine]]:
         """The mini statement, newest first; the Link header leads to the next page."""
-        fresh = wanted((position, at), prefer, max_age)
         asking = partial(bank.lines, card_id=card, limit=limit, cursor=cursor)
-        rows = await bank.read(request, asking, STATEMENT_GROUP, fresh)
+        rows = await bank.read(request, asking)
         asked = f"/moneywithdrawals?{urlencode({'debitCardId': card})}"
-        return linked(request, asked, rows, limit, [rows[-1].id] if rows else [], bank.applied(fresh))
+        return linked(request, asked, rows, limit, [rows[-1].id] if rows else [])
 
     return [withdraw, statement]
 
@@ -220,16 +210,12 @@ def _card_routes(bank: Bank) -> list[BaseRouteHandler]:
         "/cards/{card_id:str}",
         tags=["cards"],
         operation_id="getCard",
-        response_headers=FRESH_HEADERS,
+        opt=reads(BALANCE_GROUP, HOLDER_GROUP),
         responses=problem_responses(400, 404, 503),
     )
     async def get_card(
         request: _Request,
         card_id: CardId,
-        position: PositionQuery = None,
-        at: PositionHeader = None,
-        prefer: Prefer = None,
-        max_age: MaxAge = None,
         as_of: Annotated[str | None, QueryParameter(name="asOf", description=MOMENT)] = None,
         time: Time = "occurred",
     ) -> Response[CardView]:
@@ -237,10 +223,8 @@ def _card_routes(bank: Bank) -> list[BaseRouteHandler]:
         if as_of is not None:
             moment = moment_of("asOf", as_of, time)
             return json_response(await bank.read(request, lambda grant: bank.card_at(grant, card_id, moment)))
-        fresh = wanted((position, at), prefer, max_age)
-        await bank.reached(grant_of(request), HOLDER_GROUP, fresh)
-        found = await bank.read(request, partial(bank.card, card_id=card_id), BALANCE_GROUP, fresh)
-        return json_response(found, headers=bank.applied(fresh))
+        found = await bank.read(request, partial(bank.card, card_id=card_id))
+        return json_response(found)
 
     @post(
         "/cards/{card_id:str}/repayments",
@@ -323,6 +307,7 @@ def _state_routes(bank: Bank) -> list[BaseRouteHandler]:
         "/cards/{card_id:str}/refusals",
         tags=["cards"],
         operation_id="refusals",
+        opt=reads(REFUSAL_GROUP),
         response_headers=PAGE_HEADERS,
         responses=READING,
     )
@@ -331,7 +316,7 @@ def _state_routes(bank: Bank) -> list[BaseRouteHandler]:
     ) -> Response[list[RefusalView]]:
         """The card's refused commands, newest first."""
         asking = partial(bank.refusals, card_id=card_id, limit=limit, cursor=cursor)
-        rows = await bank.read(request, asking, REFUSAL_GROUP)
+        rows = await bank.read(request, asking)
         return linked(request, f"/cards/{card_id}/refusals", rows, limit, [rows[-1].id] if rows else [])
 
     return [block, unblock, close, refusals]

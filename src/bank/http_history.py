@@ -11,6 +11,7 @@ from bank.service import Bank, CardDifference, CardEventView
 from mainstem import NOW, AsOf, read_moment
 from mainstem.query.input import parameter
 from mainstem.query.openapi import PAGE_HEADERS
+from mainstem.query.reading import LIVE, reads
 from mainstem.query.web import json_response, problem_responses
 
 _Request = Request[Any, Any, Any]
@@ -30,6 +31,7 @@ def history_routes(bank: Bank) -> list[BaseRouteHandler]:
         "/cards/{card_id:str}/history",
         tags=["cards"],
         operation_id="cardHistory",
+        opt=reads(LIVE),
         response_headers=PAGE_HEADERS,
         responses=problem_responses(400, 404, 503),
     )
@@ -45,6 +47,7 @@ def history_routes(bank: Bank) -> list[BaseRouteHandler]:
         "/cards/{card_id:str}/difference",
         tags=["cards"],
         operation_id="cardDifference",
+        opt=reads(LIVE),
         responses=problem_responses(400, 404, 503),
     )
     async def difference(

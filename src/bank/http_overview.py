@@ -9,14 +9,14 @@ from litestar.params import PathParameter
 from msgspec import Struct
 
 from bank.cents import money_of
-from bank.inputs import READING, Cursor, Limit, MaxAge, PositionHeader, PositionQuery, Prefer, behind_of, linked
+from bank.inputs import READING, Cursor, Limit, behind_of, linked
 from bank.overall import CUSTOMER_ID
-from bank.overview import CARDS_GROUP, CustomerCard, Overview, cards_of, overview_of
+from bank.overview import CARDS_GROUP, LIMITS_GROUP, CustomerCard, Overview, cards_of, overview_of
 from bank.service import Bank, CardView
 from mainstem import iso_time
 from mainstem.query.access import Grant
-from mainstem.query.openapi import FRESH_HEADERS, PAGE_HEADERS
-from mainstem.query.preferences import wanted
+from mainstem.query.openapi import PAGE_HEADERS
+from mainstem.query.reading import reads
 from mainstem.query.web import json_response, problem_responses
 from mainstem.tenancy import qualified, shown
 
@@ -44,40 +44,32 @@ def overview_routes(bank: Bank) -> list[BaseRouteHandler]:
         "/customers/{customer_id:str}",
         tags=["customers"],
         operation_id="customerOverview",
-        response_headers=FRESH_HEADERS,
+        opt=reads(CARDS_GROUP, LIMITS_GROUP),
         responses=problem_responses(400, 404, 503),
     )
     async def overview(
         request: _Request,
         customer_id: _CustomerId,
-        position: PositionQuery = None,
-        at: PositionHeader = None,
-        prefer: Prefer = None,
-        max_age: MaxAge = None,
     ) -> Response[OverviewView]:
         """A customer's cards together. The position of a command for one of the cards can be waited for."""
 
         def asking(grant: Grant) -> OverviewView:
             return _view(overview_of(bank.views, customer_id, grant.tenant))
 
-        fresh = wanted((position, at), prefer, max_age)
-        found = await bank.read(request, asking, CARDS_GROUP, fresh)
-        return json_response(found, headers=bank.applied(fresh))
+        found = await bank.read(request, asking)
+        return json_response(found)
 
     @get(
         "/customers/{customer_id:str}/cards",
         tags=["customers"],
         operation_id="customerCards",
-        response_headers=(*PAGE_HEADERS, *FRESH_HEADERS),
+        opt=reads(CARDS_GROUP),
+        response_headers=PAGE_HEADERS,
         responses=READING,
     )
     async def cards(
         request: _Request,
         customer_id: _CustomerId,
-        position: PositionQuery = None,
-        at: PositionHeader = None,
-        prefer: Prefer = None,
-        max_age: MaxAge = None,
         limit: Limit = 100,
         cursor: Cursor = None,
     ) -> Response[list[CardView]]:
@@ -90,9 +82,8 @@ def overview_routes(bank: Bank) -> list[BaseRouteHandler]:
             rows = cards_of(bank.views, qualified(grant.tenant, customer_id), limit, behind)
             return [_card(row, grant) for row in rows]
 
-        fresh = wanted((position, at), prefer, max_age)
-        rows = await bank.read(request, asking, CARDS_GROUP, fresh)
-        return linked(request, asked, rows, limit, [rows[-1].id] if rows else [], bank.applied(fresh))
+        rows = await bank.read(request, asking)
+        return linked(request, asked, rows, limit, [rows[-1].id] if rows else [])
 
     return [overview, cards]
 

@@ -11,16 +11,16 @@ from msgspec import Struct
 
 from bank.card import CARD_ID
 from bank.cents import money_of
-from bank.inputs import READING, Cursor, Limit, MaxAge, PositionHeader, PositionQuery, Prefer, behind_of, linked
+from bank.inputs import READING, Cursor, Limit, behind_of, linked
 from bank.overall import CUSTOMER_ID
 from bank.payment import GROUP, Payment, of_card, of_customer, of_tenant, search
 from bank.service import Bank
 from mainstem import iso_time
 from mainstem.query.access import Grant, tenant_of
 from mainstem.query.input import parameter
-from mainstem.query.openapi import FRESH_HEADERS, PAGE_HEADERS
-from mainstem.query.preferences import wanted
+from mainstem.query.openapi import PAGE_HEADERS
 from mainstem.query.problems import InvalidInput
+from mainstem.query.reading import reads
 from mainstem.tenancy import qualified, shown
 from mainstem.words import WORDS_MAX, asked_words
 
@@ -48,10 +48,11 @@ def payment_routes(bank: Bank) -> list[BaseRouteHandler]:
         "/payments",
         tags=["withdrawals"],
         operation_id="searchPayments",
-        response_headers=(*PAGE_HEADERS, *FRESH_HEADERS),
+        opt=reads(GROUP),
+        response_headers=PAGE_HEADERS,
         responses=READING,
     )
-    async def payments(  # noqa: PLR0913, PLR0917 - the query's parameters
+    async def payments(
         request: _Request,
         text: Annotated[
             str,
@@ -66,10 +67,6 @@ def payment_routes(bank: Bank) -> list[BaseRouteHandler]:
         customer: Annotated[
             str | None, QueryParameter(pattern=rf"^{CUSTOMER_ID.pattern}$", description="Of this customer's cards only")
         ] = None,
-        position: PositionQuery = None,
-        at: PositionHeader = None,
-        prefer: Prefer = None,
-        max_age: MaxAge = None,
         limit: Limit = 100,
         cursor: Cursor = None,
     ) -> Response[list[PaymentView]]:
@@ -84,10 +81,9 @@ def payment_routes(bank: Bank) -> list[BaseRouteHandler]:
         def asking(_: Grant) -> list[Payment]:
             return search(bank.views, text, within, limit, after)
 
-        fresh = wanted((position, at), prefer, max_age)
-        rows = await bank.read(request, asking, GROUP, fresh)
+        rows = await bank.read(request, asking)
         views = [_view(row, tenant) for row in rows]
-        return linked(request, asked, views, limit, [rows[-1].id] if rows else [], bank.applied(fresh))
+        return linked(request, asked, views, limit, [rows[-1].id] if rows else [])
 
     return [payments]
 

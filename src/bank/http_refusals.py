@@ -17,6 +17,7 @@ from mainstem.query.access import Grant, tenant_of
 from mainstem.query.cursor import cursor_token, read_cursor
 from mainstem.query.input import Body, parameter
 from mainstem.query.openapi import COMMAND_HEADERS, PAGE_HEADERS, body_operation
+from mainstem.query.reading import LIVE, reads
 from mainstem.query.web import json_response, problem_responses
 from mainstem.refusals import (
     PERIODS_MS,
@@ -99,6 +100,7 @@ def _questions(bank: Bank) -> list[BaseRouteHandler]:
         "/refusals",
         tags=["refusals"],
         operation_id="allRefusals",
+        opt=reads(LIVE),
         response_headers=PAGE_HEADERS,
         responses=problem_responses(400, 503),
     )
@@ -122,7 +124,13 @@ def _questions(bank: Bank) -> list[BaseRouteHandler]:
         rows = await bank.read(request, lambda _: bank.refused.page(asked, after, limit))
         return json_response(list(map(_view, rows)), headers=_next(query, marked, rows, limit))
 
-    @get("/refusals/counts", tags=["refusals"], operation_id="countRefusals", responses=problem_responses(400, 503))
+    @get(
+        "/refusals/counts",
+        tags=["refusals"],
+        operation_id="countRefusals",
+        opt=reads(LIVE),
+        responses=problem_responses(400, 503),
+    )
     async def counts(  # noqa: PLR0913, PLR0917 - the query's parameters
         request: _Request,
         by: Annotated[Literal["reason", "hour", "day"], QueryParameter(description="By periods too (UTC)")] = "reason",
@@ -146,6 +154,7 @@ def _questions(bank: Bank) -> list[BaseRouteHandler]:
         "/refusals/{refusal_id:str}",
         tags=["refusals"],
         operation_id="getRefusal",
+        opt=reads(LIVE),
         responses=problem_responses(400, 404, 503),
     )
     async def one(request: _Request, refusal_id: _Id) -> Response[RefusedInFullView]:

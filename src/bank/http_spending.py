@@ -10,13 +10,13 @@ from litestar.params import QueryParameter
 from msgspec import Struct
 
 from bank.cents import money_of
-from bank.inputs import READING, CardId, Cursor, Limit, MaxAge, PositionHeader, PositionQuery, Prefer, behind_of, linked
+from bank.inputs import READING, CardId, Cursor, Limit, behind_of, linked
 from bank.service import Bank
 from bank.spending import GROUP, DailySpending, days_of, spenders_of
 from mainstem.query.access import Grant, tenant_of
-from mainstem.query.openapi import FRESH_HEADERS, PAGE_HEADERS
-from mainstem.query.preferences import wanted
+from mainstem.query.openapi import PAGE_HEADERS
 from mainstem.query.problems import InvalidInput
+from mainstem.query.reading import reads
 from mainstem.tenancy import qualified, shown
 
 _Request = Request[Any, Any, Any]
@@ -40,16 +40,13 @@ def spending_routes(bank: Bank) -> list[BaseRouteHandler]:
         "/cards/{card_id:str}/spending",
         tags=["cards"],
         operation_id="dailySpending",
-        response_headers=(*PAGE_HEADERS, *FRESH_HEADERS),
+        opt=reads(GROUP),
+        response_headers=PAGE_HEADERS,
         responses=READING,
     )
     async def of_card(
         request: _Request,
         card_id: CardId,
-        position: PositionQuery = None,
-        at: PositionHeader = None,
-        prefer: Prefer = None,
-        max_age: MaxAge = None,
         limit: Limit = 100,
         cursor: Cursor = None,
     ) -> Response[list[SpendingView]]:
@@ -60,15 +57,15 @@ def spending_routes(bank: Bank) -> list[BaseRouteHandler]:
         def asking(grant: Grant) -> list[DailySpending]:
             return days_of(bank.views, qualified(grant.tenant, card_id), limit, after)
 
-        fresh = wanted((position, at), prefer, max_age)
-        rows = await bank.read(request, asking, GROUP, fresh)
+        rows = await bank.read(request, asking)
         views = [_view(row, card_id) for row in rows]
-        return linked(request, asked, views, limit, [rows[-1].begin_ms] if rows else [], bank.applied(fresh))
+        return linked(request, asked, views, limit, [rows[-1].begin_ms] if rows else [])
 
     @get(
         "/spending",
         tags=["cards"],
         operation_id="topSpenders",
+        opt=reads(GROUP),
         response_headers=PAGE_HEADERS,
         responses=READING,
     )
@@ -81,7 +78,7 @@ def spending_routes(bank: Bank) -> list[BaseRouteHandler]:
         """The cards from which most was withdrawn on a day, the highest amount first."""
         asked, day_ms = f"/spending?day={day}", _day_ms(day)
         after, tenant = behind_of(request, asked, (int, str), cursor), tenant_of(request)
-        rows = await bank.read(request, lambda _: spenders_of(bank.views, tenant, day_ms, limit, after), GROUP)
+        rows = await bank.read(request, lambda _: spenders_of(bank.views, tenant, day_ms, limit, after))
         views = [_view(row, shown(tenant, row.card)) for row in rows]
         return linked(request, asked, views, limit, [rows[-1].cents, rows[-1].card] if rows else [])
 

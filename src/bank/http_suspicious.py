@@ -11,18 +11,16 @@ from msgspec import Struct
 
 from bank.card import CARD_ID
 from bank.cents import money_of
-from bank.inputs import READING, Cursor, Limit, MaxAge, PositionHeader, PositionQuery, Prefer, behind_of, linked
+from bank.inputs import READING, Cursor, Limit, behind_of, linked
 from bank.service import Bank
 from bank.suspicious import AMOUNT_GROUP, VELOCITY_GROUP, Activity, Kind, suspicious_of
 from mainstem import iso_time
 from mainstem.query.access import Grant, tenant_of
-from mainstem.query.openapi import FRESH_HEADERS, PAGE_HEADERS
-from mainstem.query.preferences import wanted
+from mainstem.query.openapi import PAGE_HEADERS
+from mainstem.query.reading import reads
 from mainstem.tenancy import qualified, shown
 
 _Request = Request[Any, Any, Any]
-
-_GROUPS = {"velocity": VELOCITY_GROUP, "amount": AMOUNT_GROUP}
 
 
 class SuspiciousView(Struct, frozen=True, rename="camel"):
@@ -43,20 +41,17 @@ def suspicious_routes(bank: Bank) -> list[BaseRouteHandler]:
         "/suspicious",
         tags=["cards"],
         operation_id="suspiciousActivity",
-        response_headers=(*PAGE_HEADERS, *FRESH_HEADERS),
+        opt=reads(VELOCITY_GROUP, AMOUNT_GROUP),
+        response_headers=PAGE_HEADERS,
         responses=READING,
     )
-    async def suspicious(  # noqa: PLR0913, PLR0917 - the query's parameters
+    async def suspicious(
         request: _Request,
         kind: Annotated[Kind, QueryParameter(description="Too often, or too much")],
         card: Annotated[
             str | None,
             QueryParameter(name="debitCardId", pattern=rf"^{CARD_ID.pattern}$", description="Of this card only"),
         ] = None,
-        position: PositionQuery = None,
-        at: PositionHeader = None,
-        prefer: Prefer = None,
-        max_age: MaxAge = None,
         limit: Limit = 100,
         cursor: Cursor = None,
     ) -> Response[list[SuspiciousView]]:
@@ -69,11 +64,10 @@ def suspicious_routes(bank: Bank) -> list[BaseRouteHandler]:
         def asking(_: Grant) -> list[Activity]:
             return suspicious_of(bank.views, kind, tenant, of_card, limit, after)
 
-        fresh = wanted((position, at), prefer, max_age)
-        rows = await bank.read(request, asking, _GROUPS[kind], fresh)
+        rows = await bank.read(request, asking)
         behind: list[str | int] = [rows[-1].begin_ms, rows[-1].card] if rows else []
         views = [_view(kind, row, shown(tenant, row.card)) for row in rows]
-        return linked(request, asked, views, limit, behind, bank.applied(fresh))
+        return linked(request, asked, views, limit, behind)
 
     return [suspicious]
 

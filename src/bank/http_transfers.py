@@ -14,6 +14,7 @@ from bank.transfer import TRANSFER_ID, TransferRequested
 from mainstem.query.input import Body, decimal_of
 from mainstem.query.openapi import body_operation, text_schema
 from mainstem.query.problems import InvalidInput
+from mainstem.query.reading import LIVE, reads
 from mainstem.query.web import json_response, problem_responses
 
 _Request = Request[Any, Any, Any]
@@ -60,6 +61,7 @@ def transfer_routes(bank: Bank) -> list[BaseRouteHandler]:
         "/transfers/{transfer_id:str}",
         tags=["transfers"],
         operation_id="getTransfer",
+        opt=reads(LIVE),
         responses=problem_responses(400, 404, 503),
     )
     async def get_transfer(

@@ -1,20 +1,19 @@
 """What several of the bank's routes take and answer, and what the OpenAPI document says of it."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from litestar import Request, Response
-from litestar.params import HeaderParameter, PathParameter, QueryParameter
+from litestar.params import PathParameter, QueryParameter
 
 from bank.card import CARD_ID
 from mainstem.query.access import tenant_of
 from mainstem.query.cursor import cursor_token, read_cursor
 from mainstem.query.openapi import money_schema, text_schema
-from mainstem.query.preferences import MAX_AGE_HEADER
 from mainstem.query.problems import InvalidInput
-from mainstem.query.web import POSITION_HEADER, json_response, problem_responses
+from mainstem.query.web import json_response, problem_responses
 from mainstem.tenancy import qualified
 
 _Request = Request[Any, Any, Any]
@@ -27,14 +26,6 @@ READING = problem_responses(400, 503)
 _PAGE_MAX = 1_000
 
 CardId = Annotated[str, PathParameter(description="The card's id", pattern=rf"^{CARD_ID.pattern}$")]
-PositionQuery = Annotated[
-    str | None, QueryParameter(name="position", description="Wait until the view has this position")
-]
-PositionHeader = Annotated[str | None, HeaderParameter(name=POSITION_HEADER, description="The same, as a header")]
-Prefer = Annotated[str | None, HeaderParameter(name="Prefer", description="wait=SECONDS: wait no longer (RFC 7240)")]
-MaxAge = Annotated[
-    str | None, HeaderParameter(name=MAX_AGE_HEADER, description="Wait until no record has waited for so many seconds")
-]
 Limit = Annotated[int, QueryParameter(ge=1, le=_PAGE_MAX, description="The most rows to return")]
 Cursor = Annotated[str | None, QueryParameter(description="From the Link header of the page before")]
 
@@ -65,10 +56,9 @@ def linked(
     rows: Sequence[Any],
     limit: int,
     behind: Sequence[str | int],
-    more: Mapping[str, str] | None = None,
 ) -> Response[Any]:
     """A page; where it is full, with a link to the next, which begins behind those values. `asked` is its address."""
-    headers = dict(more or {})
+    headers: dict[str, str] = {}
     if len(rows) == limit:
         query = urlencode({"limit": limit, "cursor": cursor_token(behind, qualified(tenant_of(request), asked))})
         headers["Link"] = f'<{asked}{"&" if "?" in asked else "?"}{query}>; rel="next"'

@@ -28,6 +28,7 @@ from bank.transfer import TRANSFER
 from mainstem import Application
 from mainstem.assembly import Running, bring_up
 from mainstem.assembly.places import mysql_server
+from mainstem.assembly.web import operations_of
 from mainstem.query.access import Access, access_of
 from mainstem.query.bindings import binding_routes
 from mainstem.query.dead_letters import LISTENER_REFUSALS, dead_letter_routes
@@ -36,7 +37,7 @@ from mainstem.query.privacy import privacy_routes
 from mainstem.query.processes import process_routes
 from mainstem.query.rebuilds import rebuild_routes
 from mainstem.query.server import check_address, serve_http
-from mainstem.query.web import About, Operations, web_application
+from mainstem.query.web import About, web_application
 from mainstem.settings import Settings
 
 
@@ -65,6 +66,7 @@ application = Application(
     ledgers=LEDGERS,
     processes=(TRANSFER, card_guard(0, 1)),
     configure=_configured,
+    version=version("mainstem"),
 )
 
 FIRST_CARD = OpenCard(card="123456789", limit=Decimal(10_000))
@@ -114,7 +116,7 @@ def web(running: Running, access: Access) -> "object":
     app = web_application(
         about=About(
             "Bank",
-            version("mainstem"),
+            running.application.version,
             "Withdrawals as commands, statements as views, analytics within a second of the fact.",
         ),
         routes=[
@@ -126,10 +128,9 @@ def web(running: Running, access: Access) -> "object":
             *privacy_routes(running.forgetter),
         ],
         access=access,
-        operations=Operations(running.troubles, running.status, running.reconcile, metrics),
+        operations=operations_of(running, metrics),
         refusals={**LISTENER_REFUSALS, **REFUSAL_STATUS},
         body_max_bytes=running.settings.http_body_max_bytes,
-        on_startup=(bank.begin,),
         on_shutdown=(bank.end,),
     )
     return observed(app, metrics)

@@ -24,10 +24,9 @@ from mainstem.history import Happened, History
 from mainstem.process.step import Stepped
 from mainstem.query.access import Grant, grant_of
 from mainstem.query.cursor import read_cursor
-from mainstem.query.freshness import Freshness
 from mainstem.query.input import idempotency_key
-from mainstem.query.preferences import Wanted
-from mainstem.query.web import POSITION_HEADER, json_response
+from mainstem.query.reading import POSITION_HEADER
+from mainstem.query.web import json_response
 from mainstem.refusals import KeptRefusal, RefusalReader, retry_of
 from mainstem.tenancy import qualified, shown
 from mainstem.view.port import ViewStore
@@ -36,7 +35,6 @@ R = TypeVar("R")
 _Request = Request[Any, Any, Any]
 
 _READERS = 4
-_WHATEVER = Wanted()
 
 BANK = "bank"
 """What a customer sees in the place of an actor that is somebody else."""
@@ -132,10 +130,8 @@ class Bank:
 
     def __init__(self, running: Running) -> None:
         self._running = running
-        self._wait_s = running.settings.query_wait_max_ms / 1000
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="query")
         self._analysts = ThreadPoolExecutor(_READERS, thread_name_prefix="analytics")
-        self._freshness: Freshness | None = None
         self._history = History(running.events, CARD)
 
     def facts(self, grant: Grant) -> Facts:
@@ -157,14 +153,8 @@ class Bank:
         """Whether there are tenants, which are kept apart."""
         return self._running.tenants.apart
 
-    async def begin(self) -> None:
-        """Called by the server, in its event loop, before the first request."""
-        self._freshness = Freshness(self._running.views, asyncio.get_running_loop())
-
     async def end(self) -> None:
         """Called by the server after the last request."""
-        if self._freshness is not None:
-            self._freshness.close()
         self._readers.shutdown(wait=False)
         self._analysts.shutdown(wait=False)
 
@@ -213,40 +203,13 @@ class Bank:
             raise Refused("transfer-unknown", f"Transfer {transfer} does not exist")
         return _view_of_transfer(found)
 
-    async def reached(self, grant: Grant, group: str, wanted: Wanted) -> None:
-        """Wait, a time at most, until the group's view is as fresh as is wanted.
-
-        Raises Forbidden for a position of another tenant, NotYetThere.
-        """
-        if self._freshness is None:
-            return
-        patience_s = wanted.patience_s(self._wait_s)
-        if wanted.position is not None:
-            await self._freshness.reached(group, grant.position(wanted.position, apart=self.apart), patience_s)
-        if wanted.max_age_s is not None:
-            await self._freshness.young(lambda: self._age_s(group), wanted.max_age_s, patience_s)
-
-    async def read(
-        self, request: _Request, question: Callable[[Grant], R], group: str = "", wanted: Wanted = _WHATEVER
-    ) -> R:
-        """Ask a store, off the event loop, once the group's view is as fresh as is wanted (if anything is).
-
-        The question is told what the request may touch. Raises Forbidden for a position of another tenant.
-        """
-        grant = grant_of(request)
-        await self.reached(grant, group, wanted)
-        return await asyncio.get_running_loop().run_in_executor(self._readers, question, grant)
+    async def read(self, request: _Request, question: Callable[[Grant], R]) -> R:
+        """Ask a store, off the event loop. The question is told what the request may touch."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, question, grant_of(request))
 
     async def analyse(self, request: _Request, question: Callable[[Grant], R]) -> R:
         """Ask the analytical store, whose answers may take seconds: nobody who asks for views waits behind them."""
         return await asyncio.get_running_loop().run_in_executor(self._analysts, question, grant_of(request))
-
-    def applied(self, wanted: Wanted) -> dict[str, str]:
-        """The header that says which preference was honoured."""
-        return wanted.applied(self._wait_s)
-
-    def _age_s(self, group: str) -> float:
-        return self._running.bindings.lag(group).seconds
 
     def card(self, grant: Grant, card_id: str) -> CardView:
         """The card in the balance view. Raises Refused for an unknown one."""

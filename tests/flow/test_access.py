@@ -81,6 +81,7 @@ WHO_IS_LET_IN: dict[str, set[str]] = {
     "GET /metrics": {"operator"},
     "GET /status": {"operator"},
     "GET /reconciliation": {"operator"},
+    "GET /asyncapi.json": {"operator"},
     "GET /openapi": {*CALLERS},
     "GET /openapi/openapi.json": {*CALLERS},
     "GET /openapi/{path}": {*CALLERS},

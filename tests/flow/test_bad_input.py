@@ -330,7 +330,7 @@ def test_a_number_keeps_every_digit(client: httpx.Client) -> None:
         ("/analytics/cards?debitcardid=1", "debitcardid", "no parameter 'debitcardid' here; known are debitCardId, li"),
         (f"/cards/{CARD}/history?Limit=5", "Limit", "no parameter 'Limit' here; known are cursor, limit"),
         ("/analytics/top-cards?limit=1&limit=2", "limit", "the parameter limit is given twice"),
-        (f"/refusals/{'0' * 16}?x=1", "x", "no parameter 'x' here; none is known"),
+        (f"/refusals/{'0' * 16}?x=1", "x", "no parameter 'x' here; known are position"),
         (f"/refusals?{'x' * 99}=1", "x" * 40, f"no parameter '{'x' * 40}' here"),
     ],
 )

@@ -95,6 +95,7 @@ class Distributed:
         self.listeners = {b.group: Runner(b, self.log, self.views) for b in application.all_listeners() if keeping}
         self.control, self.bindings = controls(application, self.log, self.views, self.listeners)
         self.stages = Stages(application, settings, self.listeners, self.driver if self._driving else None)
+        self.looks = self.stages.looks
         self._life.closing.callback(self.stages.close)
 
     def start(self) -> None:
@@ -118,7 +119,11 @@ class Distributed:
     def stop(self) -> None:
         """Carry out the waiting commands, leave the groups, give the connections back. Stopping twice is allowed."""
         self.commands.stop(_STOP_S)
-        self._life.end(_STOP_S, self.control.wake)
+        self._life.end(_STOP_S, self._wake)
+
+    def _wake(self) -> None:
+        self.control.wake()
+        self.stages.wake()
 
     def __enter__(self) -> "Distributed":
         self.start()
@@ -135,6 +140,10 @@ class Distributed:
     def hops(self) -> tuple[Hop, ...]:
         """Every stage, of whichever process it is, as it was seen a second ago."""
         return self.stages.hops()
+
+    def look(self) -> None:
+        """Have every stage looked at again soon: each look is in its thread, and may be slow."""
+        self.stages.hurry()
 
     def troubles(self) -> Mapping[str, Trouble]:
         """What does not work at the moment, by name; empty where everything does."""

@@ -6,7 +6,7 @@ lock. Threads run from `start` to `stop`: the writer, the relay, one for each li
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from mainstem.application import Application, Sides
+from mainstem.assembly.flow import stages_before
 from mainstem.assembly.personal import open_keys, vault_on
 from mainstem.assembly.running import (
     Life,
@@ -43,6 +44,7 @@ from mainstem.listener.binding import Binding
 from mainstem.listener.runner import Runner
 from mainstem.log.port import Place, Range
 from mainstem.log.sqlite import SqliteLog
+from mainstem.looks import Looks
 from mainstem.olap.ingestion import Ingestion
 from mainstem.rebuild import Rebuilds
 from mainstem.rebuild.versions import mark_made
@@ -53,6 +55,7 @@ _log = structlog.get_logger(__name__)
 
 _HOUSEKEEPING_S = 60.0
 _WATCH_S = 1.0
+_CAPTURE = "relay"
 _STOP_S = 15.0
 _SETTLE_S = 10.0
 _SETTLE_LOOK_S = 0.02
@@ -168,6 +171,7 @@ class Embedded:
             tenants=self.tenants,
             vault=self.vault,
         )
+        self.looks, self._looking = Looks(stages_before(application, _CAPTURE)), threading.Lock()
         self.relay = Relay(self.capture, self.log, application.name)
         self.driver, self.processes = drivers(
             application, settings, self.commands, self.events, self.views, clock_ms=self._clock_ms
@@ -197,6 +201,8 @@ class Embedded:
         self._life.run("watch", self._watch)
         self._life.run("housekeeping", self._keep_house)
         self.commands.start()
+        with suppress(MainstemError):
+            self.look()
 
     def stop(self) -> None:
         """Carry out the waiting commands, end the threads, close the files. Stopping twice is allowed."""
@@ -224,16 +230,33 @@ class Embedded:
     def hops(self) -> tuple[Hop, ...]:
         """Every stage from the capture to the analytical store, in the order of the flow."""
         now_ms = wall_clock_ms()
-        seen = {"relay": self._seen_relay(now_ms)}
-        seen |= {g: seen_listener(runner, self.rebuilds.stale(g)) for g, runner in self.listeners.items()}
-        seen |= {f"olap-{name}": _seen_ingestion(each, now_ms) for name, each in self.ingestions.items()}
-        if self.application.processes:
-            seen["process-driver"] = seen_driver(self.driver, now_ms)
+        seen = {name: self.looks.take(name, look) for name, look in self._stages()}
         return tuple(hop_of(name, each, self._memory.since(name, each.works, now_ms)) for name, each in seen.items())
 
-    def _seen_relay(self, now_ms: int) -> Seen:
+    def look(self) -> None:
+        """Look at every stage at once, unless somebody does already."""
+        if self._looking.acquire(blocking=False):
+            try:
+                self.hops()
+            finally:
+                self._looking.release()
+
+    def _stages(self) -> Iterator[tuple[str, Callable[[], Seen]]]:
+        """In the order of the flow, so that each look begins behind those at the stages before."""
+        yield _CAPTURE, self._seen_relay
+        for group, runner in self.listeners.items():
+            yield group, partial(self._seen_listener, group, runner)
+        for name, ingestion in self.ingestions.items():
+            yield f"olap-{name}", partial(_seen_ingestion, ingestion)
+        if self.application.processes:
+            yield "process-driver", lambda: seen_driver(self.driver, wall_clock_ms())
+
+    def _seen_listener(self, group: str, runner: Runner) -> Seen:
+        return seen_listener(runner, self.rebuilds.stale(group))
+
+    def _seen_relay(self) -> Seen:
         relay = self.relay.status()
-        return Seen(relay.state, relay.reason, relay.lag, waited_s(relay.oldest_ms, now_ms))
+        return Seen(relay.state, relay.reason, relay.lag, waited_s(relay.oldest_ms, wall_clock_ms()))
 
     def troubles(self) -> Mapping[str, Trouble]:
         """What does not work at the moment, by name; empty where everything does."""
@@ -297,8 +320,8 @@ class Embedded:
         drop_old_snapshots(self.application, self.events, now_ms, stop)
 
 
-def _seen_ingestion(ingestion: Ingestion, now_ms: int) -> Seen:
-    found, lag = ingestion.status, ingestion.lag(now_ms)
+def _seen_ingestion(ingestion: Ingestion) -> Seen:
+    found, lag = ingestion.status, ingestion.lag(wall_clock_ms())
     return Seen("running" if found.state == "idle" else found.state, found.last_error, lag.records, lag.seconds)
 
 

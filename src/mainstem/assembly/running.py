@@ -22,6 +22,7 @@ from mainstem.listener.control import Control
 from mainstem.listener.desk import Listeners
 from mainstem.listener.runner import Runner
 from mainstem.log.port import Log
+from mainstem.looks import Looks
 from mainstem.olap.port import Olap
 from mainstem.privacy.vault import Vault
 from mainstem.process.desk import Processes
@@ -126,6 +127,13 @@ class Running(Protocol):
     @property
     def rebuilds(self) -> Rebuilds:
         """The views' rebuilds, as people ask of them."""
+
+    @property
+    def looks(self) -> Looks:
+        """Up to when every view and datasource has everything, by the looks at the stages."""
+
+    def look(self) -> None:
+        """Look at the stages at once, or have that done soon."""
 
     def hops(self) -> tuple[Hop, ...]:
         """Every stage from the capture to the analytical store, in the order of the flow."""

@@ -14,6 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import structlog
 
 from mainstem.application import EVENT_TOPIC, Application
+from mainstem.assembly.flow import stages_before
 from mainstem.assembly.places import connector_name, druid_reading, kafka_servers, mysql_server
 from mainstem.assembly.running import parked_trouble, seen_driver, seen_listener, stuck_trouble, wall_clock_ms
 from mainstem.assembly.views import make_views
@@ -27,6 +28,7 @@ from mainstem.listener.runner import Runner
 from mainstem.log.kafka import KafkaLog
 from mainstem.log.lag import lag_of
 from mainstem.log.scan import LAST_FIRST, last_records
+from mainstem.looks import Looks
 from mainstem.olap.druid import DruidOlap
 from mainstem.olap.druid_supervisor import Supervisors
 from mainstem.olap.druid_versions import DruidVersions
@@ -41,7 +43,9 @@ from mainstem.view.port import ViewStore
 
 _log = structlog.get_logger(__name__)
 
+_CAPTURE = "capture"
 _EVERY_S = 1.0
+_PAUSE_S = 0.05
 _DUE_MAX = 1_000
 _SILENT_S = 15.0
 _LAST_MANY = 1_000
@@ -118,30 +122,45 @@ class Stages:
         }
         if settings.zookeeper:
             self._parts["zookeeper"] = partial(_zookeeper, ZooKeeper(settings.zookeeper))
-        self._hops: dict[str, Callable[[], Seen]] = {"capture": self._capture}
+        self._hops: dict[str, Callable[[], Seen]] = {_CAPTURE: self._capture}
         self._hops |= {each.group: partial(self._listener, each) for each in application.all_listeners()}
         self._hops |= {f"olap-{each.name}": partial(self._datasource, each) for each in application.datasources}
         if application.processes:
             self._hops["process-driver"] = self._processes
         self._driver = driver
         self._captured_to = 0
-        self._looks = self._parts | self._hops
+        self._all = self._parts | self._hops
         self._seen: dict[str, tuple[float, Seen]] = {}
+        self.looks = Looks(stages_before(application, _CAPTURE))
+        self._wanted = {name: threading.Event() for name in self._all}
 
     def names(self) -> list[str]:
         """Of everything that is looked at."""
-        return list(self._looks)
+        return list(self._all)
 
     def keep_looking(self, name: str, stop: threading.Event) -> None:
         """Look at one of them again and again, until `stop`."""
-        self._look(name)
-        while not stop.wait(_EVERY_S):
+        wanted = self._wanted[name]
+        while not stop.is_set():
+            wanted.clear()
             self._look(name)
+            if not stop.wait(_PAUSE_S):
+                wanted.wait(_EVERY_S - _PAUSE_S)
+
+    def hurry(self) -> None:
+        """Somebody waits for looks at the stages that begin from now on."""
+        for name in self._hops:
+            self._wanted[name].set()
+
+    def wake(self) -> None:
+        """Let whoever keeps looking see that it is to stop."""
+        for wanted in self._wanted.values():
+            wanted.set()
 
     def look(self) -> None:
         """Look at all of them once, at the same time."""
-        with ThreadPoolExecutor(len(self._looks)) as pool:
-            list(pool.map(self._look, self._looks))
+        with ThreadPoolExecutor(len(self._all)) as pool:
+            list(pool.map(self._look, self._all))
 
     def parts(self) -> tuple[Part, ...]:
         """The servers, as they were last seen."""
@@ -158,7 +177,7 @@ class Stages:
 
     def _look(self, name: str) -> None:
         try:
-            seen = self._looks[name]()
+            seen = self.looks.take(name, self._all[name])
         except MainstemError as error:
             seen = unseen("unavailable", str(error))
         except Exception as error:

@@ -20,6 +20,7 @@ from mainstem.query.dead_letters import CHANGING, REASON, ActionView, Listener, 
 from mainstem.query.input import Body, parameter
 from mainstem.query.openapi import body_operation, text_schema
 from mainstem.query.problems import InvalidInput
+from mainstem.query.reading import LIVE, reads
 from mainstem.query.web import OPERATOR, json_response, problem_responses
 
 BINDING_RULES: Mapping[str, Rule] = {
@@ -108,7 +109,9 @@ def binding_routes(desk: Listeners) -> list[BaseRouteHandler]:
 
 
 def _listed(desk: Listeners) -> BaseRouteHandler:
-    @get("/bindings", tags=["listeners"], operation_id="bindings", responses=problem_responses(400, 503))
+    @get(
+        "/bindings", tags=["listeners"], operation_id="bindings", opt=reads(LIVE), responses=problem_responses(400, 503)
+    )
     async def listed() -> Response[list[BindingView]]:
         """The listeners by name, with the processes that run them."""
         return json_response(await asyncio.to_thread(bindings_of, desk))

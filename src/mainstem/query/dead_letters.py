@@ -21,6 +21,7 @@ from mainstem.query.cursor import cursor_token, read_cursor
 from mainstem.query.input import Body
 from mainstem.query.openapi import PAGE_HEADERS, body_operation, text_schema
 from mainstem.query.problems import InvalidInput
+from mainstem.query.reading import LIVE, reads
 from mainstem.query.web import OPERATOR, json_response, problem_responses
 
 DEAD_LETTER_RULES: Mapping[str, Rule] = {
@@ -124,6 +125,7 @@ def _questions(desk: Listeners) -> list[BaseRouteHandler]:
         "/dead-letters",
         tags=["listeners"],
         operation_id="deadLetters",
+        opt=reads(LIVE),
         response_headers=PAGE_HEADERS,
         responses=problem_responses(400, 404, 503),
     )
@@ -144,6 +146,7 @@ def _questions(desk: Listeners) -> list[BaseRouteHandler]:
         "/dead-letters/{listener:str}/{letter:str}",
         tags=["listeners"],
         operation_id="getDeadLetter",
+        opt=reads(LIVE),
         responses=problem_responses(400, 404, 503),
     )
     async def one(listener: Listener, letter: _Letter) -> Response[WholeLetterView]:
@@ -154,6 +157,7 @@ def _questions(desk: Listeners) -> list[BaseRouteHandler]:
         "/actions",
         tags=["listeners"],
         operation_id="actions",
+        opt=reads(LIVE),
         response_headers=PAGE_HEADERS,
         responses=problem_responses(400, 503),
     )

@@ -1,4 +1,4 @@
-"""Waiting for a view to reach a position, or to be young enough: how a client reads its own write."""
+"""Waiting for a view to reach a position: how a client reads its own write."""
 
 import asyncio
 from collections.abc import Callable
@@ -29,14 +29,10 @@ class Freshness:
         def there() -> bool:
             return self._views.reached(group, position.key) >= position.version
 
-        await self._until(there, timeout_s, f"the view has not reached the position within {timeout_s:g} s")
+        await self.until(there, timeout_s, f"the view has not reached the position within {timeout_s:g} s")
 
-    async def young(self, age_s: Callable[[], float], max_age_s: float, timeout_s: float) -> None:
-        """Return when no record has waited for longer. Raises NotYetThere after `timeout_s`; `age_s` may be slow."""
-        text = f"records wait for the view for more than {max_age_s:g} s, also after {timeout_s:g} s"
-        await self._until(lambda: age_s() <= max_age_s, timeout_s, text)
-
-    async def _until(self, there: Callable[[], bool], timeout_s: float, otherwise: str) -> None:
+    async def until(self, there: Callable[[], bool], timeout_s: float, otherwise: str) -> None:
+        """Return when it is so, which may be slow to ask. Raises NotYetThere with that text after `timeout_s`."""
         if await asyncio.to_thread(there):
             return
         deadline = self._loop.time() + timeout_s

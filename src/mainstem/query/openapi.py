@@ -37,12 +37,6 @@ PAGE_HEADERS = (
 """The headers on a page of rows."""
 
 
-FRESH_HEADERS = (
-    ResponseHeader(name="Preference-Applied", documentation_only=True, description="How long would have been waited"),
-)
-"""The headers on an answer that may be waited for."""
-
-
 class DecimalSchemaPlugin(OpenAPISchemaPlugin):
     """Decimals are JSON numbers, written with all their digits."""
 

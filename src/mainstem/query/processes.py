@@ -15,6 +15,7 @@ from mainstem.query.access import Rule, grant_of, may, tenant_of
 from mainstem.query.input import Body
 from mainstem.query.openapi import body_operation, text_schema
 from mainstem.query.problems import InvalidInput
+from mainstem.query.reading import reads
 from mainstem.query.web import OPERATOR, json_response, problem_responses
 
 PROCESS_RULES: Mapping[str, Rule] = {
@@ -23,6 +24,9 @@ PROCESS_RULES: Mapping[str, Rule] = {
     "POST /processes/{manager}/{process_id}/cancel": may(OPERATOR),
 }
 """Who may call these routes, for the application's own table."""
+
+_VIEW = "process"
+"""The listener that keeps the view of all processes."""
 
 _TEXT_MAX = 200
 _Manager = Annotated[str, PathParameter(description="The process manager's name")]
@@ -66,7 +70,13 @@ def process_routes(desk: ProcessDesk) -> list[BaseRouteHandler]:
     """List, resume and cancel."""
     nothing, because = Body(_Nothing), Body(_Reason)
 
-    @get("/processes", tags=["operations"], operation_id="processes", responses=problem_responses(400, 503))
+    @get(
+        "/processes",
+        tags=["operations"],
+        operation_id="processes",
+        opt=reads(_VIEW),
+        responses=problem_responses(400, 503),
+    )
     async def listed(
         request: Request[Any, Any, Any],
         status: Annotated[

@@ -12,6 +12,7 @@ from msgspec import Struct
 from mainstem.query.access import Rule, may
 from mainstem.query.input import Body
 from mainstem.query.openapi import body_operation
+from mainstem.query.reading import LIVE, reads
 from mainstem.query.web import OPERATOR, json_response, problem_responses
 
 REBUILD_RULES: Mapping[str, Rule] = {
@@ -54,7 +55,13 @@ class _Nothing(Struct, frozen=True, forbid_unknown_fields=True):
 def rebuild_routes(desk: RebuildDesk) -> list[BaseRouteHandler]:
     """Look at all views, and what can be done with each. All bodies are empty objects."""
 
-    @get("/rebuilds", tags=["operations"], operation_id="rebuilds", responses=problem_responses(503))
+    @get(
+        "/rebuilds",
+        tags=["operations"],
+        operation_id="rebuilds",
+        opt=reads(LIVE),
+        responses=problem_responses(400, 503),
+    )
     async def listed() -> Response[list[dict[str, Any]]]:
         """Views by name: whether each is stale, what stands beside it, and how far its rebuild is."""
         return json_response(await asyncio.to_thread(desk.list))

@@ -21,14 +21,12 @@ from mainstem.query.metrics import Metrics
 from mainstem.query.openapi import DecimalSchemaPlugin
 from mainstem.query.openapi_access import describe_access
 from mainstem.query.openapi_page import PageRenderPlugin
+from mainstem.query.openapi_reading import describe_reading
 from mainstem.query.parameters import KnownParameters, Parameters
 from mainstem.query.problems import MEDIA_TYPE, Problem, exception_handlers
+from mainstem.query.reading import POSITION_HEADER, Fresh, Reading, Sources, check_reads, stages_of
 
 _JSON = msgspec.json.Encoder(decimal_format="number")
-
-POSITION_HEADER = "Mainstem-Position"
-"""On the answer of a command: the position that a query can wait for. On a query: the position to wait for."""
-
 
 OPERATOR = "operator"
 """The scope of those who look after the process."""
@@ -39,6 +37,7 @@ OPERATIONS_RULES: Mapping[str, Rule] = {
     "GET /metrics": may(OPERATOR, whole=True),
     "GET /status": may(OPERATOR, whole=True),
     "GET /reconciliation": may(OPERATOR, whole=True),
+    "GET /asyncapi.json": may(OPERATOR, whole=True),
     "GET /openapi": public(),
     "GET /openapi/openapi.json": public(),
     "GET /openapi/{path}": public(),  # a page that says that there is no such page
@@ -63,6 +62,8 @@ class Operations:
     status: Callable[[], Any]
     reconcile: Callable[[], Any]
     metrics: Metrics
+    asyncapi: Callable[[], Any]
+    sources: Sources
 
 
 def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response[Any]:
@@ -111,7 +112,8 @@ def web_application(
 ) -> Gate:
     """The whole application, as ASGI. `refusals` gives the HTTP status of refusals by their reason (409 unless named).
 
-    Raises ConfigurationError where `access` has no row for one of the routes, or one for another.
+    Raises ConfigurationError where `access` has no row for one of the routes, or one for another, and where a GET
+    route does not say what it reads.
     """
     rules = {**OPERATIONS_RULES, **access.rules}
     openapi = OpenAPIConfig(
@@ -123,7 +125,7 @@ def web_application(
         render_plugins=[PageRenderPlugin(), JsonRenderPlugin(path="/openapi.json")],
         use_handler_docstrings=True,
     )
-    parameters = Parameters()
+    parameters, reading = Parameters(), Reading(operations.sources)
     guards: list[Any] = [lambda app: Guard(app, rules, POSITION_HEADER)] if access.authenticated else []
     if access.tenants:
         whole = [name for name, rule in rules.items() if rule.whole]
@@ -131,15 +133,18 @@ def web_application(
     app = Litestar(
         [*routes, _operations(operations)],
         exception_handlers=exception_handlers(refusals, operations.troubles, _sees_troubles, parameters.explained),
-        middleware=[*guards, lambda app: KnownParameters(app, parameters)],
+        middleware=[*guards, lambda app: KnownParameters(app, parameters), lambda app: Fresh(app, reading)],
         openapi_config=openapi,
         plugins=[DecimalSchemaPlugin()],
         request_max_body_size=body_max_bytes,
-        on_startup=list(on_startup),
-        on_shutdown=list(on_shutdown),
+        on_startup=[reading.begin, *on_startup],
+        on_shutdown=[*on_shutdown, reading.end],
         logging_config=None,
     )
     check_rules(app, rules)
+    read = {name: stages for name, stages in stages_of(app).items() if name in access.rules}
+    check_reads(read, operations.sources.looks.stages)
+    describe_reading(app.openapi_schema, read)
     parameters.learn(app.openapi_schema.to_schema(), access.rules)
     describe_access(app.openapi_schema, rules, access)
     return Gate(app, access)
@@ -184,4 +189,9 @@ def _operations(operations: Operations) -> Router:
         """Hold the events, the state, the views and the analytical store against each other."""
         return json_response(await asyncio.to_thread(operations.reconcile))
 
-    return Router("/", route_handlers=[live, ready, metrics, status, reconciliation])
+    @get("/asyncapi.json", tags=["operations"], operation_id="asyncapi")
+    async def asyncapi() -> Response[dict[str, Any]]:
+        """The AsyncAPI document: topics, their messages, and who sends and receives them."""
+        return json_response(await asyncio.to_thread(operations.asyncapi))
+
+    return Router("/", route_handlers=[live, ready, metrics, status, reconciliation, asyncapi])
