@@ -18,6 +18,7 @@ from mainstem.codec import (
     recorded_events,
 )
 from mainstem.decider import Decider, Stamp, StateRow
+from mainstem.declaring import keeps, sends
 from mainstem.errors import MainstemError, Refused, Transient
 from mainstem.eventstore.reader import EventReader
 from mainstem.listener.binding import Binding, RetryPolicy
@@ -94,10 +95,12 @@ __all__ = [
     "changes_of",
     "heard_event",
     "iso_time",
+    "keeps",
     "position_token",
     "read_moment",
     "read_position_token",
     "read_time",
     "recorded_events",
     "scan",
+    "sends",
 ]

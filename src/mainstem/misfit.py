@@ -48,6 +48,8 @@ def shown(type_: Any) -> str:
     """A type as people write it: without modules, of a long union the first members."""
     arguments = get_args(type_)
     origin = get_origin(type_)
+    if type_ is type(None):
+        return "None"
     if not arguments:
         return getattr(type_, "__name__", str(type_))
     if isinstance(origin, type) and issubclass(origin, msgspec.Struct):
