@@ -33,6 +33,11 @@ class Looks:
         """All that are looked at."""
         return frozenset(self._before)
 
+    def up_to(self, stage: str) -> tuple[str, ...]:
+        """The stage and all from which something of it comes, in the order of the flow."""
+        before = [name for each in self._before.get(stage, ()) for name in self.up_to(each)]
+        return tuple(dict.fromkeys((*before, stage)))
+
     def take(self, stage: str, look: Callable[[], Seen]) -> Seen:
         """Look, and keep what it tells. A stage that does not work, or whose lag nobody knows, tells nothing."""
         before = [self._has.get(name) for name in self._before.get(stage, ())]

@@ -110,6 +110,12 @@ def test_the_stages_before_those_of_the_bank() -> None:
     assert before.keys() - {"relay"} == {each.group for each in application.all_listeners()} | {"olap-bankapp"}
 
 
+def test_what_is_looked_at_for_a_stage() -> None:
+    looks = Looks(stages_before(application, "relay"))
+    assert looks.up_to("card-balance") == ("relay", "card-balance")
+    assert looks.up_to("olap-bankapp") == ("relay", "mini-statement", "olap-bankapp")
+
+
 def test_listeners_that_hear_each_other_do_not_wait_for_each_other() -> None:
     ping, pong = Topic("ping"), Topic("pong")
 

@@ -141,9 +141,9 @@ class Distributed:
         """Every stage, of whichever process it is, as it was seen a second ago."""
         return self.stages.hops()
 
-    def look(self) -> None:
-        """Have every stage looked at again soon: each look is in its thread, and may be slow."""
-        self.stages.hurry()
+    def look(self, stage: str) -> None:
+        """Have it and those before it looked at again soon: each look is in its thread, and may be slow."""
+        self.stages.hurry(stage)
 
     def troubles(self) -> Mapping[str, Trouble]:
         """What does not work at the moment, by name; empty where everything does."""

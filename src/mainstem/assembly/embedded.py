@@ -202,7 +202,7 @@ class Embedded:
         self._life.run("housekeeping", self._keep_house)
         self.commands.start()
         with suppress(MainstemError):
-            self.look()
+            self.hops()
 
     def stop(self) -> None:
         """Carry out the waiting commands, end the threads, close the files. Stopping twice is allowed."""
@@ -233,11 +233,13 @@ class Embedded:
         seen = {name: self.looks.take(name, look) for name, look in self._stages()}
         return tuple(hop_of(name, each, self._memory.since(name, each.works, now_ms)) for name, each in seen.items())
 
-    def look(self) -> None:
-        """Look at every stage at once, unless somebody does already."""
+    def look(self, stage: str) -> None:
+        """Look at it and at those before it at once, unless somebody looks already."""
         if self._looking.acquire(blocking=False):
             try:
-                self.hops()
+                looks = dict(self._stages())
+                for name in self.looks.up_to(stage):
+                    self.looks.take(name, looks[name])
             finally:
                 self._looking.release()
 

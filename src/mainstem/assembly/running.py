@@ -132,8 +132,8 @@ class Running(Protocol):
     def looks(self) -> Looks:
         """Up to when every view and datasource has everything, by the looks at the stages."""
 
-    def look(self) -> None:
-        """Look at the stages at once, or have that done soon."""
+    def look(self, stage: str) -> None:
+        """Look at the stage and at those before it at once, or have that done soon."""
 
     def hops(self) -> tuple[Hop, ...]:
         """Every stage from the capture to the analytical store, in the order of the flow."""

@@ -147,9 +147,9 @@ class Stages:
             if not stop.wait(_PAUSE_S):
                 wanted.wait(_EVERY_S - _PAUSE_S)
 
-    def hurry(self) -> None:
-        """Somebody waits for looks at the stages that begin from now on."""
-        for name in self._hops:
+    def hurry(self, stage: str) -> None:
+        """Somebody waits for looks at the stage, and at those before it, that begin from now on."""
+        for name in self.looks.up_to(stage):
             self._wanted[name].set()
 
     def wake(self) -> None:

@@ -36,6 +36,7 @@ from mainstem.messages import NewRecord, Record
 _ROOM_BYTES = 65_536
 """By how much Kafka's limit, which is of a whole batch with its frame, is above the records'."""
 
+_COUNTED_MAX = 10_000
 _LOOK_MAX = 16
 """Up to how many offsets are looked at one by one to know how many records wait."""
 
@@ -64,6 +65,7 @@ class KafkaLog:
         self._topics: dict[str, Topic] = {}
         self._consumers: list[KafkaConsumer] = []
         self._unseen: Ends = {}
+        self._counted: dict[tuple[str, int, int], tuple[int, int]] = {}
         self._closed = False
 
     def create(self, topic: Topic) -> None:
@@ -231,8 +233,20 @@ class KafkaLog:
             begin = max(held.begin, done.get(partition, 0))
             behind = max(0, held.end - begin)
             few = 0 < behind <= _LOOK_MAX
-            found[partition] = len(self.read(topic, partition, begin, behind)) if few else behind
+            found[partition] = self._few(topic, partition, begin, held.end) if few else behind
         return found
+
+    def _few(self, topic: str, partition: int, begin: int, end: int) -> int:
+        """How many records are there. They stay what they are: whoever has nothing to do is not looked for twice."""
+        place = (topic, partition, begin)
+        kept = self._counted.get(place)
+        if kept is not None and kept[0] == end:
+            return kept[1]
+        number = len(self.read(topic, partition, begin, end - begin))
+        if len(self._counted) >= _COUNTED_MAX:
+            self._counted.clear()
+        self._counted[place] = (end, number)
+        return number
 
     def partition_of(self, topic: str, key: str) -> int:
         """Kafka's default partitioner."""

@@ -67,12 +67,12 @@ def check_reads(stages: Mapping[str, tuple[str, ...] | None], known: frozenset[s
 class Sources:
     """What queries ask of. `positioned` names the listeners whose views know positions of aggregates.
 
-    `look` has the stages looked at again at once or soon; `apart` is whether tenants are kept apart.
+    `look` has a stage looked at again at once or soon, with those before it; `apart` is whether tenants are kept apart.
     """
 
     views: ViewStore
     looks: Looks
-    look: Callable[[], None]
+    look: Callable[[str], None]
     positioned: frozenset[str]
     wait_max_s: float
     apart: bool = False
@@ -135,7 +135,7 @@ class Reading:
             return (looks.has_up_to(stage) or 0) >= time_ms
 
         def looked() -> bool:
-            self._sources.look()
+            self._sources.look(stage)
             return there()
 
         if not there():
