@@ -18,6 +18,7 @@ import pytest
 
 from bank.simulation import commands, simulation
 from mainstem import Binding, Fold, Sides
+from mainstem.cdc.relay import Relay
 from mainstem.command.handler import Handler
 from mainstem.listener.batch import Outcome
 from mainstem.listener.runner import Runner
@@ -65,6 +66,7 @@ def test_every_fault_comes_to_something(runs: list[Run]) -> None:
         "is fenced",
         "finds no room",
         "changes behind position",
+        "rebuild: ",
     ):
         assert sign in text, sign
     assert {planned.fault for run in runs for planned in run.faults} == set(Fault)
@@ -104,7 +106,7 @@ def _found(faulty: Simulation, *, kinds: tuple[Fault, ...]) -> SimulationFailed:
 
 def test_a_fold_that_counts_twice_is_found_and_shrunk_to_what_it_takes() -> None:
     """It does not look whether its row has the event already."""
-    faulty = _careless()
+    faulty = _careless().of(120)
     failed = _found(faulty, kinds=(Fault.DUPLICATE, Fault.STALL, Fault.REORDER, Fault.UNANSWERED))
     assert any(each.startswith("view card_balance has") for each in failed.wrong)
     fewest = shrunk(faulty, failed)
@@ -169,6 +171,19 @@ def test_a_log_that_takes_a_batch_of_the_capture_twice_is_found(monkeypatch: pyt
     monkeypatch.setattr(SqliteLog, "_next_sequence", lambda *_: True)
     failed = _found(simulation, kinds=(Fault.CRASH,))
     assert any("the log has" in each for each in failed.wrong)
+
+
+def test_a_relay_that_is_ahead_of_what_it_has_appended_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the log had no room for is not read again."""
+
+    def step(self: Any) -> int:
+        batch = self._capture.read(self._position, self._batch_max)
+        self._position = batch.position
+        return int(self._log.append(batch.records, producer=self._name, sequence=batch.position))
+
+    monkeypatch.setattr(Relay, "step", step)
+    failed = _found(simulation, kinds=(Fault.FULL_DISK,))
+    assert any("the log" in each for each in failed.wrong)
 
 
 def test_an_invariant_that_does_not_hold_is_told_with_its_seed() -> None:

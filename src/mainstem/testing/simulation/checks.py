@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,8 +12,9 @@ from msgspec import Struct
 
 from mainstem.application import EVENT_TOPIC, Sides
 from mainstem.assembly.embedded import Embedded
+from mainstem.assembly.stores import open_integrity
 from mainstem.assembly.views import scratch_views
-from mainstem.eventstore.port import EventStore, StoredEvent
+from mainstem.eventstore.verifying import verify
 from mainstem.history.views import fill
 from mainstem.listener.binding import Binding
 from mainstem.log.port import Log
@@ -20,7 +22,7 @@ from mainstem.log.scan import scan
 from mainstem.messages import Record
 from mainstem.rebuild.versions import projection_of
 from mainstem.reconciliation import reconcile
-from mainstem.testing.simulation.client import Asked, held
+from mainstem.testing.simulation.client import Asked, Facts, held
 from mainstem.view.port import ViewStore
 from mainstem.view.projection import Joined
 
@@ -35,28 +37,21 @@ class _Placed(Struct, frozen=True):
     version: int
 
 
-class Facts:
-    """All events as they are stored: by the key of their command, and the last version of each stream."""
-
-    def __init__(self, events: EventStore) -> None:
-        self.count = 0
-        self.by_key: dict[str, list[StoredEvent]] = {}
-        self.heads: dict[str, int] = {}
-        for batch in events.read_all():
-            for stored in batch:
-                self.count += 1
-                self.by_key.setdefault(stored.correlation_id or "", []).append(stored)
-                self.heads[stored.stream] = max(self.heads.get(stored.stream, 0), stored.version)
-
-
 def complaints(running: Embedded, asked: Sequence[Asked], again: Collection[Again]) -> Iterator[str]:
     """What does not hold: nothing, where all is well."""
     facts = Facts(running.events)
-    yield from held(asked, facts.by_key, facts.heads)
+    yield from held(asked, facts)
+    yield from _events_are_chained(running)
     yield from _log_has_each_event_once(running.log, facts.heads, again)
     yield from _views_are_their_folds(running, again)
     yield from _accounts_agree(running)
     yield from _datasources_have_each_record(running)
+
+
+def _events_are_chained(running: Embedded) -> Iterator[str]:
+    """By their hashes and the seals, as `mainstem verify` holds them."""
+    for found in verify(partial(open_integrity, running.settings)).findings[:_SHOWN]:
+        yield f"verifying finds {found}"
 
 
 def _log_has_each_event_once(log: Log, heads: Mapping[str, int], again: Collection[Again]) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Who sends the commands: asks again, by the same key, for what was not answered, and remembers every answer."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from random import Random
@@ -19,13 +20,14 @@ from mainstem.errors import (
     StoreFull,
     TryAgain,
 )
-from mainstem.eventstore.port import EventStore, StoredEvent
+from mainstem.eventstore.port import EventStore, RefusalFilter, StoredEvent
 from mainstem.messages import Command, Origin
 from mainstem.tenancy import stream_of
 
 _AGAIN = (TryAgain, ShuttingDown, StoreBusy, StoreFull, KeyStoreUnavailable)
 """Nothing was done: the client asks again."""
 
+_ACTOR, _REFUSALS_MAX = "simulation", 1_000_000
 _NEW_MAX, _AGAIN_MAX = 4, 4
 _LOOK_BACK = 32
 
@@ -95,7 +97,7 @@ class Client:
 
     def _submit(self, bus: CommandBus, each: Asked) -> "Future[Answer]":
         try:
-            return bus.submit(each.command, key=each.key, origin=Origin(actor="simulation", correlation_id=each.key))
+            return bus.submit(each.command, key=each.key, origin=Origin(actor=_ACTOR, correlation_id=each.key))
         except MainstemError as error:
             future: Future[Answer] = Future()
             future.set_exception(error)
@@ -138,26 +140,39 @@ def _own(events: EventStore, stream: str, key: str, version: int) -> Iterator[St
             yield stored
 
 
-def held(
-    asked: Sequence[Asked], by_key: Mapping[str, Sequence[StoredEvent]], heads: Mapping[str, int]
-) -> Iterator[str]:
-    """Where the events are not what was answered: each command's are there, once, and as they were."""
+class Facts:
+    """All that is stored: events and refusals by the key of their command, and the last version of each stream."""
+
+    def __init__(self, events: EventStore) -> None:
+        self.by_key: dict[str, list[StoredEvent]] = {}
+        self.heads: dict[str, int] = {}
+        for batch in events.read_all():
+            for stored in batch:
+                self.by_key.setdefault(stored.correlation_id or "", []).append(stored)
+                self.heads[stored.stream] = max(self.heads.get(stored.stream, 0), stored.version)
+        kept = events.refusals.page(RefusalFilter(actor=_ACTOR), limit=_REFUSALS_MAX)
+        self.refusals = Counter(each.refusal.correlation_id for each in kept)
+
+
+def held(asked: Sequence[Asked], facts: Facts) -> Iterator[str]:
+    """Where it is not what was answered: each command's events are there, once, and as they were; so is a refusal."""
     for each in asked:
-        found = tuple(by_key.get(each.key, ()))
+        found, head = tuple(facts.by_key.get(each.key, ())), facts.heads.get(each.stream, 0)
         text = f"{each.key} {each.command!r}"
         if len({(one.stream, one.recorded_at_ms) for one in found}) > 1:
             yield f"{text} was carried out more than once: {_named(found)}"
         elif each.told is None:
             continue
         elif each.told.kind != "accepted":
-            if found:
-                yield f"{text} was answered {each.told}, and led to {_named(found)}"
+            refusals = facts.refusals[each.key]
+            if found or refusals != (each.told.kind == "refused"):
+                yield f"{text} was answered {each.told}, and led to {_named(found)} and {refusals} refusals"
         elif found != each.events:
             yield f"{text} led to {_named(each.events)} when it was answered; now there are {_named(found)}"
         elif found and found[-1].version != each.told.version:
             yield f"{text} was answered {each.told}, and led to {_named(found)}"
-        elif heads.get(each.stream, 0) < each.told.version:
-            yield f"{text} was answered {each.told}, but {each.stream} ends at {heads.get(each.stream, 0)}"
+        elif head < each.told.version:
+            yield f"{text} was answered {each.told}, but {each.stream} ends at {head}"
 
 
 def _named(events: Sequence[StoredEvent]) -> str:

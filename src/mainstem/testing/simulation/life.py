@@ -22,13 +22,14 @@ from mainstem.olap.ingestion import Ingestion
 from mainstem.olap.port import Datasource, IngestingOlap
 from mainstem.testing.simulation.declared import Simulation
 from mainstem.testing.simulation.deliveries import Between, delivering
+from mainstem.testing.simulation.rebuilding import Rebuilding
 from mainstem.testing.simulation.statements import Moment
 from mainstem.testing.simulation.virtual import VirtualStop, VirtualTime
 
 Stage = Callable[[Random], int]
 """Does one thing that there is to do; how much that was."""
 
-OLAP = "olap-"
+OLAP, REBUILD = "olap-", "rebuild"
 OLAP_FILE = "analytics.duckdb"
 DRIVER = "a process's command"
 
@@ -78,6 +79,7 @@ class Life:
             self._makes = {b.group: self._listening(b) for b in running.application.all_listeners()}
             self._makes |= {f"{OLAP}{d.name}": self._ingesting(d) for d in running.application.datasources}
             self.members = {group: [make()] for group, make in self._makes.items()}
+            self._rebuilding = Rebuilding(running, self._stop)
             self.contested: set[str] = set()
             self.at_work = (
                 next(iter(self.members.values()))[0] if self.members else Member(lambda: 0, lambda: None, False)
@@ -97,6 +99,7 @@ class Life:
         found["snapshots"] = lambda _: running.commands.keep_snapshots()
         found["sealing"] = lambda _: seal_all(running.integrity)
         found["housekeeping"] = self._tidy_up
+        found[REBUILD] = self._rebuilding.step
         return found
 
     def _tidy_up(self, _: Random) -> int:

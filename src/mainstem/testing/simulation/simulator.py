@@ -21,14 +21,14 @@ from mainstem.testing.simulation.checks import complaints, fingerprint
 from mainstem.testing.simulation.client import Client
 from mainstem.testing.simulation.declared import Crash, Run, Simulation, Wrong
 from mainstem.testing.simulation.faults import Planned
-from mainstem.testing.simulation.life import OLAP, Life
+from mainstem.testing.simulation.life import OLAP, REBUILD, Life
 from mainstem.testing.simulation.mishaps import Mishaps
 from mainstem.testing.simulation.statements import Moment, Statements
 from mainstem.testing.simulation.virtual import VirtualTime
 from mainstem.testing.simulation.watch import Watch
 
 _COMMANDS = "commands"
-_WEIGHTS = {_COMMANDS: 10, "relay": 6, "processes": 6, "snapshots": 2, "sealing": 1, "housekeeping": 1}
+_WEIGHTS = {_COMMANDS: 10, "relay": 6, "processes": 6, "snapshots": 2, "sealing": 1, "housekeeping": 1, REBUILD: 1}
 _WEIGHT = 3
 _STEP_MAX_MS = 50
 _REST_STEP_MS, _REST_ROUNDS = 200, 600
@@ -172,7 +172,7 @@ class Simulator:
             self.life.leave_all_but_last(group)
         for _ in range(_REST_ROUNDS):
             self.clock.run(_REST_STEP_MS)
-            done = sum([self._carry_out(name) for name in self.stages()])
+            done = sum([self._carry_out(name) for name in self.stages() if name != REBUILD])
             self._look()
             if not done and not self.client.waiting and not self.life.behind():
                 break
