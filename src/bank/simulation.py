@@ -35,7 +35,7 @@ from mainstem.testing.simulation.client import Asking
 _CARDS = tuple(f"card-{number}" for number in range(6))
 _CUSTOMERS = ("ada", "bob", None)
 _MERCHANTS = ("Corner Bakery", "Central Station", None, None)
-_WEIGHTS = {"withdraw": 40, "repay": 12, "transfer": 16, "open": 8, "limit": 5, "status": 6, "overall": 4, "close": 1}
+_WEIGHTS = {"withdraw": 40, "repay": 12, "transfer": 20, "open": 8, "limit": 5, "status": 6, "overall": 4, "close": 1}
 
 
 def commands(choice: Random) -> Iterator[Asking]:

@@ -37,6 +37,8 @@ from mainstem.testing.simulation.statements import Moment
 from mainstem.testing.simulation.virtual import VirtualStop, VirtualTime
 from mainstem.view.sqlite import _Transaction
 
+pytestmark = pytest.mark.slow
+
 _SEEDS = 20
 _BUG_SEEDS = 12
 

@@ -1,5 +1,6 @@
 """Taking runs: of a seed, of a script of faults, and of ever fewer faults until what fails is plain."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,9 +17,9 @@ def simulate(simulation: Simulation, seed: int, faults: Sequence[Planned] | None
     """One run, of these faults or of those that the seed plans. Raises SimulationFailed."""
     if faults is None:
         faults = script(seed, simulation.steps, simulation.faults)
-    place = _MEMORY if _MEMORY.is_dir() else None
+    place = _MEMORY if os.access(_MEMORY, os.W_OK) else None
     with TemporaryDirectory(prefix="mainstem-simulation-", dir=place, ignore_cleanup_errors=True) as folder:
-        simulator = Simulator(simulation, seed, faults, Path(folder))
+        simulator = Simulator(simulation, seed, faults, Path(folder).resolve())
         try:
             return simulator.run()
         except Wrong as error:

@@ -28,7 +28,7 @@ from mainstem.testing.simulation.virtual import VirtualTime
 from mainstem.testing.simulation.watch import Watch
 
 _COMMANDS = "commands"
-_WEIGHTS = {_COMMANDS: 10, "relay": 6, "processes": 6, "snapshots": 2, "sealing": 1, "housekeeping": 1, REBUILD: 1}
+_WEIGHTS = {_COMMANDS: 16, "relay": 8, "processes": 6, "snapshots": 2, "sealing": 1, "housekeeping": 1, REBUILD: 1}
 _WEIGHT = 3
 _STEP_MAX_MS = 50
 _REST_STEP_MS, _REST_ROUNDS = 200, 600
