@@ -81,6 +81,7 @@ class Life:
             self.members = {group: [make()] for group, make in self._makes.items()}
             self._rebuilding = Rebuilding(running, self._stop)
             self.contested: set[str] = set()
+            self.olap_moved = True
             self.at_work = (
                 next(iter(self.members.values()))[0] if self.members else Member(lambda: 0, lambda: None, False)
             )
@@ -99,15 +100,20 @@ class Life:
         found["snapshots"] = lambda _: running.commands.keep_snapshots()
         found["sealing"] = lambda _: seal_all(running.integrity)
         found["housekeeping"] = self._tidy_up
-        found[REBUILD] = self._rebuilding.step
+        found[REBUILD] = self._rebuild
         return found
 
     def _tidy_up(self, _: Random) -> int:
         self.running.tidy_up(self._stop)
         return 0
 
+    def _rebuild(self, choice: Random) -> int:
+        self.olap_moved = True
+        return self._rebuilding.step(choice)
+
     def _stage_of(self, group: str) -> Stage:
         def step(choice: Random) -> int:
+            self.olap_moved |= group.startswith(OLAP)
             self.at_work = choice.choice(self.members[group])
             return self.at_work.step()
 
