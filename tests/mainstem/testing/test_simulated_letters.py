@@ -1,0 +1,102 @@
+"""A listener with a fault, among those of the bank: whatever goes wrong beside, its dead letters are there once."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from msgspec import Struct
+
+from bank.card import CARD
+from bank.simulation import simulation
+from mainstem import EVENT_TOPIC, Binding, Fold, NewRecord, Recorded, Sides, Table, Topic, recorded_events, scan
+from mainstem.listener.batch import Batches
+from mainstem.listener.dead_letters import DeadLetters
+from mainstem.testing.simulation import Fault, simulate
+
+pytestmark = pytest.mark.slow
+
+HEARD = Topic("heard", partitions=2)
+
+
+class Activity(Struct, frozen=True):
+    """The versions of a card's events, in the order in which they were handled."""
+
+    card: str
+    versions: str = ""
+    last: int = 0
+
+
+ACTIVITY = Table("activity", Activity, key=("card",))
+
+
+def _fold(row: Activity | None, message: Recorded[Any]) -> Activity:
+    if message.version % 4 == 0 and message.aggregate_id in ("card-1", "card-3"):
+        raise ValueError(f"{message.stream}@{message.version} is too much")
+    before = "" if row is None else f"{row.versions} "
+    return Activity(message.aggregate_id, f"{before}{message.version}", message.version)
+
+
+def _emit(message: Recorded[Any]) -> Sequence[NewRecord]:
+    value, identity = b"%d" % message.version, f"{message.stream}@{message.version}"
+    at_ms = message.occurred_at_ms
+    return [NewRecord(topic=HEARD.name, key=message.aggregate_id, value=value, timestamp_ms=at_ms, identity=identity)]
+
+
+LISTENER = Binding(
+    group="activity",
+    topic=EVENT_TOPIC,
+    decoder=recorded_events(CARD.events, categories=(CARD.category,)),
+    projection=Fold(
+        ACTIVITY, lambda message: (message.aggregate_id,), _fold, lambda row, message: message.version <= row.last
+    ),
+    emit=_emit,
+    batch_max=7,
+)
+
+
+def heard_once(sides: Sides) -> Iterator[str]:
+    """What was sent is what the rows tell, once and in its order."""
+    sent = defaultdict[str, list[str]](list)
+    for page in scan(sides.log, HEARD.name):
+        for record in page:
+            sent[record.key].append((record.value or b"").decode())
+    told = {row.card: row.versions for row in sides.views.scan(ACTIVITY)}
+    if told != {card: " ".join(versions) for card, versions in sent.items()}:
+        yield f"rows tell {told}, sent was {dict(sent)}"
+
+
+def letters_once(sides: Sides) -> Iterator[str]:
+    """Each record of a parked key, from the one that failed on, is a dead letter once."""
+    letters = DeadLetters(LISTENER, sides.log, sides.views, Batches(LISTENER, sides.log, sides.views))
+    for key, since in sides.views.parked_since(LISTENER.group).items():
+        origins = [int(letter.origin.rpartition("@")[2]) for letter in letters.of(key, 10_000)]
+        records = [each for page in scan(sides.log, EVENT_TOPIC) for each in page if each.key == key]
+        expected = [each.offset for each in records if each.offset >= since]
+        if origins != expected:
+            yield f"of {key} wait {origins}, and should {expected}"
+
+
+FAULTY = replace(
+    simulation,
+    application=replace(
+        simulation.application,
+        listeners=(*simulation.application.listeners, LISTENER),
+        topics=(*simulation.application.topics, HEARD),
+    ),
+    invariants=(*simulation.invariants, heard_once, letters_once),
+    faults=(Fault.CRASH, Fault.REBALANCE, Fault.DUPLICATE, Fault.OFFSETS_BACK, Fault.REORDER, Fault.FULL_DISK),
+)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_dead_letters_and_messages_are_there_once(seed: int) -> None:
+    parked: list[str] = []
+
+    def look(sides: Sides) -> Iterator[str]:
+        parked[:] = sides.views.parked_since(LISTENER.group)
+        yield from ()
+
+    simulate(replace(FAULTY, invariants=(*FAULTY.invariants, look)), seed)
+    assert parked, "nothing was put aside"
