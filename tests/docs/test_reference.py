@@ -21,6 +21,7 @@ from mainstem.query.dead_letters import LISTENER_REFUSALS
 from mainstem.query.web import OPERATIONS_RULES
 from mainstem.settings import PREFIX, Secret, Settings
 from mainstem.sqlite import connect
+from mainstem.testing.simulation import Fault
 from tests.docs.pages import DOCS, ROOT, code, name_of, pages, prose, rows_under
 from tests.process import BankProcess, bank_process
 
@@ -245,6 +246,11 @@ def test_every_file_and_table(bank: BankProcess) -> None:
     tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
     connection.close()
     assert {_only(row[0]) for row in rows_under(page, "Tables of `events.db`")} == tables - {"sqlite_sequence"}
+
+
+def test_every_fault_of_a_simulation() -> None:
+    rows = [_only(row[0]) for row in rows_under(DOCS / "how-to/simulate.md", "What goes wrong")]
+    assert rows == [fault.value for fault in Fault]
 
 
 def test_every_public_name() -> None:

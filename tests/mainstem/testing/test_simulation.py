@@ -278,5 +278,5 @@ def test_the_command_takes_runs_and_time() -> None:
     assert "2 runs of seeds 4 to 5 in" in done.stdout
     assert "rests: " in done.stdout
     done = _command("--seconds", "0", "--steps", "20")
-    assert done.stdout.startswith("1 runs of seeds")
+    assert done.stdout.startswith("1 run of seed ")
     assert _command("--seconds", "0", what="bank.card:CARD").returncode == 2

@@ -85,8 +85,10 @@ def _explain(simulation: Simulation, failed: SimulationFailed, what: str, steps:
 
 
 def _sum_up(done: list[Run], took_s: float) -> None:
+    first, last = done[0].seed, done[-1].seed
+    runs = f"1 run of seed {first}" if len(done) == 1 else f"{len(done)} runs of seeds {first} to {last}"
     figures = (
-        f"{len(done)} runs of seeds {done[0].seed} to {done[-1].seed} in {took_s:.1f} s",
+        f"{runs} in {took_s:.1f} s",
         f"{sum(run.steps for run in done)} steps",
         f"{sum(len(run.faults) for run in done)} faults",
         f"{sum(run.lives - 1 for run in done)} crashes",
