@@ -92,8 +92,9 @@ class Simulator:
         self.choice = Random(f"{self._seed} step {self.step}")
         self.clock.run(self.choice.randint(1, _STEP_MAX_MS))
         try:
-            for each in self._planned[self.step]:
-                self.mishaps.begin(each)
+            with self._quietly():  # a fault is done as a whole: what it has changed is to be known
+                for each in self._planned[self.step]:
+                    self.mishaps.begin(each)
             self.mishaps.pass_by()
             names = [name for name in self.stages() if not self.mishaps.stalls(name)]
             if names:
@@ -154,9 +155,15 @@ class Simulator:
         return "is fenced"
 
     def _look(self) -> None:
+        with self._quietly():
+            self._watch.look(self.life)
+
+    @contextmanager
+    def _quietly(self) -> Iterator[None]:
+        """Nothing comes between."""
         quiet, self._quiet = self._quiet, True
         try:
-            self._watch.look(self.life)
+            yield
         finally:
             self._quiet = quiet
 
@@ -178,9 +185,9 @@ class Simulator:
                 break
         else:
             raise Wrong(f"no rest: {self.life.behind()} are behind, {len(self.client.waiting)} commands wait")
-        self._quiet = True
-        self._check()
-        self._quiet = self._resting = False
+        with self._quietly():
+            self._check()
+        self._resting = False
 
     def _check(self) -> None:
         running = self.life.running
