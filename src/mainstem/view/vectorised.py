@@ -41,8 +41,8 @@ class Vectorised(Generic[R]):
     `batch` is an Arrow table with a row for each of the `events` in their order, and with the named `columns`: of the
     envelope (see ENVELOPE), else of the payload, null where an event has no such field; decimals are decimal128(18,
     places). `make` returns an Arrow table with the columns of `table`, of each key as many rows as it likes. Rows of
-    one key, and the one that stands, become one by `merge`, which has for each column beside the key how: sum, min,
-    max, first or last, nulls left out.
+    one key, and the one that stands, become one by `merge`, which has for each column beside the key how: sum (of
+    integers and decimals), min, max, first or last, nulls left out.
 
     A batch is whatever came together, so `make` must say of each event the same, whatever stands beside it. With
     `done`, the name of a column that is merged by max and in which `make` puts the event's version, events come again
@@ -66,9 +66,12 @@ class Vectorised(Generic[R]):
         name, merged = self.table.name, {c.name for c in self.table.columns} - set(self.table.key)
         if self.merge.keys() != merged:
             raise ConfigurationError(f"merge of {name} must name {sorted(merged)}, not {sorted(self.merge)}")
+        kinds = {column.name: column.kind for column in self.table.columns}
         for column, how in self.merge.items():
             if how not in get_args(Merge):
                 raise ConfigurationError(f"{column} of {name} is merged by {how!r}; there are {get_args(Merge)}")
+            if how == "sum" and kinds[column] not in ("integer", "decimal"):  # of floats it is as batches are cut
+                raise ConfigurationError(f"{column} of {name} is {kinds[column]}: integers and decimals have a sum")
         if self.done is not None and self.merge.get(self.done) != "max":
             raise ConfigurationError(f"done of {name} names {self.done!r}, which is no column that is merged by max")
 

@@ -40,6 +40,8 @@ class WorkingColumns(Generic[R]):
         self._get = get
         self._key = list(self._table.key)
         self._names = frozenset(map(_name, projection.events))
+        integers = {column.name for column in self._table.columns if column.kind == "integer"}
+        self._summed = [name for name, how in projection.merge.items() if how == "sum" and name in integers]
         self._schema = pa.schema([(column.name, _type(column)) for column in self._table.columns])
         self._known: dict[_Key, R | None] = {}
         self._changed: dict[_Key, R] = {}
@@ -95,14 +97,23 @@ class WorkingColumns(Generic[R]):
         if set(made.column_names) != set(self._schema.names):
             text = f"columns {sorted(made.column_names)} were made for {self._table.name}"
             raise CodecError(f"{text}, which has {sorted(self._schema.names)}")
-        return made.select(self._schema.names).cast(self._schema)
+        return self._fitting(made.select(self._schema.names))
+
+    def _fitting(self, rows: Any) -> Any:
+        """In the types of the table. Raises CodecError."""
+        try:
+            return rows.cast(self._schema)
+        except pa.ArrowInvalid as error:
+            raise CodecError(f"what was made for {self._table.name} does not fit it: {error}") from error
 
     def _merged(self, rows: Any) -> Any:
         """One row for each key, in the order in which keys come."""
         merge = self._projection.merge
+        for name in self._summed:
+            rows = _widened(rows, name)
         found = rows.group_by(self._key, use_threads=False).aggregate(list(merge.items()))
         names = [name if name in self._key else f"{name}_{merge[name]}" for name in self._schema.names]
-        return found.select(names).rename_columns(self._schema.names).cast(self._schema)
+        return self._fitting(found.select(names).rename_columns(self._schema.names))
 
     def _keys(self, rows: Any) -> list[_Key]:
         return list(zip(*(rows[name].to_pylist() for name in self._key), strict=True))
@@ -139,6 +150,14 @@ class WorkingColumns(Generic[R]):
         names, row = self._schema.names, self._table.row
         for values in zip(*(column.to_pylist() for column in rows.columns), strict=True):
             yield row(**dict(zip(names, values, strict=True)))
+
+
+def _widened(rows: Any, name: str) -> Any:
+    """With integers that could have a sum of more than 64 bits in a type that holds it: Arrow would begin anew at 0."""
+    found = pc.min_max(rows[name]).as_py()
+    if max(abs(found["min"] or 0), abs(found["max"] or 0)) * rows.num_rows < 2**63:
+        return rows
+    return rows.set_column(rows.column_names.index(name), name, rows[name].cast(pa.decimal128(38, 0)))
 
 
 def _name(type_: type[Struct]) -> Any:
@@ -216,4 +235,7 @@ def _array(column: Column, values: Iterable[Any]) -> Any:
         # Of an exponent Arrow reads beyond its table of powers.
         plain = [None if value is None else decimal_text(value, column.places) for value in found]
         texts = pa.array(plain, pa.string())
-    return texts.cast(_type(column))
+    try:
+        return texts.cast(_type(column))
+    except pa.ArrowInvalid as error:
+        raise CodecError(f"a value of {column.name} is no decimal of {column.places} places: {error}") from error
