@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.postgres import postgres_settings
 from tests.process import BankProcess, bank_process
 
-_KILLS = 20
 _CARDS = [f"card-{number}" for number in range(4)]
 
 
@@ -74,17 +74,23 @@ class _Load:
 
 
 @pytest.mark.slow
-def test_killed_twenty_times_under_load(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("views", "kills"), [("sqlite", 20), ("duckdb", 6), ("postgres", 6)])
+def test_killed_again_and_again_under_load(
+    request: pytest.FixtureRequest, tmp_path: Path, views: str, kills: int
+) -> None:
+    settings = {"views": views}
+    if views == "postgres":
+        settings |= postgres_settings(request.getfixturevalue("postgres_databases")(tmp_path))
     seed = random.SystemRandom().randrange(1_000_000)
     moments = random.Random(seed)
-    with bank_process(tmp_path / "data") as bank:
+    with bank_process(tmp_path / "data", **settings) as bank:
         with bank.client() as client:
             for card in _CARDS:
                 client.post("/cards", json={"id": card, "limit": 1_000_000}).raise_for_status()
         load = _Load(bank, seed)
         load.begin()
         try:
-            for _ in range(_KILLS):
+            for _ in range(kills):
                 load.resume()
                 threading.Event().wait(moments.uniform(0.05, 0.6))
                 load.interrupt()
@@ -100,4 +106,4 @@ def test_killed_twenty_times_under_load(tmp_path: Path) -> None:
                 used = Decimal(str(client.get(f"/cards/{card}").json()["used"]))
                 # a request that was cut off for good at the end may have been carried out without its answer
                 assert count <= used <= count + 8, f"seed {seed}: {card} has {used}, acknowledged were {count}"
-        assert sum(load.acknowledged.values()) > _KILLS
+        assert sum(load.acknowledged.values()) > kills

@@ -153,11 +153,10 @@ def _with_tls(port: int, tls: ssl.SSLContext, host: str = "127.0.0.1") -> Iterat
                 threading.Thread(target=pass_on, args=(client,), daemon=True).start()
 
     def pass_on(client: socket.socket) -> None:
-        with suppress(OSError):
+        with suppress(OSError), client, socket.create_connection(("127.0.0.1", port)) as own:
             assert client.recv(8) == struct.pack("!ii", 8, 80877103)  # "SSLRequest"
             client.sendall(b"S")
-            own = socket.create_connection(("127.0.0.1", port))
-            with tls.wrap_socket(client, server_side=True) as inside, own:
+            with tls.wrap_socket(client, server_side=True) as inside:
                 threading.Thread(target=copy, args=(own, inside), daemon=True).start()
                 copy(inside, own)
 
