@@ -31,7 +31,7 @@ from mainstem.assembly.running import (
 )
 from mainstem.assembly.sealing import keep_sealing
 from mainstem.assembly.tenants import tenants_of
-from mainstem.assembly.views import make_views, place_of
+from mainstem.assembly.views import check_own, make_views, place_of
 from mainstem.cdc.relay import Relay, producer_of
 from mainstem.cdc.sqlite import MARK_TRANSACTION, SqliteCapture
 from mainstem.errors import MainstemError, StoreCorrupt
@@ -139,6 +139,7 @@ class Embedded:
         check_one_history(self.capture.bounds(), self.log.last_sequence(producer_of(application.name)))
         self.views = make_views(settings)
         self._life.closing.callback(self.views.close)
+        check_own(self.views, settings, self.capture.history)
         for binding in application.all_listeners():
             if binding.projection is not None:
                 self.views.create(binding.projection.table)

@@ -7,6 +7,7 @@ from mainstem.settings import Settings
 from mainstem.view.port import ViewStore
 
 _ENGINES = {"embedded": ("sqlite", "duckdb", "postgres"), "distributed": ("mysql", "postgres")}
+_HISTORY = "mainstem history"
 _FILES = {"sqlite": "views.db", "duckdb": "views.duckdb"}
 
 
@@ -49,6 +50,22 @@ def open_views(settings: Settings) -> ViewStore:
     """The views. Raises StoreUnavailable where there are none, StoreCorrupt for a damaged file."""
     check_views(settings)
     return make_views(settings)
+
+
+def check_own(views: ViewStore, settings: Settings, history: str) -> None:
+    """Whether a server holds the views of this history, which is marked where they begin: a folder cannot say so.
+
+    Raises ConfigurationError where they are another's.
+    """
+    if engine_of(settings) != "postgres":
+        return
+    stands = views.made_by(_HISTORY)
+    if stands is None:
+        with views.transaction() as transaction:
+            transaction.mark(_HISTORY, history)
+    elif stands != history:
+        place = f"the database {settings.postgres_database} of PostgreSQL holds the views of another events.db"
+        raise ConfigurationError(f"{place} than that of {settings.data_dir}: name another, or empty it")
 
 
 def scratch_views(folder: Path) -> ViewStore:

@@ -111,6 +111,11 @@ class SqliteCapture:
         self._changed = threading.Condition()
         self._closed = False
 
+    @property
+    def history(self) -> str:
+        """What this file's history is known by, once it is installed; a backup that is put back keeps it."""
+        return self._file
+
     def install(self) -> None:
         """In one transaction: tables, triggers, and the rows that stand, for each table that is new to the capture."""
         with self._using, transaction(self._connection, self._path):

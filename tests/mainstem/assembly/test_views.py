@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from bank.card import OpenCard, Withdraw
 from bank.main import application
@@ -150,6 +151,8 @@ def test_commands_go_on_while_the_views_server_is_away(tmp_path: Path, own_postg
     with embedded(application, settings) as running:
         running.commands.execute(OpenCard(card="a", limit=Decimal(100)))
         assert running.settle()
+        with pytest.raises(ConfigurationError, match="views of another events"):
+            embedded(application, replace(settings, data_dir=tmp_path / "other"))
         own_postgres.stop()
         running.commands.execute(Withdraw(card="a", amount=Decimal(10)))
         own_postgres.start()
