@@ -37,6 +37,7 @@ _LOCK_S = 1
 
 _LOCK_PAUSE_S = 0.2
 _LOCKS_MAX = 10
+_KEPT_TYPES = {str: "text", int: "bigint", bytes: "bytea"}
 _DIALECT = Dialect(quoted)
 
 
@@ -109,9 +110,9 @@ class _Reader(Connected):
 
     def insert(self, into: str, rows: Sequence[Row], conflict: str) -> None:
         """Many in one go."""
-        marks = ", ".join(["%s"] * len(rows[0]))
-        with self._connection.cursor() as cursor:
-            cursor.executemany(f"INSERT INTO {into} VALUES ({marks}) ON CONFLICT {conflict}", rows)
+        arrays = ", ".join(f"?::{_KEPT_TYPES[type(value)]}[]" for value in rows[0])
+        sql = f"INSERT INTO {into} SELECT * FROM unnest({arrays}) ON CONFLICT {conflict}"
+        execute(self._connection, sql, [list(values) for values in zip(*rows, strict=True)])
 
     def stands(self, table: str) -> bool:
         """By the catalogue."""
