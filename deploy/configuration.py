@@ -252,6 +252,8 @@ def druid_process(place: Place, name: str) -> Properties:
         "coordinator": {
             "druid.coordinator.startDelay": "PT1S",
             "druid.coordinator.period": "PT5S",
+            # A task of a supervisor that was suspended has its slot until what it has published is served.
+            "druid.manager.segments.pollDuration": "PT5S",
             "druid.coordinator.asOverlord.enabled": "true",
             "druid.coordinator.asOverlord.overlordService": "druid/overlord",
             "druid.indexer.queue.startDelay": "PT1S",

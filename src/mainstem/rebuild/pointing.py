@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 from msgspec import Struct, structs
 
-from mainstem.errors import ConfigurationError, MainstemError, WriteConflict
+from mainstem.errors import ConfigurationError, Fenced, MainstemError, WriteConflict
 from mainstem.olap.port import Datasource
 from mainstem.table import Table
 from mainstem.view.port import ViewStore
@@ -96,10 +96,62 @@ def stale_datasource(datasource: Datasource) -> str:
     return f"stale: rebuild (it is declared otherwise: `mainstem rebuild {datasource.name}`)"
 
 
-def without(row: Pointed, *numbers: int) -> Pointed:
-    """With these versions, 0 for none, among those that are to be dropped."""
-    left = (*row.left, *(number for number in numbers if number and number not in row.left))
+def begun(row: Pointed, live: int, built: int) -> Pointed:
+    """With another version that is filled. Raises Fenced where these two are others by now, as all below do."""
+    if (row.live, row.built) != (live, built):
+        raise _fenced(row)
+    return structs.replace(_without(row, row.built), built=row.latest + 1, latest=row.latest + 1)
+
+
+def holding(row: Pointed, live: int, number: int) -> Pointed:
+    """With questions held, to put that version, which is filled or kept, in the place of the live one."""
+    _check(row, live, number)
+    return structs.replace(row, held=row.holds + 1, holds=row.holds + 1)
+
+
+def released(row: Pointed, held: int) -> Pointed:
+    """Without that hold."""
+    return structs.replace(row, held=0) if row.held == held else row
+
+
+def swapped(row: Pointed, live: int, number: int, held: int) -> Pointed:
+    """With that version as the live one, in that hold. One that was filled has a way back, a kept one has none."""
+    _check(row, live, number)
+    if row.held != held:
+        raise _fenced(row)
+    if number == row.kept:
+        return structs.replace(_without(row, row.live), live=number, kept=0, held=0)
+    return structs.replace(_without(row, row.kept), live=number, built=0, kept=row.live, held=0)
+
+
+def cancelled(row: Pointed) -> Pointed:
+    """Without the version that is filled."""
+    return structs.replace(_without(row, row.built), built=0)
+
+
+def forgotten(row: Pointed) -> Pointed:
+    """Without the version that was replaced."""
+    return structs.replace(_without(row, row.kept), kept=0)
+
+
+def dropped(number: int, row: Pointed) -> Pointed:
+    """With that one no longer to be dropped."""
+    return structs.replace(row, dropping=" ".join(str(each) for each in row.left if each != number))
+
+
+def _without(row: Pointed, number: int) -> Pointed:
+    """With this version, 0 for none, among those that are to be dropped."""
+    left = (*row.left, number) if number and number not in row.left else row.left
     return structs.replace(row, dropping=" ".join(map(str, left)))
+
+
+def _check(row: Pointed, live: int, number: int) -> None:
+    if row.live != live or number not in (row.built, row.kept):
+        raise _fenced(row)
+
+
+def _fenced(row: Pointed) -> Fenced:
+    return Fenced(f"the rebuild of {row.name} was cancelled, or finished by another")
 
 
 class Pointers:

@@ -21,12 +21,26 @@ from functools import partial
 
 from msgspec import structs
 
-from mainstem.errors import ConfigurationError, Fenced, MainstemError, Refused, StoreBusy, StoreUnavailable
+from mainstem.errors import ConfigurationError, MainstemError, Refused, StoreBusy, StoreUnavailable
 from mainstem.log.port import Log, Place
 from mainstem.log.scan import last_records
 from mainstem.olap.port import Datasource, Feeding, SelfFedOlap
 from mainstem.rebuild.comparing import Comparison
-from mainstem.rebuild.pointing import HELD_S, SETTLED_S, Pointed, Pointers, named, version_of, without
+from mainstem.rebuild.pointing import (
+    HELD_S,
+    SETTLED_S,
+    Pointed,
+    Pointers,
+    begun,
+    cancelled,
+    dropped,
+    forgotten,
+    holding,
+    named,
+    released,
+    swapped,
+    version_of,
+)
 from mainstem.rebuild.progress import Meter, Progress, Stopped, check_whole
 from mainstem.rebuild.seen import last_rows, shows
 from mainstem.rebuild.sums import SumsCompared
@@ -141,7 +155,7 @@ class VersionedRebuild:
         if differs != []:
             check_whole(self._log, self._datasource.topic, "; the datasource stays as it is")
         if differs or not row.built:
-            row = self._pointers.change(self._name, lambda now: _next(_same(now, row.live, row.built)))
+            row = self._pointers.change(self._name, lambda now: begun(now, row.live, row.built))
             settle(self._versioned, self._name)
         self._number = row.built
         self._olap.feed(version_of(self._datasource, row.built))
@@ -244,7 +258,7 @@ class VersionedRebuild:
 
     def _try(self, live: int, version: Datasource, number: int, since: Mapping[Place, int]) -> bool:
         until_s = time.monotonic() + HELD_S - _MARGIN_S
-        held = self._pointers.change(self._name, lambda now: _hold(_same(now, live, number))).held
+        held = self._pointers.change(self._name, lambda now: holding(now, live, number)).held
         try:
             self._wait(SETTLED_S)
             rows = last_rows(self._datasource, self._log, since)
@@ -255,10 +269,10 @@ class VersionedRebuild:
                 self._wait(_SHOW_LOOK_S)
             if time.monotonic() > until_s:
                 return False
-            self._pointers.change(self._name, lambda now: _pointing(_same(now, live, number), number, held))
+            self._pointers.change(self._name, lambda now: swapped(now, live, number, held))
             return True
         finally:
-            self._pointers.change(self._name, lambda now: _released(now, held))
+            self._pointers.change(self._name, lambda now: released(now, held))
 
 
 def _called(version: str, _: str) -> str:
@@ -266,43 +280,15 @@ def _called(version: str, _: str) -> str:
     return version
 
 
-def _same(row: Pointed, live: int, number: int) -> Pointed:
-    if row.live != live or number not in (row.built, row.kept):
-        raise Fenced(f"the rebuild of {row.name} was cancelled, or finished by another")
-    return row
-
-
-def _next(row: Pointed) -> Pointed:
-    """With a new version being filled."""
-    return structs.replace(without(row, row.built), built=row.latest + 1, latest=row.latest + 1)
-
-
-def _hold(row: Pointed) -> Pointed:
-    return structs.replace(row, held=row.holds + 1, holds=row.holds + 1)
-
-
-def _released(row: Pointed, held: int) -> Pointed:
-    return structs.replace(row, held=0) if row.held == held else row
-
-
-def _pointing(row: Pointed, number: int, held: int) -> Pointed:
-    """With the version being filled, or the kept one, as the live one; the way back is from the first alone."""
-    if row.held != held:
-        raise Fenced(f"{row.name} was swapped, or is being, by another")
-    if number == row.kept:
-        return structs.replace(without(row, row.live), live=number, kept=0, held=0)
-    return structs.replace(without(row, row.kept), live=number, built=0, kept=row.live, held=0)
-
-
 def cancel(versioned: Versioned, name: str) -> None:
     """Drop what is built beside the live one; a rebuild that fills it fails then."""
-    versioned.pointers.change(name, lambda row: structs.replace(without(row, row.built), built=0))
+    versioned.pointers.change(name, cancelled)
     _clear(versioned, name)
 
 
 def forget(versioned: Versioned, name: str) -> None:
     """Drop what was replaced; there is no way back then."""
-    versioned.pointers.change(name, lambda row: structs.replace(without(row, row.kept), kept=0))
+    versioned.pointers.change(name, forgotten)
     _clear(versioned, name)
 
 
@@ -317,8 +303,4 @@ def settle(versioned: Versioned, name: str) -> None:
 def _clear(versioned: Versioned, name: str) -> None:
     for number in versioned.pointers.of(name).left:
         versioned.olap.drop(named(name, number))
-        versioned.pointers.change(name, partial(_dropped, number))
-
-
-def _dropped(number: int, row: Pointed) -> Pointed:
-    return without(structs.replace(row, dropping=""), *(each for each in row.left if each != number))
+        versioned.pointers.change(name, partial(dropped, number))

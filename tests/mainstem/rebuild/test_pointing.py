@@ -15,7 +15,22 @@ from mainstem.log.port import Topic
 from mainstem.log.sqlite import SqliteLog
 from mainstem.messages import NewRecord
 from mainstem.olap.duckdb import DuckdbOlap
-from mainstem.rebuild.pointing import HELD_S, LiveNames, Pointed, Pointers, check_declared, named, version_of, without
+from mainstem.rebuild.pointing import (
+    HELD_S,
+    LiveNames,
+    Pointed,
+    Pointers,
+    begun,
+    cancelled,
+    check_declared,
+    dropped,
+    forgotten,
+    holding,
+    named,
+    released,
+    swapped,
+    version_of,
+)
 from mainstem.rebuild.seen import last_rows, shows
 from mainstem.rebuild.sums import SumsCompared
 from mainstem.testing.contracts.olap import MISFITS, SALES, record, sale
@@ -78,13 +93,41 @@ def test_a_row_is_changed_by_one_at_a_time(pointers: Pointers) -> None:
         thread.join()
     assert pointers.of("sales").latest == 61
 
-    def refuse(row: Pointed) -> Pointed:
-        raise Fenced("another came first")
-
     with pytest.raises(Fenced):
-        pointers.change("sales", refuse)
+        pointers.change("sales", lambda row: begun(row, 2, 0))
     assert pointers.of("sales").latest == 61
-    assert without(without(Pointed("sales"), 0, 3), 3, 4).left == (3, 4)
+
+
+def test_versions_take_each_others_places() -> None:
+    """What was replaced is kept until the next, or put back; no number is given twice."""
+    first = begun(Pointed("sales"), 1, 0)
+    held = holding(first, 1, 2)
+    second = swapped(held, 1, 2, held.held)
+    assert (second.live, second.built, second.kept, second.left, second.held) == (2, 0, 1, (), 0)
+    back = holding(second, 2, 1)
+    third = swapped(back, 2, 1, back.held)
+    assert (third.live, third.kept, third.left, third.latest) == (1, 0, (2,), 2)
+    fourth = cancelled(begun(dropped(2, third), 1, 0))
+    assert (fourth.built, fourth.left, fourth.latest) == (0, (3,), 3)
+    another = holding(begun(second, 2, 0), 2, 3)
+    assert swapped(another, 2, 3, another.held).left == (1,)
+    assert (forgotten(second).kept, forgotten(second).left) == (0, (1,))
+    assert begun(begun(second, 2, 0), 2, 3).left == (3,)
+
+
+def test_who_comes_late_changes_nothing() -> None:
+    """It was cancelled, finished by another, or its hold is over."""
+    row = begun(Pointed("sales"), 1, 0)
+    held = holding(row, 1, 2)
+    assert released(held, held.held).held == 0
+    assert released(held, held.held + 1) == held
+    with pytest.raises(Fenced):
+        holding(cancelled(row), 1, 2)
+    for changed in (cancelled(held), released(held, held.held), holding(held, 1, 2)):
+        with pytest.raises(Fenced):
+            swapped(changed, 1, 2, held.held)
+    with pytest.raises(Fenced):
+        begun(swapped(held, 1, 2, held.held), 1, 2)
 
 
 def test_a_process_looks_once_a_second(pointers: Pointers) -> None:

@@ -1,0 +1,34 @@
+"""What is deployed again, by a release that declares a datasource otherwise."""
+
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+
+from bank.analytics import BANKAPP
+from bank.main import application
+from deploy.configuration import application_settings
+from mainstem.assembly.deployment import deploy
+from mainstem.assembly.stages import Stages
+from mainstem.settings import read_settings
+from tests.distributed import Deployed
+
+pytestmark = pytest.mark.stack
+
+
+def test_a_datasource_that_is_declared_otherwise_is_left_and_told(deployed: Deployed) -> None:
+    """The rows that are there would stay as they are: later ones of another shape among them were a lie."""
+    settings = read_settings(application_settings(deployed.place))
+    fewer = replace(BANKAPP, dimensions=tuple(each for each in BANKAPP.dimensions if each.name != "amount"))
+    release = replace(application, datasources=(fewer,))
+    said = list[str]()
+    deploy(release, settings, said.append)
+    about = [line for line in said if line.startswith("supervisor bankapp")]
+    assert len(about) == 1
+    assert "stale, and left as it stands: spec.dataSchema" in about[0]
+    assert any("`mainstem rebuild bankapp`" in line for line in said)
+    with closing(Stages(release.configured(settings), settings, {})) as stages:
+        stages.look()
+        hop = next(each for each in stages.hops() if each.name == "olap-bankapp")
+    assert (hop.state, "stale: rebuild" in str(hop.trouble)) == ("running", True)
+    assert "supervisor bankapp: stands as declared" in deployed.deploy()
