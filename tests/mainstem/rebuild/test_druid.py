@@ -90,8 +90,6 @@ def sold(stack: Place, tmp_path: Path) -> Iterator[Sold]:
     ):
         found.sell(50)
         supervisors.post(datasource, reading(stack))
-        supervisors.await_running(datasource.name)
-        await_rows(stack, datasource, 50)
         with ExitStack() as ended:
             for number in (1, 2, 3):
                 ended.callback(supervisors.drop, datasource.name if number == 1 else f"{datasource.name}__{number}")
