@@ -33,6 +33,7 @@ from mainstem.testing.simulation import (
     shrunk,
     simulate,
 )
+from mainstem.testing.simulation.mishaps import FILES
 from mainstem.testing.simulation.statements import Moment
 from mainstem.testing.simulation.virtual import VirtualStop, VirtualTime
 from mainstem.view.sqlite import _Transaction
@@ -184,8 +185,10 @@ def test_a_relay_that_is_ahead_of_what_it_has_appended_is_found(monkeypatch: pyt
         return int(self._log.append(batch.records, producer=self._name, sequence=batch.position))
 
     monkeypatch.setattr(Relay, "step", step)
-    failed = _found(simulation, kinds=(Fault.FULL_DISK,))
-    assert any("the log" in each for each in failed.wrong)
+    faults = [Planned(step, Fault.FULL_DISK, where=FILES.index("log.db"), much=20) for step in range(20, 120, 20)]
+    with pytest.raises(SimulationFailed) as caught:
+        simulate(simulation.of(120), 1, faults)
+    assert any("the log has" in each or "in the log" in each for each in caught.value.wrong)
 
 
 def test_an_invariant_that_does_not_hold_is_told_with_its_seed() -> None:

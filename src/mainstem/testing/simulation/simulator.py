@@ -9,6 +9,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from random import Random
 
@@ -33,6 +34,7 @@ _WEIGHT = 3
 _STEP_MAX_MS = 50
 _REST_STEP_MS, _REST_ROUNDS = 200, 600
 _STARTS_MAX = 20
+_WHY_NO_REST = 5
 _NOT_KEPT = shutil.ignore_patterns("*-shm", "mainstem.lock")
 """What the system takes away with a process that dies, or makes anew."""
 
@@ -184,14 +186,19 @@ class Simulator:
             if not done and not self.client.waiting and not self.life.behind():
                 break
         else:
-            raise Wrong(f"no rest: {self.life.behind()} are behind, {len(self.client.waiting)} commands wait")
+            waiting = len(self.client.waiting)
+            wrong = f"no rest: {', '.join(self.life.behind()) or 'nothing'} behind, {waiting} commands wait"
+            with self._quietly():
+                raise Wrong(wrong, *islice(self._complaints(), _WHY_NO_REST))
         with self._quietly():
             self._check()
         self._resting = False
 
+    def _complaints(self) -> Iterator[str]:
+        return complaints(self.life.running, self.client.asked, self.mishaps.again)
+
     def _check(self) -> None:
-        running = self.life.running
-        wrong = list(complaints(running, self.client.asked, self.mishaps.again))
+        running, wrong = self.life.running, list(self._complaints())
         sides = Sides(running.events, running.log, running.views, running.olap)
         for invariant in self._simulation.invariants:
             wrong += invariant(sides)
