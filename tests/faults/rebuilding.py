@@ -21,7 +21,7 @@ from tests.mainstem.rebuild.totals import ALL, Interrupting
 
 def main(folder: Path, number: int, when: str, back: bool, kind: str) -> int:
     """0 where it was done."""
-    rebuild_module._PAGE = 7
+    rebuild_module._PAGE, rebuild_module._PAGES = 3, 2
     count = [0]
 
     def step(at: str) -> None:

@@ -74,14 +74,18 @@ class Filler:
         records = [record for record in page if record.offset < end] if page and page[-1].offset >= end else page
         return records, records[-1].offset + 1 if records and len(records) == len(page) else end
 
-    def fill(self, records: Sequence[Record], rows: Reading, waiting: Mapping[str, int]) -> Filled:
+    def fill(
+        self, records: Sequence[Record], rows: Reading, waiting: Mapping[str, int], before: Filled | None = None
+    ) -> Filled:
         """What they make of the rows that stand, without those of keys that wait from an offset on, and dropped ones.
 
-        Raises ListenerError for a record that cannot be handled.
+        `before` is what came of the records before them and was not written yet. Raises ListenerError for a record that
+        cannot be handled.
         """
         taken, parked = self._taken(records, waiting)
         messages, numbers = self._messages(taken, rows)
-        filled = Filled(working(self._projection, rows.get, rows.find), parked=parked)
+        filled = before or Filled(working(self._projection, rows.get, rows.find))
+        filled.parked |= parked
         try:
             filled.working.handle_all(messages, numbers)
         except StoreError:
@@ -89,7 +93,7 @@ class Filler:
         except Exception as error:
             self.blame(taken, rows, error)
         if self._positions:
-            filled.positions = reached(self._binding, [taken[number] for number in numbers], messages)
+            filled.positions += reached(self._binding, [taken[number] for number in numbers], messages)
         return filled
 
     def blame(self, records: Sequence[Record], rows: Reading, cause: Exception) -> None:

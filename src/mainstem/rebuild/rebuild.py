@@ -20,6 +20,7 @@ from typing import Any
 from mainstem.errors import (
     CodecError,
     ConfigurationError,
+    ListenerError,
     MainstemError,
     Refused,
     StoreBusy,
@@ -36,7 +37,8 @@ from mainstem.table import Table
 from mainstem.view.port import ViewStore, ViewTransaction
 
 _PAGE = 40_000
-"""Rows that many records of a page change are written once for all of them."""
+_PAGES, _HELD = 10, 50_000
+"""Rows are written once for so many pages, or earlier, once so many are in memory."""
 
 _CLOSE = 2_000
 """So few records may be missing where the group is held, since its listener waits meanwhile."""
@@ -184,25 +186,36 @@ class Rebuild:
                 self._page(views, place, ends[place], waiting)
 
     def _page(self, views: ViewStore, place: Place, end: int, waiting: Mapping[str, int]) -> None:
-        """Where another writer came first it is tried again as it is."""
+        """Several pages, or one where something in these goes wrong: what it is, is told of a page by itself.
+
+        Where another writer came first it is tried again as it is.
+        """
         for attempt in range(1, _TRIES + 1):
             try:
-                self._one_page(views, place, end, waiting)
+                self._pages(views, place, end, waiting, _PAGES if attempt == 1 else 1)
             except WriteConflict:
                 if attempt == _TRIES:
+                    raise
+            except (CodecError, ListenerError):
+                if attempt > 1:
                     raise
             else:
                 return
 
-    def _one_page(self, views: ViewStore, place: Place, end: int, waiting: Mapping[str, int]) -> None:
+    def _pages(self, views: ViewStore, place: Place, end: int, waiting: Mapping[str, int], most: int) -> None:
         stands = self._offsets.get(place)
         records, behind = self._filler.read(place, stands or 0, end, _PAGE)
-        filled = self._filler.fill(records, views, waiting)
+        filled, pages = self._filler.fill(records, views, waiting), 1
+        while pages < most and behind < end and filled.working.held() < _HELD and not self._stop.is_set():
+            records, behind = self._filler.read(place, behind, end, _PAGE)
+            filled, pages = self._filler.fill(records, views, waiting, filled), pages + 1
         try:
             with views.transaction() as transaction:
                 transaction.check(self._table.name, {place: stands})
                 filled.write(transaction, self._table.name, {place: behind})
         except CodecError as error:
+            if pages > 1:
+                raise
             self._filler.blame(records, views, error)
         self._touch(filled)
         self._offsets[place] = behind

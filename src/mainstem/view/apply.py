@@ -48,6 +48,9 @@ class Working(Protocol[M_contra]):
     def touched(self) -> Set[_Key]:
         """The keys of the rows that are written, or taken away. Of a join, exact once it was written."""
 
+    def held(self) -> int:
+        """How many rows and messages are kept in memory."""
+
 
 def working(projection: Projection[M], get: _Get, find: Find | None = None) -> Working[M]:
     """A new one, for one batch. `get` and `find` read the rows that stand, as a ViewStore does; windows need both."""
@@ -88,6 +91,9 @@ class _WorkingRows(Generic[M]):
 
     def touched(self) -> Set[_Key]:
         return {self._projection.table.key_of(row) for row in self._rows}
+
+    def held(self) -> int:
+        return len(self._rows)
 
 
 class _WorkingFold(Generic[M]):
@@ -153,6 +159,9 @@ class _WorkingFold(Generic[M]):
     def touched(self) -> Set[_Key]:
         return self._changed.keys()
 
+    def held(self) -> int:
+        return len(self._known)
+
     def _load(self, keys: Sequence[_Key]) -> None:
         found = self._get(self._projection.table, keys)
         for key in keys:
@@ -198,6 +207,9 @@ class _WorkingJoin(Generic[M]):
 
     def touched(self) -> Set[_Key]:
         return self._working.touched()
+
+    def held(self) -> int:
+        return self._working.held() + sum(len(messages) for messages, _ in self._taken)
 
     def _joined(self, messages: Sequence[M]) -> list[With[M, Any]]:
         on = self._projection.on

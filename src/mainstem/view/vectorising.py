@@ -66,6 +66,10 @@ class WorkingColumns(Generic[R]):
         """Those of the changed rows."""
         return self._changed.keys()
 
+    def held(self) -> int:
+        """The rows that are known."""
+        return len(self._known)
+
     def _take(self, rows: Mapping[_Key, R]) -> None:
         self._known.update(rows)
         self._changed.update(rows)

@@ -104,6 +104,10 @@ class WorkingWindows(Generic[M]):
         self._expire_all()
         return self._rows.keys()
 
+    def held(self) -> int:
+        """Rows that stand, and those that are written."""
+        return len(self._stands) + len(self._rows)
+
     def _take_each(self, messages: Sequence[M]) -> None:
         """Each a record of its own, of windows that have their place: as `_take`, with less to look at for each."""
         merge, done, keeps = self._projection.merge, self._projection.done, self._projection.keep_ms is not None

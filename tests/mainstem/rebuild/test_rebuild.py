@@ -165,7 +165,9 @@ def test_what_is_kept_can_be_dropped_and_what_is_built_discarded(live: Live) -> 
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a few records are many steps."""
-    monkeypatch.setattr(rebuild_module, "_PAGE", 3)
+    monkeypatch.setattr(rebuild_module, "_PAGE", 2)
+    monkeypatch.setattr(rebuild_module, "_PAGES", 2)
+    monkeypatch.setattr(rebuild_module, "_HELD", 4)
     monkeypatch.setattr(rebuild_module, "_CLOSE", 4)
     monkeypatch.setattr(rebuild_module, "_TOUCHED_MAX", 5)
 
@@ -174,6 +176,7 @@ def test_a_page_has_a_bound_in_bytes(live: Live, monkeypatch: pytest.MonkeyPatch
     """Records of some forty bytes, two to a page once that is known."""
     monkeypatch.setattr(filling_module, "_FIRST", 1)
     monkeypatch.setattr(filling_module, "_BYTES", 100)
+    monkeypatch.setattr(rebuild_module, "_PAGES", 1)
     count_up(live)
     pages = [0]
 
