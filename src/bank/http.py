@@ -179,7 +179,7 @@ def _withdrawal_routes(bank: Bank) -> list[BaseRouteHandler]:
         asking = partial(bank.lines, card_id=card, limit=limit, cursor=cursor)
         rows = await bank.read(request, asking)
         asked = f"/moneywithdrawals?{urlencode({'debitCardId': card})}"
-        return linked(request, asked, rows, limit, [rows[-1].id] if rows else [])
+        return linked(request, asked, rows, limit, "id")
 
     return [withdraw, statement]
 
@@ -317,7 +317,7 @@ def _state_routes(bank: Bank) -> list[BaseRouteHandler]:
         """The card's refused commands, newest first."""
         asking = partial(bank.refusals, card_id=card_id, limit=limit, cursor=cursor)
         rows = await bank.read(request, asking)
-        return linked(request, f"/cards/{card_id}/refusals", rows, limit, [rows[-1].id] if rows else [])
+        return linked(request, f"/cards/{card_id}/refusals", rows, limit, "id")
 
     return [block, unblock, close, refusals]
 

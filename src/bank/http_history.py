@@ -40,8 +40,7 @@ def history_routes(bank: Bank) -> list[BaseRouteHandler]:
     ) -> Response[list[CardEventView]]:
         """What happened to the card, the oldest first, with who asked for it."""
         rows = await bank.read(request, lambda grant: bank.happened(grant, card_id, limit, cursor))
-        behind: list[str | int] = [rows[-1].version] if rows else []
-        return linked(request, f"/cards/{card_id}/history", rows, limit, behind)
+        return linked(request, f"/cards/{card_id}/history", rows, limit, "version")
 
     @get(
         "/cards/{card_id:str}/difference",

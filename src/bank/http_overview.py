@@ -83,7 +83,7 @@ def overview_routes(bank: Bank) -> list[BaseRouteHandler]:
             return [_card(row, grant) for row in rows]
 
         rows = await bank.read(request, asking)
-        return linked(request, asked, rows, limit, [rows[-1].id] if rows else [])
+        return linked(request, asked, rows, limit, "id")
 
     return [overview, cards]
 

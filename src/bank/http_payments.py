@@ -82,8 +82,7 @@ def payment_routes(bank: Bank) -> list[BaseRouteHandler]:
             return search(bank.views, text, within, limit, after)
 
         rows = await bank.read(request, asking)
-        views = [_view(row, tenant) for row in rows]
-        return linked(request, asked, views, limit, [rows[-1].id] if rows else [])
+        return linked(request, asked, rows, limit, "id", view=lambda row: _view(row, tenant))
 
     return [payments]
 

@@ -58,8 +58,7 @@ def spending_routes(bank: Bank) -> list[BaseRouteHandler]:
             return days_of(bank.views, qualified(grant.tenant, card_id), limit, after)
 
         rows = await bank.read(request, asking)
-        views = [_view(row, card_id) for row in rows]
-        return linked(request, asked, views, limit, [rows[-1].begin_ms] if rows else [])
+        return linked(request, asked, rows, limit, "begin_ms", view=lambda row: _view(row, card_id))
 
     @get(
         "/spending",
@@ -79,8 +78,11 @@ def spending_routes(bank: Bank) -> list[BaseRouteHandler]:
         asked, day_ms = f"/spending?day={day}", _day_ms(day)
         after, tenant = behind_of(request, asked, (int, str), cursor), tenant_of(request)
         rows = await bank.read(request, lambda _: spenders_of(bank.views, tenant, day_ms, limit, after))
-        views = [_view(row, shown(tenant, row.card)) for row in rows]
-        return linked(request, asked, views, limit, [rows[-1].cents, rows[-1].card] if rows else [])
+
+        def view(row: DailySpending) -> SpendingView:
+            return _view(row, shown(tenant, row.card))
+
+        return linked(request, asked, rows, limit, "cents", "card", view=view)
 
     return [of_card, of_day]
 

@@ -65,9 +65,11 @@ def suspicious_routes(bank: Bank) -> list[BaseRouteHandler]:
             return suspicious_of(bank.views, kind, tenant, of_card, limit, after)
 
         rows = await bank.read(request, asking)
-        behind: list[str | int] = [rows[-1].begin_ms, rows[-1].card] if rows else []
-        views = [_view(kind, row, shown(tenant, row.card)) for row in rows]
-        return linked(request, asked, views, limit, behind)
+
+        def view(row: Activity) -> SuspiciousView:
+            return _view(kind, row, shown(tenant, row.card))
+
+        return linked(request, asked, rows, limit, "begin_ms", "card", view=view)
 
     return [suspicious]
 

@@ -1,7 +1,7 @@
 """What several of the bank's routes take and answer, and what the OpenAPI document says of it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -55,11 +55,16 @@ def linked(
     asked: str,
     rows: Sequence[Any],
     limit: int,
-    behind: Sequence[str | int],
+    *columns: str,
+    view: Callable[[Any], Any] | None = None,
 ) -> Response[Any]:
-    """A page; where it is full, with a link to the next, which begins behind those values. `asked` is its address."""
+    """A page of rows, each as `view` shows it; where it is full, with a link to the next.
+
+    `asked` is its address. The next page begins behind the last row's values in the columns of the order.
+    """
     headers: dict[str, str] = {}
     if len(rows) == limit:
+        behind = [getattr(rows[-1], name) for name in columns]
         query = urlencode({"limit": limit, "cursor": cursor_token(behind, qualified(tenant_of(request), asked))})
         headers["Link"] = f'<{asked}{"&" if "?" in asked else "?"}{query}>; rel="next"'
-    return json_response(rows, headers=headers)
+    return json_response(rows if view is None else list(map(view, rows)), headers=headers)

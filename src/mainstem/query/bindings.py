@@ -8,7 +8,7 @@ from litestar import Request, Response, get, post
 from litestar.handlers import BaseRouteHandler
 from litestar.openapi.spec import OpenAPIType, Schema
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from mainstem.codec import iso_time, read_time
 from mainstem.errors import MainstemError
@@ -209,19 +209,8 @@ def _view(desk: Listeners, bound: Bound) -> BindingView:
         behind: tuple[int | None, float | None] = (lag.records, round(lag.seconds, 3))
     except MainstemError:
         behind = (None, None)
-    return BindingView(
-        listener=bound.listener,
-        topic=bound.topic,
-        view=bound.view,
-        emits=bound.emits,
-        dead_letter_topic=bound.dead_letter_topic,
-        paused=bound.paused,
-        state=bound.state,
-        parked=bound.parked,
-        lag=behind[0],
-        lag_s=behind[1],
-        members=list(map(_member, bound.members)),
-    )
+    told = asdict(bound) | {"members": list(map(_member, bound.members))}
+    return BindingView(**told, lag=behind[0], lag_s=behind[1])
 
 
 def _member(member: Member) -> MemberView:
