@@ -46,8 +46,9 @@ def view(
     settings, declared = begin()
     binding, table = _view_of(declared, name)
     moment, aggregate = (None, None) if position is None else _moment_or_aggregate(position)
+    times = [each for each in (moment, None if at is None else read_time(at)) if each is not None]
     until = Until(
-        at_ms=moment if at is None else read_time(at),
+        at_ms=min(times, default=None),
         offsets=dict(_offset(text) for text in offset or ()),
         position=aggregate,
     )

@@ -1,5 +1,6 @@
 """A view's past: at any position it is the fold of the log's beginning, on both logs."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from decimal import Decimal
@@ -184,6 +185,10 @@ def test_the_command_line_shows_it() -> None:
     assert [row["used"] for row in _shown("card_balance")] == ["50.00"]
     assert [row["used"] for row in _shown("card_balance", "--position", token)] == ["30.00"]
     assert _shown("card_balance", "--at", "2020-01-01T00:00:00Z") == []
+    long_ago, now = (position_token(Position("", at_ms)) for at_ms in (1_000, time.time_ns() // 1_000_000))
+    assert _shown("card_balance", "--position", long_ago) == []
+    assert [row["used"] for row in _shown("card_balance", "--position", now)] == ["50.00"]
+    assert _shown("card_balance", "--position", now, "--at", "2020-01-01T00:00:00Z") == []
     assert [row["amount"] for row in _shown("money_withdrawal", "--offset", "0=2")] == ["30.00"]
     assert _shown("money_withdrawal", "--where", "debit_card_id=nobody") == []
     assert len(_shown("money_withdrawal", "--where", "amount=20")) == 1
