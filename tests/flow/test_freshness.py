@@ -147,6 +147,11 @@ def test_the_document_tells_of_it(bank: httpx.Client) -> None:
         assert {"Mainstem-Position", "Mainstem-Age", "Preference-Applied"} <= told.keys(), name
 
 
+def test_head_is_told_the_same(bank: httpx.Client) -> None:
+    answer = bank.head(f"/cards/{CARD}", headers={"Mainstem-Max-Age": "60", "Prefer": "wait=1"})
+    assert {"mainstem-age", "mainstem-position", "preference-applied"} <= {*answer.headers}
+
+
 def test_an_error_and_a_probe_say_nothing_of_it(bank: httpx.Client) -> None:
     for path in ("/cards/nobody", "/health/live", "/status"):
         assert not {"mainstem-age", "mainstem-position"} & {*bank.get(path).headers}, path

@@ -54,7 +54,7 @@ from mainstem.settings import Settings
 _log = structlog.get_logger(__name__)
 
 _HOUSEKEEPING_S = 60.0
-_WATCH_S = 1.0
+_WATCH_FIRST_S, _WATCH_S = 0.02, 1.0
 _CAPTURE = "relay"
 _STOP_S = 15.0
 _SETTLE_S = 10.0
@@ -202,8 +202,6 @@ class Embedded:
         self._life.run("watch", self._watch)
         self._life.run("housekeeping", self._keep_house)
         self.commands.start()
-        with suppress(MainstemError):
-            self.hops()
 
     def stop(self) -> None:
         """Carry out the waiting commands, end the threads, close the files. Stopping twice is allowed."""
@@ -302,8 +300,10 @@ class Embedded:
         return reconcile(self.application.ledgers, sides, self.application.listeners)
 
     def _watch(self, stop: threading.Event) -> None:
-        """Look whether anybody asks or not, so that it is known since when something does not work."""
-        while not stop.wait(_WATCH_S):
+        """Look whether anybody asks or not, so that it is known since when something does not work; often at first."""
+        pause_s = _WATCH_FIRST_S
+        while not stop.wait(pause_s):
+            pause_s = min(pause_s * 2, _WATCH_S)
             with suppress(MainstemError):  # whoever asks is told
                 self.troubles()
 

@@ -139,13 +139,14 @@ class Stages:
         return list(self._all)
 
     def keep_looking(self, name: str, stop: threading.Event) -> None:
-        """Look at one of them again and again, until `stop`."""
-        wanted = self._wanted[name]
+        """Look at one of them again and again, often at first, until `stop`."""
+        wanted, pause_s = self._wanted[name], _PAUSE_S
         while not stop.is_set():
             wanted.clear()
             self._look(name)
+            pause_s = min(pause_s * 2, _EVERY_S)
             if not stop.wait(_PAUSE_S):
-                wanted.wait(_EVERY_S - _PAUSE_S)
+                wanted.wait(pause_s - _PAUSE_S)
 
     def hurry(self, stage: str) -> None:
         """Somebody waits for looks at the stage, and at those before it, that begin from now on."""
