@@ -120,15 +120,17 @@ class _Reader(Connected):
 
     def get(self, table: Table[R], keys: Sequence[Row]) -> dict[Row, R]:
         """By primary key."""
-        found: dict[Row, R] = {}
+        found: list[Row] = []
         columns = _key_columns(table)
+        if len(keys) == 1:  # in half of the time that a join with one takes
+            condition = " AND ".join(f"{quoted(name)} = ?" for name in table.key)
+            found.extend(self.ask(f"{_DIALECT.select(table)} WHERE {condition}", keys[0]))
+            keys = ()
         source = f"FROM {quoted(table.name)} JOIN {_unnested(columns)} ON {_matched(table)}"
-        sql = f"SELECT {_DIALECT.qualified(table)} {source}"
         for start in range(0, len(keys), _KEYS_MAX):
-            for row in ask(self._connection, sql, _arrays(columns, keys[start : start + _KEYS_MAX])):
-                typed = table.from_values(row)
-                found[table.key_of(typed)] = typed
-        return found
+            values = _arrays(columns, keys[start : start + _KEYS_MAX])
+            found.extend(self.ask(f"SELECT {_DIALECT.qualified(table)} {source}", values))
+        return {table.key_of(row): row for row in map(table.from_values, found)}
 
     def scan(self, table: Table[R]) -> Iterator[R]:
         """By a cursor of the server's, which a picture's transaction keeps."""
