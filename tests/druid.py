@@ -1,7 +1,7 @@
 """Datasources of the real Druid, for the tests that need them: fed from topics by supervisors, ended afterwards."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 
 import pytest
@@ -84,12 +84,19 @@ def await_rows(place: Place, datasource: Datasource, rows: int) -> None:
 
 
 @contextmanager
-def asked(place: Place, datasources: Sequence[Datasource]) -> Iterator[DruidOlap]:
-    """Questions to them."""
+def asked(
+    place: Place, datasources: Sequence[Datasource], live: Callable[[str], str] = lambda name: name
+) -> Iterator[DruidOlap]:
+    """Questions to them, by what `live` says that they are called."""
     with (
         closing(Supervisors(f"http://{place.host}:{place.ports.coordinator}")) as supervisors,
         closing(
-            DruidOlap(f"http://{place.host}:{place.ports.broker}", datasources, has_no_rows=supervisors.has_no_rows)
+            DruidOlap(
+                f"http://{place.host}:{place.ports.broker}",
+                datasources,
+                has_no_rows=supervisors.has_no_rows,
+                live=live,
+            )
         ) as olap,
     ):
         yield olap

@@ -1,4 +1,4 @@
-"""Druid keeps to what every analytical store keeps to that is asked."""
+"""Druid keeps to what every analytical store keeps to that is asked, of the version that is the live one too."""
 
 import uuid
 from collections.abc import Iterator, Sequence
@@ -11,6 +11,7 @@ import pytest
 from deploy.configuration import Place
 from mainstem.messages import Record
 from mainstem.olap.port import Datasource, Olap
+from mainstem.rebuild.pointing import named, version_of
 from mainstem.testing.contracts.olap import ROWS, OlapContract
 from tests.druid import asked, fed
 
@@ -27,8 +28,9 @@ class TestDruidOlap(OlapContract):
 
     @contextmanager
     def filled(self, folder: Path, datasources: Sequence[Datasource], records: Sequence[Record]) -> Iterator[Olap]:
+        versions = [version_of(datasource, 2) for datasource in datasources]
         with (
-            fed(self.place, datasources, records, rows={"sales" + self.suffix: ROWS}),
-            asked(self.place, datasources) as olap,
+            fed(self.place, versions, records, rows={named("sales" + self.suffix, 2): ROWS}),
+            asked(self.place, datasources, lambda name: named(name, 2)) as olap,
         ):
             yield olap

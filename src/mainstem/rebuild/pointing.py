@@ -38,7 +38,7 @@ SETTLED_S = 2.0
 whoever waits half a second for another's look goes on with what was known.
 """
 
-HELD_S = 6.0
+HELD_S = 8.0
 """How long questions are held where nobody ends that: whoever swaps has died, and nothing was swapped."""
 
 
