@@ -33,12 +33,14 @@ _FIELDS = ("handler", "events", "cards", "seconds", "events_per_s", "cpu_seconds
 
 
 def measure(log: SqliteLog, folder: Path, binding: Binding[Any], events: int) -> tuple[float, float]:
-    """Seconds, and seconds of the processor, of one rebuild of all that the log has."""
+    """Seconds, and seconds of the processor, of one rebuild of so many events, the first that the log has."""
+    ends = {(EVENT_TOPIC, n): held.end for n, held in log.ranges(EVENT_TOPIC).items()}
+    turns, whole = events // CARDS, sum(ends.values()) // CARDS
     views = SqliteViews(folder / f"views-{events}-{time.monotonic_ns()}.db")
     views.create(CARD_TOTAL)
     with views.transaction() as transaction:  # as if a listener had done all of it
         transaction.mark(binding.group, code_of(binding))
-        transaction.save(binding.group, {(EVENT_TOPIC, n): held.end for n, held in log.ranges(EVENT_TOPIC).items()})
+        transaction.save(binding.group, {place: end // whole * turns for place, end in ends.items()})
     rebuild = Rebuild(binding, log, [views])
     began, cpu = time.monotonic(), time.process_time()
     done = rebuild.run(threading.Event())
@@ -66,21 +68,26 @@ def write(rows: Sequence[Sequence[Any]]) -> None:
 
 
 def main(sizes: Sequence[int]) -> None:
-    """Each size on one log that grows."""
+    """All sizes on one log."""
     quiet()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    rows: list[Sequence[Any]] = []
     with tempfile.TemporaryDirectory() as name:
         log = SqliteLog(Path(name) / "log.db")
-        for events in sorted(sizes):
-            grow(log, Path(name) / "log.db", events)
-            for kind, binding in _KINDS.items():
-                seconds, cpu = measure(log, Path(name), binding, events)
-                figures = round(seconds, 2), round(events / seconds), round(cpu, 2), round(events / cpu)
-                rows.append((kind, events, CARDS, *figures))
-                say(", ".join(f"{field} {value}" for field, value in zip(_FIELDS, rows[-1], strict=True)))
-            write(rows)
+        grow(log, Path(name) / "log.db", max(sizes))
+        measure_all(log, Path(name), sizes)
         log.close()
+
+
+def measure_all(log: SqliteLog, folder: Path, sizes: Sequence[int]) -> None:
+    """One after another, what was found told and kept each time."""
+    rows: list[Sequence[Any]] = []
+    for events in sorted(sizes):
+        for kind, binding in _KINDS.items():
+            seconds, cpu = measure(log, folder, binding, events)
+            figures = round(seconds, 2), round(events / seconds), round(cpu, 2), round(events / cpu)
+            rows.append((kind, events, CARDS, *figures))
+            say(", ".join(f"{field} {value}" for field, value in zip(_FIELDS, rows[-1], strict=True)))
+        write(rows)
 
 
 if __name__ == "__main__":
