@@ -52,6 +52,7 @@ LISTENER = Binding(
         ACTIVITY, lambda message: (message.aggregate_id,), _fold, lambda row, message: message.version <= row.last
     ),
     emit=_emit,
+    out=(HEARD,),
     batch_max=7,
 )
 
