@@ -206,7 +206,7 @@ _COMMANDS: st.SearchStrategy[Command] = st.one_of(
 _BATCHES = st.lists(st.tuples(st.integers(0, 2), st.booleans(), st.lists(_COMMANDS, max_size=4)), max_size=25)
 
 
-@effort(max_examples=50)
+@effort(max_examples=50, deadline=None)
 @for_all(_BATCHES)
 def test_whoever_writes_the_cards_use_no_more_than_they_may(batches: list[tuple[int, bool, list[Command]]]) -> None:
     """Any commands in any batches, some of which are lost, by three writers in any order: by events and by rows."""
