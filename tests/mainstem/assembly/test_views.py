@@ -150,12 +150,12 @@ def test_commands_go_on_while_the_views_server_is_away(tmp_path: Path, own_postg
     )
     with embedded(application, settings) as running:
         running.commands.execute(OpenCard(card="a", limit=Decimal(100)))
-        assert running.settle()
+        assert running.settle(60)
         with pytest.raises(ConfigurationError, match="views of another events"):
             embedded(application, replace(settings, data_dir=tmp_path / "other"))
         own_postgres.stop()
         running.commands.execute(Withdraw(card="a", amount=Decimal(10)))
         own_postgres.start()
-        assert running.settle(30)
+        assert running.settle(60)
         found = running.reconcile()
         assert found.clean, found.differences
