@@ -4,7 +4,6 @@ The deployment stays as long as the stack does, so tests withdraw from cards of 
 Reconciliation looks at all of it, whoever made it.
 """
 
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from deploy.configuration import Place, application_settings
 from mainstem.operations import reconciliation
 from mainstem.reconciliation import Reconciliation
 from mainstem.settings import read_settings
-from tests.process import MainstemProcess
+from tests.process import MainstemProcess, free_port
 
 _DEPLOY_S = 180.0
 
@@ -69,8 +68,7 @@ class Api:
     """One process with the role `api`."""
 
     def __init__(self, output: Path, settings: dict[str, str]) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.process = MainstemProcess(output, {**settings, "http_port": str(port)})
 

@@ -1,6 +1,5 @@
 """A made-up bank at work: the same by its seed, of the size that was asked for, with a rhythm and with fraud."""
 
-import socket
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -22,7 +21,7 @@ from mainstem.assembly import embedded
 from mainstem.cli.commands import app
 from mainstem.errors import ConfigurationError, StoreBusy, StoreUnavailable
 from mainstem.settings import Settings
-from tests.process import bank_process
+from tests.process import bank_process, free_port
 
 END_MS = 1_767_225_600_000
 """The first of January 2026, a Thursday, at midnight."""
@@ -118,7 +117,7 @@ def test_it_goes_over_the_public_interface(tmp_path: Path) -> None:
 def test_a_bank_that_dies_is_asked_again(tmp_path: Path) -> None:
     """What was not answered is asked for by its key: nothing is carried out twice."""
     plan = Plan(customers=20, withdrawals=400, end_ms=END_MS)
-    with bank_process(tmp_path, http_port=str(_free_port())) as bank:
+    with bank_process(tmp_path, http_port=str(free_port())) as bank:
         done: list[int] = []
 
         def tell(more: int) -> None:
@@ -139,7 +138,7 @@ def test_a_bank_that_dies_is_asked_again(tmp_path: Path) -> None:
 def test_nobody_answers() -> None:
     plan = Plan(withdrawals=1, end_ms=END_MS)
     with pytest.raises(StoreUnavailable, match="no bank answers at"):
-        send(f"http://127.0.0.1:{_free_port()}", plan, rate=None, connections=1, token=None, tell=untold)
+        send(f"http://127.0.0.1:{free_port()}", plan, rate=None, connections=1, token=None, tell=untold)
 
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,8 +149,3 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "50 withdrawals accepted" in done.output
     for wrong in (["--connections", "0"], ["--rate", "0"], ["--days", "0"], ["--token-file", "missing"]):
         assert isinstance(CliRunner().invoke(app, ["simulate-bank", *wrong]).exception, ConfigurationError), wrong
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])

@@ -1,12 +1,14 @@
 """What happens, in the order of its time: cards are opened, money is withdrawn and repaid, some of it by thieves."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from random import Random
 
 from msgspec import Struct
 
 from bank.card import CardCommand, OpenCard, Repay, Withdraw
-from bank.workload.people import Holder, People, money, people
+from bank.cents import money_of
+from bank.workload.people import Holder, People, people
 from bank.workload.plan import HOUR_MS, Plan, hours
 
 _REPAYS_AT = 0.8
@@ -35,23 +37,20 @@ def acts(plan: Plan) -> Iterator[Act]:
     chance = Random(plan.seed)  # noqa: S311 - the same again by its seed
     who = people(plan, chance)
     for holder in who.holders:
-        yield Act(plan.begin_ms, OpenCard(holder.card, limit=money(holder.limit_cents), customer=holder.customer))
+        yield Act(plan.begin_ms, OpenCard(holder.card, limit=money_of(holder.limit_cents), customer=holder.customer))
     used = dict.fromkeys((holder.card for holder in who.holders), 0)
     counts = hours(plan, chance)
     fraud = _bouts(plan, counts, chance)
     for number, count in enumerate(counts):
         begin_ms = plan.begin_ms + number * HOUR_MS
-        for holder, withdrawal in _hour(who, chance, begin_ms, count, fraud.get(number, 0)):
+        for holder, withdrawal in _hour(who, chance, begin_ms, count, fraud[number]):
             yield from _with_repayment(holder, withdrawal, used, chance)
 
 
-def _bouts(plan: Plan, counts: Sequence[int], chance: Random) -> dict[int, int]:
+def _bouts(plan: Plan, counts: Sequence[int], chance: Random) -> Counter[int]:
     """How many bouts of fraud each hour has; an hour with more withdrawals has more."""
     bouts = plan.withdrawals * plan.fraud // _AMONG
-    found: dict[int, int] = {}
-    for number in chance.choices(range(len(counts)), weights=counts, k=bouts) if bouts else ():
-        found[number] = found.get(number, 0) + 1
-    return found
+    return Counter(chance.choices(range(len(counts)), weights=counts, k=bouts) if bouts else ())
 
 
 _Withdrawal = tuple[int, int, str]
@@ -95,8 +94,8 @@ def _with_repayment(holder: Holder, withdrawal: _Withdrawal, used: dict[str, int
     at_ms, cents, merchant = withdrawal
     card, limit = holder.card, holder.limit_cents
     if used[card] and used[card] + cents > limit * _REPAYS_AT and chance.random() > _FORGETS:
-        yield Act(at_ms, Repay(card, amount=money(used[card])))
+        yield Act(at_ms, Repay(card, amount=money_of(used[card])))
         used[card] = 0
     if used[card] + cents <= limit:
         used[card] += cents
-    yield Act(at_ms, Withdraw(card, amount=money(cents), merchant=merchant))
+    yield Act(at_ms, Withdraw(card, amount=money_of(cents), merchant=merchant))

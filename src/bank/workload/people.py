@@ -1,7 +1,6 @@
 """Customers with their cards, and merchants: who withdraws how much, where and how often."""
 
 from collections.abc import Sequence
-from decimal import Decimal
 from itertools import accumulate
 from random import Random
 
@@ -78,8 +77,3 @@ def people(plan: Plan, chance: Random) -> People:
         weights.append(often * chance.paretovariate(1.5))
     used = [chance.paretovariate(1.2) for _ in holders]
     return People(holders, merchants, list(accumulate(used)), list(accumulate(weights)))
-
-
-def money(cents: int) -> Decimal:
-    """An amount with two places."""
-    return Decimal(cents).scaleb(-2)

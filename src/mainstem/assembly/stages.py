@@ -22,7 +22,7 @@ from mainstem.cdc.connect import Connect
 from mainstem.errors import MainstemError, StoreUnavailable
 from mainstem.eventstore.mysql import MysqlEventStore
 from mainstem.health import WORKS, Hop, Memory, Part, Seen, hop_of, unseen, waited_s
-from mainstem.listener.actions import PAUSED, living, make_tables, state_of, wanted_of
+from mainstem.listener.actions import is_paused, living, make_tables, state_of
 from mainstem.listener.binding import Binding
 from mainstem.listener.runner import Runner
 from mainstem.log.kafka import KafkaLog
@@ -250,7 +250,7 @@ class Stages:
         lag = lag_of(self._log.get(), binding.topic, views.offsets(binding.group), now_ms)
         parked = len(views.parked(binding.group))
         members = living(views, binding.group, now_ms)
-        paused = wanted_of(views).get((binding.group, PAUSED)) == "yes"
+        paused = is_paused(views, binding.group)
         state = state_of(members, paused=paused)
         if state == "stopped" and self._log.get().members(binding.group):
             state = WORKS  # one that has just begun has told nothing yet

@@ -136,3 +136,10 @@ def wanted_of(views: ViewStore) -> dict[tuple[str, str], str]:
     """By listener and what; what was never wanted is missing."""
     rows = views.find(WANTED, {}, limit=_WANTED_MAX)
     return {(each.listener, each.what): each.value for each in rows}
+
+
+def is_paused(views: ViewStore, listener: str) -> bool:
+    """Whether one listener is wanted to pause, by its row alone."""
+    key = (listener, PAUSED)
+    row = views.get(WANTED, [key]).get(key)
+    return row is not None and row.value == "yes"

@@ -1,6 +1,5 @@
 """One process of the distributed form, at a time when servers are away."""
 
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from mainstem.assembly import distributed
 from mainstem.errors import StoreUnavailable
 from mainstem.settings import Secret, Settings
 from tests.distributed import Deployed, begin_listening
+from tests.process import free_port
 from tests.stack import Databases
 
 _PATIENCE_S = 30.0
@@ -24,8 +24,7 @@ _PATIENCE_S = 30.0
 @pytest.fixture
 def nobody() -> str:
     """An address at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return f"127.0.0.1:{probe.getsockname()[1]}"
+    return f"127.0.0.1:{free_port()}"
 
 
 def _settings(databases: Databases, folder: Path, nobody: str, roles: str) -> Settings:

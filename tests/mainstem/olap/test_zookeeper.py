@@ -10,6 +10,7 @@ import pytest
 from deploy.configuration import Place
 from mainstem.errors import ConfigurationError, StoreUnavailable
 from mainstem.olap.zookeeper import ZooKeeper
+from tests.process import free_port
 
 SERVES = b"Zookeeper version: 3.8.6\nMode: follower\nNode count: 5\n"
 WITHOUT_QUORUM = b"This ZooKeeper instance is not currently serving requests\n"
@@ -45,8 +46,7 @@ def member(answer: bytes) -> Iterator[str]:
 @pytest.fixture
 def nobody() -> str:
     """An address where nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return f"127.0.0.1:{server.getsockname()[1]}"
+    return f"127.0.0.1:{free_port()}"
 
 
 def test_one_that_serves() -> None:
