@@ -208,6 +208,10 @@ class DuckdbOlap:
             raise InvalidQuery(f"the answer has more than {row_limit} rows")
         return answer
 
+    def approx_quantile(self, column: str, percent: int) -> str:
+        """By a t-digest; of doubles, since that of integers is rounded to one."""
+        return f"approx_quantile(CAST({column} AS DOUBLE), {percent / 100})"
+
     def _answer(self, cursor: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any], row_limit: int) -> Answer:
         if sql not in self._checked:
             check_select(cursor, sql)

@@ -3,7 +3,7 @@
 The questions name only what every engine has. One that this house feeds is bound to `ingesting_olap` instead.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -18,6 +18,7 @@ import pytest
 from mainstem.errors import InvalidQuery, StoreUnavailable
 from mainstem.messages import Record
 from mainstem.olap.port import Datasource, Dimension, Olap
+from mainstem.testing.contracts.olap_questions import OlapQuestions, more_sales
 
 SALES = Datasource(
     "sales",
@@ -86,11 +87,13 @@ def questioned() -> list[Record]:
         record(6, b"no JSON", partition=1),
         sale(7, partition=1, price='"1e2"', at="2026-03-01T09:30:00Z"),
     ]
-    return hourly + special
+    others = [record(8 + n, text.encode(), partition=1) for n, text in enumerate(more_sales(8))]
+    return hourly + special + others
 
 
-ROWS = 54
-"""How many of `questioned()` are sales."""
+NORTH = 53
+ROWS = NORTH + 1 + 72
+"""How many of `questioned()` are sales; so many of them in the shop north."""
 
 TEXT = "'; DROP TABLE sales --\n\t\u2028\x85\\ \" é 漢 \U0001f600"
 SPECIAL_TEXT = msgspec.json.encode(
@@ -98,13 +101,16 @@ SPECIAL_TEXT = msgspec.json.encode(
 )
 
 
-class OlapContract(ABC):
+class OlapContract(OlapQuestions):
     """The suite of the half that every store has.
 
     `suffix` is put behind the names of datasources and topics, for a store where they are still there after a test.
     """
 
     suffix: ClassVar[str] = ""
+    sold: ClassVar[Datasource] = SALES
+    unsold: ClassVar[Datasource] = UNSOLD
+    sales: ClassVar[Sequence[Record]] = questioned()
 
     @abstractmethod
     def filled(
@@ -147,7 +153,7 @@ class OlapContract(ABC):
         sql = f"SELECT {figures} FROM sales{self.suffix} WHERE shop = ?"
         most = 999999999999999999
         assert list(asked.ask(sql, ["north"]).rows) == [
-            (ROWS - 1, 48 * 10 + 100 * sum(range(48)) + 9007199254740993 + 1000 + 10000, -most, most)
+            (NORTH, 48 * 10 + 100 * sum(range(48)) + 9007199254740993 + 1000 + 10000, -most, most)
         ]
 
     @pytest.mark.parametrize(
