@@ -52,5 +52,6 @@ WHO_MAY: Mapping[str, Rule] = {
     "GET /analytics/cards": may(ANALYST, own=_ASKED_FOR),
     "GET /analytics/top-cards": may(ANALYST),
     "GET /analytics/spending": may(ANALYST, own=_ASKED_FOR),
+    "GET /analytics/query": may(ANALYST, own=_ASKED_FOR),
 }
 """Every route of the bank's own, and of its processes and listeners, with the scopes that may call it."""

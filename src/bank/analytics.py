@@ -9,6 +9,9 @@ from msgspec import Struct
 from bank.cents import money_of
 from bank.statement import TOPIC
 from mainstem import Datasource, Dimension, Olap
+from mainstem.olap.asking import Found
+from mainstem.olap.ownership import Owner, answered_for
+from mainstem.olap.question import Question
 from mainstem.tenancy import qualified, shown, span
 
 BANKAPP = Datasource(
@@ -92,6 +95,11 @@ def spending_over_time(facts: Facts, grain: Grain, card: str | None, limit: int)
     name = facts.card(card)
     rows = facts.olap.ask(sql, (grain, *values, name, name, limit)).rows
     return [PeriodSpending(f"{at:%Y-%m-%dT%H:%M:%SZ}", count, money_of(cents)) for at, count, cents in rows]
+
+
+def answer(facts: Facts, question: Question) -> Found:
+    """The answer to a question about these facts."""
+    return answered_for(facts.olap, question, Owner("debitCardId", facts.tenant, facts.apart))
 
 
 def totals(olap: Olap) -> dict[str, tuple[int, Decimal]]:

@@ -10,6 +10,9 @@ from bank import analytics
 from bank.card import CARD_ID
 from bank.inputs import READING, Limit
 from bank.service import Bank
+from mainstem.olap.asking import Found
+from mainstem.olap.question import Question
+from mainstem.query.questions import question_route
 from mainstem.query.reading import reads
 from mainstem.query.web import json_response
 
@@ -56,4 +59,9 @@ def analytics_routes(bank: Bank) -> list[BaseRouteHandler]:
             )
         )
 
-    return [per_card, top, over_time]
+    async def asking(request: _Request, question: Question) -> Found:
+        return await bank.analyse(request, lambda grant: analytics.answer(bank.facts(grant), question))
+
+    pattern = rf"^{CARD_ID.pattern}$"
+    query = question_route("/analytics/query", analytics.BANKAPP, "debitCardId", pattern, asking, tags=["analytics"])
+    return [per_card, top, over_time, query]

@@ -9,7 +9,7 @@ import msgspec
 
 from mainstem.errors import InvalidQuery
 
-_LONGEST = 1024
+LONGEST = 1024
 _SHOWN = 40
 _INTEGERS = 2**63
 
@@ -22,7 +22,7 @@ def cursor_token(values: Sequence[str | int], query: str) -> str:
 def read_cursor(token: str, kinds: Sequence[type], query: str) -> list[str | int]:
     """The values of a token, one of each kind. Raises InvalidQuery for one that this query has not given out."""
     try:
-        if len(token) > _LONGEST:
+        if len(token) > LONGEST:
             raise ValueError("longer than any token")
         data = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
         mark, *values = msgspec.json.decode(data, type=list[str | int])

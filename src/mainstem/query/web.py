@@ -83,6 +83,7 @@ def problem_responses(*statuses: int) -> dict[int, ResponseSpec]:
 _PROBLEMS = {
     400: "The request is malformed: no JSON, an unknown cursor, position or parameter",
     404: "Not found",
+    406: "The answer has none of the formats that Accept names",
     409: "Refused: the state does not allow it",
     413: "The body is too large",
     415: "The body is not application/json",
