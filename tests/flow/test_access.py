@@ -76,6 +76,7 @@ WHO_IS_LET_IN: dict[str, set[str]] = {
     "GET /analytics/cards": {"analyst", "customer"},
     "GET /analytics/top-cards": {"analyst"},
     "GET /analytics/spending": {"analyst", "customer"},
+    "GET /analytics/query": {"analyst", "customer"},
     "GET /health/live": {*CALLERS},
     "GET /health/ready": {*CALLERS},
     "GET /metrics": {"operator"},
@@ -154,7 +155,7 @@ def ask(bank: tuple[BankProcess, Any], name: str, caller: str, card: str) -> htt
         return client.request(method, path, json=body, params=query, headers=headers)
 
 
-_ASKED_FOR = ("/moneywithdrawals", "/payments", "/analytics/cards", "/spending")
+_ASKED_FOR = ("/moneywithdrawals", "/payments", "/analytics/cards", "/spending", "/analytics/query")
 
 
 def kind(answer: httpx.Response) -> str:

@@ -56,6 +56,7 @@ QUERIES: dict[str, str] = {
     "GET /analytics/cards": "/analytics/cards",
     "GET /analytics/top-cards": "/analytics/top-cards",
     "GET /analytics/spending": "/analytics/spending",
+    "GET /analytics/query": "/analytics/query?groupBy=debitCardId&grain=day",
 }
 """Every route that answers a query, with one that is answered."""
 

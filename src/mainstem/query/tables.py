@@ -1,5 +1,6 @@
 """Answers of the analytical store as JSON, CSV, Arrow and Parquet, and which of these a request takes."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ MEDIA_TYPES: dict[Format, str] = {
 }
 
 _JSON = msgspec.json.Encoder(decimal_format="number")
+_WEIGHT = re.compile(r"(0(\.[0-9]{0,3})?|1(\.0{0,3})?)", re.ASCII)
 _TYPES = {
     "text": pa.string(),
     "integer": pa.int64(),
@@ -49,14 +51,30 @@ def format_of(request: Request[Any, Any, Any], named: Format | None) -> Format:
     """
     if named is not None:
         return named
-    if not request.headers.get("accept"):
-        return "json"
-    best = request.accept.best_match(list(MEDIA_TYPES.values()))
-    for each, media_type in MEDIA_TYPES.items():
-        if media_type == best:
-            return each
+    accepted = request.headers.get("accept", "").strip() or "*/*"
+    liked = {form: _quality(accepted, media_type) for form, media_type in MEDIA_TYPES.items()}
+    best = max(FORMATS, key=lambda form: liked[form])
+    if liked[best] > 0:
+        return best
     text = f"the answer can be {', '.join(MEDIA_TYPES.values())}; or name a format"
     raise InvalidInput("accept", text, reason="not-acceptable", status=406)
+
+
+def _quality(accepted: str, media_type: str) -> float:
+    """How much a media type is liked, from 0 to 1: what names it most closely counts (RFC 9110, 12.5.1)."""
+    closest, found = 0, 0.0
+    wanted = (media_type, f"{media_type.partition('/')[0]}/*", "*/*")
+    for each in accepted.lower().split(","):
+        name, *parameters = (part.strip() for part in each.split(";"))
+        close = len(wanted) - wanted.index(name) if name in wanted else 0
+        if close > closest:
+            weights = [text[2:] for text in parameters if text.startswith("q=")]
+            closest, found = close, _weight(weights[0]) if weights else 1.0
+    return found
+
+
+def _weight(text: str) -> float:
+    return float(text) if _WEIGHT.fullmatch(text) else 0.0
 
 
 def rendered(found: Found, form: Format) -> Rendered:
