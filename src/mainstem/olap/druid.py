@@ -97,9 +97,9 @@ class DruidOlap:
         except Overdue as error:
             raise InvalidQuery(f"the question took longer than {timeout_s} s") from error
 
-    def approx_quantile(self, column: str, percent: int) -> str:
+    def approx_quantile(self, column: str, percent: int, only: str) -> str:
         """By a quantiles sketch, which Druid has by its extension `druid-datasketches`."""
-        return f"APPROX_QUANTILE_DS({column}, {percent / 100})"
+        return f"APPROX_QUANTILE_DS({column}, {percent / 100}){only}"
 
     def serves_unpublished(self, name: str) -> bool:
         """Whether questions reach rows of that datasource that a task has read and not yet published as segments."""

@@ -208,9 +208,11 @@ class DuckdbOlap:
             raise InvalidQuery(f"the answer has more than {row_limit} rows")
         return answer
 
-    def approx_quantile(self, column: str, percent: int) -> str:
+    def approx_quantile(self, column: str, percent: int, only: str) -> str:
         """By a t-digest; of doubles, since that of integers is rounded to one."""
-        return f"approx_quantile(CAST({column} AS DOUBLE), {percent / 100})"
+        digest = f"approx_quantile(CAST({column} AS DOUBLE), {percent / 100}){only}"
+        # The digest believes that its highest value is above zero, and tells one where all are below.
+        return f"least(max({column}){only}, {digest})"
 
     def _answer(self, cursor: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any], row_limit: int) -> Answer:
         if sql not in self._checked:

@@ -98,10 +98,11 @@ class Olap(Protocol):
         where a question is to be asked of every engine: so money is compared in cents.
         """
 
-    def approx_quantile(self, column: str, percent: int) -> str:
+    def approx_quantile(self, column: str, percent: int, only: str) -> str:
         """An SQL expression: about the value that so many of 100 values of a numeric column do not exceed.
 
-        The column's name is quoted already; the percentage is from 1 to 99.
+        The column's name is quoted already; the percentage is from 1 to 99. Behind each aggregate function stands
+        `only`, which is nothing or a FILTER.
         """
 
     def close(self) -> None:

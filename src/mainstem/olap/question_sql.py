@@ -28,7 +28,7 @@ from mainstem.olap.question import (
 )
 
 Sql = tuple[str, list[Any]]
-Quantile = Callable[[str, int], str]
+Quantile = Callable[[str, int, str], str]
 _TIME = '"__time"'
 _ESCAPE = "!"
 
@@ -108,17 +108,21 @@ def _measures(question: Question, quantile: Quantile, only: tuple[str, datetime 
 
 
 def _measure(datasource: Datasource, measure: Measure, quantile: Quantile, only: Sql) -> Sql:
+    """Its values are bound as often as its filter stands in it."""
     text, values = only
     if measure.what == "count":
         return f"count(*){text}", values
     name = _name(datasource, measure.of)
-    if measure.what == "avg":  # the average of integers is one to some engines
-        return f"CAST(sum({name}){text} AS DOUBLE) / count(*){text}", [*values, *values]
-    if measure.what == "distinct":
-        return f"approx_count_distinct({name}){text}", values
-    if measure.what == "quantile":
-        return f"{quantile(name, measure.percent)}{text}", values
-    return f"{measure.what}({name}){text}", values
+    match measure.what:
+        case "avg":  # the average of integers is one to some engines
+            sql = f"CAST(sum({name}){text} AS DOUBLE) / count(*){text}"
+        case "distinct":
+            sql = f"approx_count_distinct({name}){text}"
+        case "quantile":
+            sql = quantile(name, measure.percent, text)
+        case _:
+            sql = f"{measure.what}({name}){text}"
+    return sql, values * sql.count("?")
 
 
 def _first(question: Question) -> list[str]:

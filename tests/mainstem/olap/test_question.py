@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from mainstem.errors import ConfigurationError, InvalidQuery
 from mainstem.messages import Record
 from mainstem.olap.asking import answered
+from mainstem.olap.druid import DruidOlap
+from mainstem.olap.druid import _bound as druid_bound
 from mainstem.olap.duckdb import DuckdbOlap
 from mainstem.olap.grains import GRAINS, begin_of, behind, periods_between
 from mainstem.olap.ownership import Owner, answered_for
@@ -181,6 +183,15 @@ def test_any_question_is_answered_as_plainly(
     olap.drop(made.name)
 
 
+@given(asked=questions())
+def test_druid_takes_the_parameters_of_any_question(asked: dict[str, Any]) -> None:
+    """As many as there are marks, each of a type that it has; what it answers, its binding to the contract shows."""
+    question = Question(VISITS, **asked)
+    with closing(DruidOlap("http://127.0.0.1:9", [VISITS])) as druid:
+        sql, parameters = select_of(question, druid.approx_quantile)
+    assert [each["type"] for each in druid_bound(sql, parameters)].count("VARCHAR") >= (question.grain is not None)
+
+
 def _by_pages(olap: DuckdbOlap, question: Question, rows: Any) -> None:
     seen = 0
     _, whole, _ = told(replace(question, limit=1_000), rows)
@@ -341,8 +352,8 @@ def test_no_value_is_read_as_sql(text: str) -> None:
     for each in (Equal("word", text), OneOf("word", (text, text)), Range("word", above=text), Prefix("word", text)):
         question = Question(VISITS, by=("word",), where=(each, Not(each)), behind=(text,))
         harmless = replace(question, where=(_other(each), Not(_other(each))), behind=("a",))
-        sql, values = select_of(question, lambda column, _: column)
-        assert sql == select_of(harmless, lambda column, _: column)[0]
+        sql, values = select_of(question, lambda column, *_: column)
+        assert sql == select_of(harmless, lambda column, *_: column)[0]
         assert sql.count("?") == len(values)
 
 
@@ -383,6 +394,20 @@ def test_a_sum_beyond_64_bits_is_refused(olap: DuckdbOlap) -> None:
     made = filled(olap, [fact, fact])
     with pytest.raises(InvalidQuery, match="more than 64 bits"):
         answered(olap, Question(made, (Measure("sum", "size"),)))
+
+
+@pytest.mark.parametrize("sizes", [[-1, -1], [-5, -4, -3, -2], [0, 0, 0], [-(2**40)] * 20])
+@pytest.mark.parametrize("percent", [1, 50, 76, 99])
+def test_a_quantile_is_among_the_values(olap: DuckdbOlap, sizes: list[int], percent: int) -> None:
+    """Also where none of them is above zero."""
+    fact = {"key": "", "word": "", "paid": "1", "at": _BEGIN, "left": _BEGIN}
+    made = filled(olap, [{**fact, "size": size} for size in sizes])
+    measures = (Measure("quantile", "size", percent),)
+    assert min(sizes) <= answered(olap, Question(made, measures)).rows[0][0] <= max(sizes)
+    within = {"since": _BEGIN, "until": _BEGIN + timedelta(days=1)}
+    compared = answered(olap, Question(made, measures, compared=True, **within)).rows[0]  # type: ignore[arg-type]
+    assert min(sizes) <= compared[0] <= max(sizes)
+    assert compared[1] is None
 
 
 def test_a_comparison_by_periods_has_a_limit(olap: DuckdbOlap) -> None:
