@@ -219,7 +219,8 @@ def druid_common(place: Place, extensions: Path) -> Properties:
     derby = f"//{host}:{place.ports.derby}/{folder / 'metadata.db'}"
     return {
         "druid.extensions.directory": str(extensions),
-        "druid.extensions.loadList": '["druid-kafka-indexing-service"]',
+        # Approximate quantiles are of the second one.
+        "druid.extensions.loadList": '["druid-kafka-indexing-service", "druid-datasketches"]',
         "druid.zk.service.host": f"{place.at('zookeeper')}:{place.ports.zookeeper}",
         "druid.zk.paths.base": "/druid",
         # How long a process that has died is taken for alive: its rows are missing for that long.

@@ -18,7 +18,13 @@ _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _FETCH_S = 900
 _JAVA, _JAVA_S = 17, 30
 _LEFT_OUT = ("perl", "perl-base", "perl-modules", "libperl")
-_VERSIONS = {"kafka": "4.3.1", "debezium": "3.6.1.Final", "druid": "33.0.0", "druid-kafka": "33.0.0"}
+_VERSIONS = {
+    "kafka": "4.3.1",
+    "debezium": "3.6.1.Final",
+    "druid": "33.0.0",
+    "druid-kafka": "33.0.0",
+    "druid-datasketches": "33.0.0",
+}
 
 
 class StackUnavailable(Exception):

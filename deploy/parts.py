@@ -115,6 +115,7 @@ class Stack:
     def _druid(self, name: str) -> Part:
         extensions = self._folder / "extensions"
         _link(extensions / "druid-kafka-indexing-service", jars(self._cache, "druid-kafka"))
+        _link(extensions / "druid-datasketches", jars(self._cache, "druid-datasketches"))
         self._write("druid/common/common.runtime.properties", configuration.druid_common(self._place, extensions))
         self._write(f"druid/{name}/runtime.properties", configuration.druid_process(self._place, name))
         flags = [

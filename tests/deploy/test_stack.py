@@ -55,7 +55,7 @@ def test_druid_answers_and_can_read_kafka(stack: Place) -> None:
     sql = httpx.post(f"http://{stack.host}:{stack.ports.broker}/druid/v2/sql", json={"query": "SELECT 1 AS answer"})
     assert sql.json() == [{"answer": 1}]
     modules = httpx.get(f"http://{stack.host}:{stack.ports.coordinator}/status").json()["modules"]
-    assert "druid-kafka-indexing-service" in {module.get("artifact") for module in modules}
+    assert {"druid-kafka-indexing-service", "druid-datasketches"} <= {module.get("artifact") for module in modules}
     supervisors = f"http://{stack.host}:{stack.ports.coordinator}/druid/indexer/v1/supervisor"
     assert httpx.get(supervisors).status_code == httpx.codes.OK
 
