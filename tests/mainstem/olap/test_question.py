@@ -65,6 +65,7 @@ _keys = st.sampled_from(["/acme/1", "/acme/2", "/north/1", "/acme", "/acme0", "1
 _sizes = st.one_of(st.integers(-3, 3), st.integers(-(2**40), 2**40))
 _amounts = st.integers(-(10**13), 10**13).map(lambda cents: Decimal(cents).scaleb(-2)) | st.integers(-5, 5).map(Decimal)
 _times = st.one_of(
+    st.sampled_from([_BEGIN + timedelta(days=day, hours=hour) for day in range(3) for hour in range(3)]),
     st.integers(0, 60 * 24).map(lambda hours: _BEGIN + timedelta(hours=hours)),
     st.integers(0, 60 * 24 * 3_600_000).map(lambda ms: _BEGIN + timedelta(milliseconds=ms)),
 )
@@ -436,6 +437,19 @@ class Noting(DuckdbOlap):
     ) -> Answer:
         self.asked = row_limit, timeout_s
         return super().ask(sql, parameters, row_limit=row_limit, timeout_s=timeout_s)
+
+
+@pytest.mark.parametrize("grain", GRAINS)
+def test_a_page_begins_where_a_period_does(olap: DuckdbOlap, grain: Any) -> None:
+    """With a fact of that very moment, and not with the last one of the period before."""
+    begin = begin_of(grain, _BEGIN.replace(tzinfo=None))
+    begins = [behind(grain, begin, number) for number in range(3)]
+    moments = [moment for at in begins for moment in (at, behind(grain, at, 1) - timedelta(milliseconds=1))]
+    fact = {"key": "", "word": "", "size": 1, "paid": "1", "left": _BEGIN}
+    made = filled(olap, [{**fact, "at": moment} for moment in moments])
+    question = Question(made, grain=grain, limit=1)
+    rows = facts_of(made, records(made.topic, [{**fact, "at": moment} for moment in moments]))
+    _by_pages(olap, question, rows)
 
 
 def test_an_engine_is_told_the_limits(tmp_path: Path) -> None:
