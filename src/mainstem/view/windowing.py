@@ -1,7 +1,8 @@
 """Applying windows to a batch: in memory first, as every projection; what fails leaves no trace.
 
 A window that a message falls into is looked up by its key. Sessions have no key that a time tells, so those near it are
-asked for in their order; two at most can overlap one message's. The rows in memory are those that the batch touches.
+asked for in their order; two at most can overlap one message's. The rows in memory are those that the batch touches,
+and of sessions, and of windows that are kept for a time, the newest two of each key.
 """
 
 from bisect import bisect_left, insort
@@ -70,16 +71,19 @@ class WorkingWindows(Generic[M]):
         self._stands: dict[_Key, Any] = {}
         self._rows: dict[_Key, Any] = {}
         self._begins: dict[_Key, list[int]] = {}
+        self._last: dict[_Key, Sequence[Any]] = {}
         self._newest: dict[_Key, int] = {}
         self._undo: list[Callable[[], object]] = []
+        self._follows = projection.keep_ms is not None or isinstance(projection.window, Session)
 
     def handle_all(self, messages: Sequence[M], numbers: Sequence[int]) -> None:
         """All, or none where it raises."""
-        if isinstance(numbers, range) and not isinstance(self._projection.window, Session):
+        if isinstance(numbers, range):
             with self._undoing():
-                self._take_each(messages)
-        elif isinstance(numbers, range):
-            self._take([[message] for message in messages], check=False)
+                if isinstance(self._projection.window, Session):
+                    self._take_each_session(messages)
+                else:
+                    self._take_each(messages)
         else:
             of_record = groupby(zip(numbers, messages, strict=True), key=itemgetter(0))
             self._take([[message for _, message in group] for _, group in of_record], check=False)
@@ -106,27 +110,78 @@ class WorkingWindows(Generic[M]):
 
     def held(self) -> int:
         """Rows that stand, and those that are written."""
-        return len(self._stands) + len(self._rows)
+        return len(self._stands) + len(self._rows) + _NEAR * len(self._last)
 
     def _take_each(self, messages: Sequence[M]) -> None:
         """Each a record of its own, of windows that have their place: as `_take`, with less to look at for each."""
-        merge, done, keeps = self._projection.merge, self._projection.done, self._projection.keep_ms is not None
-        made = [((*each.key, each.window.begin_ms), each) for message in messages for each in self._made(message)]
-        self._load({full for full, _ in made})
+        done, merge, keeps = self._projection.done, self._projection.merge, self._projection.keep_ms is not None
+        by_window = self._by_window(messages)
+        self._load(by_window.keys())
         rows: dict[_Key, Any] = {}
-        for full, (message, key, window, row) in made:
-            before = rows[full] if full in rows else self._standing(full)
-            if before is None:
-                if keeps and self._too_late(key, window):
+        for full, (window, made) in by_window.items():
+            row = self._standing(full)
+            if row is None and keeps:
+                if self._too_late(full[:-1], window):
                     continue
-                rows[full] = _placed(row, window)
-                if keeps:
-                    self._reach(key, window.end_ms)
-            elif done is None or not done(before, message):
-                rows[full] = _placed(merge(before, row), window)
+                self._reach(full[:-1], window.end_ms)
+            for message, one in made:
+                if row is None:
+                    row = one
+                elif done is None or not done(row, message):
+                    row = merge(row, one)
+            rows[full] = _placed(row, window)
         for full, row in rows.items():
             self._rows[full] = row
             self._list(full[:-1], row.begin_ms, there=True)
+
+    def _by_window(self, messages: Sequence[M]) -> dict[_Key, tuple[Window, list[tuple[M, Any]]]]:
+        """The windows that messages fall into, in the order of the first ones, with what each makes alone of it."""
+        projection = self._projection
+        of, at_ms, make = projection.window.of, projection.at_ms, projection.make
+        found: dict[_Key, tuple[Window, list[tuple[M, Any]]]] = {}
+        for message in messages:
+            key: _Key | None = None
+            for window in of(at_ms(message)):
+                row = make(message, window)
+                if row is None:
+                    continue
+                key = projection.key(message) if key is None else key
+                full = (*key, window.begin_ms)
+                if (stands := found.get(full)) is None:
+                    found[full] = (window, [(message, row)])
+                else:
+                    stands[1].append((message, row))
+        return found
+
+    def _take_each_session(self, messages: Sequence[M]) -> None:
+        """Each a record of its own. Most go on with the newest session of their key, which then no other overlaps."""
+        done, merge = self._projection.done, self._projection.merge
+        newest: dict[_Key, Any] = {}
+        for message in messages:
+            for made in self._made(message):
+                _, key, (begin, end), one = made
+                row = newest.get(key)
+                if row is not None and row.begin_ms <= begin < row.end_ms:
+                    if done is None or not done(row, message):
+                        newest[key] = _placed(merge(row, one), Window(row.begin_ms, max(row.end_ms, end)))
+                    continue
+                self._put_newest(key, newest.pop(key, None))
+                self._of_record([made], check=False)
+                if (row := self._newest_row(key)) is not None:
+                    newest[key] = row
+        for key, row in newest.items():
+            self._put_newest(key, row)
+
+    def _put_newest(self, key: _Key, row: Any | None) -> None:
+        if row is not None and row is not self._rows[(*key, row.begin_ms)]:
+            self._set(key, row.begin_ms, row)
+            self._reach(key, row.end_ms)
+
+    def _newest_row(self, key: _Key) -> Any | None:
+        """The newest window of the key, where it is one that is written."""
+        begins = self._begins.get(key)
+        row = self._rows[(*key, begins[-1])] if begins else None
+        return row if row is not None and row.end_ms == self._newest.get(key) else None
 
     def _take(self, records: Sequence[Sequence[M]], *, check: bool) -> None:
         with self._undoing():
@@ -191,11 +246,21 @@ class WorkingWindows(Generic[M]):
                 found.append(row)
         if found and found[0].begin_ms <= window.begin_ms and found[0].end_ms >= window.end_ms:
             return found
-        where = dict(zip(self._columns, key, strict=True))
-        standing = self._find(
-            self._projection.table, where, order=("begin_ms",), descending=True, after=(window.end_ms,), limit=_NEAR
-        )
-        others = [row for row in standing if row.end_ms > window.begin_ms and (*key, row.begin_ms) not in self._rows]
+        standing = self._last_of(key)
+        if len(standing) == _NEAR and standing[0].begin_ms >= window.end_ms:
+            standing = self._find(
+                self._projection.table,
+                self._where(key),
+                order=("begin_ms",),
+                descending=True,
+                after=(window.end_ms,),
+                limit=_NEAR,
+            )
+        others = [
+            row
+            for row in standing
+            if row.begin_ms < window.end_ms and row.end_ms > window.begin_ms and (*key, row.begin_ms) not in self._rows
+        ]
         return [*others, *found]
 
     def _merge(self, made: _Made[M], near: Sequence[Any], *, check: bool) -> None:
@@ -215,7 +280,7 @@ class WorkingWindows(Generic[M]):
             if each.begin_ms != begin:
                 self._set(key, each.begin_ms, None)
         self._set(key, begin, row)
-        if self._projection.keep_ms is not None and (not near or end > max(each.end_ms for each in near)):
+        if self._follows and (not near or end > max(each.end_ms for each in near)):
             self._reach(key, end)
 
     def _too_late(self, key: _Key, window: Window) -> bool:
@@ -225,10 +290,21 @@ class WorkingWindows(Generic[M]):
     def _newest_of(self, key: _Key) -> int:
         """Where the key's newest window ends, so far; beyond all time where it has none."""
         if key not in self._newest:
-            where = dict(zip(self._columns, key, strict=True))
-            rows = self._find(self._projection.table, where, order=("begin_ms",), descending=True, limit=1)
+            rows = self._last_of(key)
             self._remember(key, rows[0].end_ms if rows else -(2**63))
         return self._newest[key]
+
+    def _last_of(self, key: _Key) -> Sequence[Any]:
+        """The key's newest windows that stand, the newest first: all, where they are fewer than `_NEAR`."""
+        if key not in self._last:
+            where = self._where(key)
+            self._last[key] = self._find(
+                self._projection.table, where, order=("begin_ms",), descending=True, limit=_NEAR
+            )
+        return self._last[key]
+
+    def _where(self, key: _Key) -> dict[str, Hashable]:
+        return dict(zip(self._columns, key, strict=True))
 
     def _reach(self, key: _Key, end_ms: int) -> None:
         if end_ms > self._newest_of(key):
@@ -275,8 +351,12 @@ class WorkingWindows(Generic[M]):
 
     def _expire(self, key: _Key, until_ms: int) -> None:
         """The oldest go first: windows that begin later end later."""
-        where = dict(zip(self._columns, key, strict=True))
-        oldest = self._find(self._projection.table, where, order=("begin_ms",), limit=_EXPIRED_MAX)
+        table, where = self._projection.table, self._where(key)
+        oldest = self._last_of(key)
+        if len(oldest) == _NEAR:
+            oldest = self._find(table, where, order=("begin_ms",), limit=1)
+            if oldest and oldest[0].end_ms <= until_ms:
+                oldest = self._find(table, where, order=("begin_ms",), limit=_EXPIRED_MAX)
         for row in oldest:
             if row.end_ms <= until_ms:
                 self._rows.setdefault((*key, row.begin_ms), None)
