@@ -47,6 +47,7 @@ class SqliteTags:
         self._archive = archive
         self._heads: dict[str, int] = {}
         self._rows: list[tuple[Any, ...]] = []
+        self._waiting: set[str] = set()
 
     def load(self, after: Mapping[str, int], columns: str) -> list[TaggedEvent] | None:
         """The events behind those numbers, in the order of their positions; what was added must be flushed."""
@@ -69,12 +70,18 @@ class SqliteTags:
 
     def add(self, tags: Collection[str], stream: str, version: int) -> None:
         """Number the event in each of its tags."""
+        self._waiting.update(tags)
         for tag in dict.fromkeys(tags):
             number = self._heads[tag] = self._head(tag) + 1
             self._rows.append((tag, number, stream, version))
 
+    def waits(self, tags: Collection[str]) -> bool:
+        """Whether an event with one of them was added that is not written yet."""
+        return not self._waiting.isdisjoint(tags)
+
     def flush(self) -> None:
         """Write what was added."""
+        self._waiting.clear()
         if self._rows:
             rows, self._rows = self._rows, []
             insert_many(self._connection, "event_tag (tag, number, stream, version)", rows)

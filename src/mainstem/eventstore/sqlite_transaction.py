@@ -1,6 +1,7 @@
 """One writer's transaction on an event store in SQLite."""
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import apsw
@@ -30,6 +31,8 @@ from mainstem.sqlite import insert_many
 from mainstem.table import Table
 
 _LAST = "SELECT version, hash FROM event WHERE stream = ? ORDER BY version DESC LIMIT 1"
+_EXPECTED_MAX = 64
+"""Streams to a question."""
 
 
 class SqliteTransaction:
@@ -45,17 +48,27 @@ class SqliteTransaction:
         self._execute = connection.execute
         self._now_ms = now_ms
         self._heads: dict[str, tuple[int, bytes]] = {}
+        self._expected: dict[str, tuple[int, bytes]] = {}
         self._events: list[tuple[Any, ...]] = []
         self._states: dict[str, tuple[Table[Any], list[tuple[Any, ...]]]] = {}
         self._tags = SqliteTags(connection, archive)
 
-    def expect(self, streams: Sequence[Wanted], keys: Sequence[str]) -> None:
-        """Nobody else writes meanwhile, and reading is a call of this process: nothing is read before its time."""
+    def expect(self, streams: Sequence[Wanted], keys: Sequence[str]) -> None:  # noqa: ARG002 - each has a question
+        """Nobody else writes meanwhile, so where remembered streams stand is read for many at a time."""
+        remembered = [(wanted.stream, wanted.after) for wanted in streams if wanted.after]
+        for start in range(0, len(remembered), _EXPECTED_MAX):
+            part = remembered[start : start + _EXPECTED_MAX]
+            values = [value for wanted in part for value in wanted]
+            rows: list[Any] = self._execute(_standing(len(part)), values).fetchall()
+            self._expected.update((stream, _head(version, link)) for stream, version, link in rows)
 
     def load(self, stream: str, after: int) -> Sequence[StoredEvent] | None:
         """Reads from `after` itself on, so that a stream which never got there is not taken for one without news."""
-        if self._events:
+        if stream in self._heads:
             self.flush()
+        elif after and (head := self._expected.get(stream)) is not None and head[0] == after:
+            self._heads[stream] = head
+            return []
         sql = f"SELECT {EVENT} FROM event WHERE stream = ? AND version >= ? ORDER BY version"
         events = [stored(row) for row in self._execute(sql, (stream, after)).fetchall()]
         events[:0] = self._archive.before(stream, max(after - 1, 0), events, None)
@@ -69,7 +82,7 @@ class SqliteTransaction:
 
     def load_tagged(self, after: Mapping[str, int]) -> Sequence[TaggedEvent] | None:
         """Of this transaction too."""
-        if self._events:
+        if self._tags.waits(after):
             self.flush()
         return self._tags.load(after, EVENT)
 
@@ -154,6 +167,16 @@ class SqliteTransaction:
         """A refusal that has one already is an error of the caller's."""
         values = (number, *msgspec.structs.astuple(retried))
         self._execute("INSERT INTO retried_refusal (id, version, at_ms, actor) VALUES (?, ?, ?, ?)", values)
+
+
+@cache
+def _standing(streams: int) -> str:
+    """Every event of these streams from a version on; the last of a stream comes last."""
+    wanted = ", ".join(["(?, ?)"] * streams)
+    return (
+        f"WITH wanted (name, reached) AS (VALUES {wanted}) SELECT stream, version, hash FROM wanted CROSS JOIN event"
+        " ON stream = name AND version >= reached ORDER BY stream, version"
+    )
 
 
 def _head(version: Any, link: Any) -> tuple[int, bytes]:

@@ -131,6 +131,22 @@ class EventStoreContract(ABC):
             assert transaction.load("nobody", 0) == []
             assert transaction.load("nobody", 1) is None
 
+    def test_what_was_expected_is_what_stands(self, store: EventStore) -> None:
+        """Streams with and without news, one that never got there, and one that the transaction itself goes on with."""
+        for stream in ("even", "news", "short", "own"):
+            self.append(store, stream, 0, 1, 2)
+        with store.transaction() as transaction:
+            after = {"even": 2, "news": 1, "short": 3, "own": 2, "none": 1, "new": 0}
+            transaction.expect([Wanted(stream, version, "") for stream, version in after.items()], [])
+            assert transaction.load("own", 2) == []
+            transaction.append("own", 2, [event(3)], occurred_at_ms=500, origin=ORIGIN)
+            found = {stream: transaction.load(stream, version) for stream, version in after.items()}
+            transaction.append("even", 2, [event(3)], occurred_at_ms=500, origin=ORIGIN)
+        assert [stream for stream, events in found.items() if events is None] == ["short", "none"]
+        behind = {stream: [each.version for each in events] for stream, events in found.items() if events is not None}
+        assert behind == {"even": [], "news": [2], "own": [3], "new": []}
+        assert [each.version for each in store.read("even")] == [1, 2, 3]
+
     def test_a_transaction_sees_its_own_events(self, store: EventStore) -> None:
         """A second command of a batch decides on what the first has appended."""
         with store.transaction() as transaction:
