@@ -12,6 +12,7 @@ from mainstem.log.limits import check_record
 from mainstem.log.partitioner import partition_for
 from mainstem.log.port import Assigned, Place, Range, Topic
 from mainstem.log.sqlite_consumer import PLACE, READ, SqliteConsumer, records_of
+from mainstem.log.tail import Page, Tail
 from mainstem.messages import NewRecord, Record
 from mainstem.sqlite import connect, insert_many, mapped_errors, prepare, transaction
 
@@ -47,6 +48,7 @@ _MIGRATIONS = (
 
 _RECORD = "record (place, offset, key, value, timestamp_ms, headers)"
 _END = "UPDATE place SET end_offset = ?, bytes = bytes + ? WHERE id = ?"
+_ENCODE = msgspec.msgpack.encode
 _TOPIC = "SELECT id, partitions FROM topic WHERE name = ?"
 
 
@@ -63,6 +65,7 @@ class SqliteLog:
         self._writer = connect(path)
         self._reader = connect(path, read_only=True)
         self._bells: dict[str, set[threading.Event]] = {}
+        self.tail = Tail()
         self._closed = False
         self._topics: dict[str, tuple[int, Topic]] = {}
         self._load_topics()
@@ -95,11 +98,13 @@ class SqliteLog:
         """Append in one durable transaction."""
         for record in records:
             self.check(record)
-        with self._writing, transaction(self._writer, self._path):
-            if sequence is not None and not self._next_sequence(producer, sequence):
-                return 0
-            fresh = self._unknown(records) if sequence is None else records
-            self._insert(fresh)
+        with self._writing:
+            with transaction(self._writer, self._path):
+                if sequence is not None and not self._next_sequence(producer, sequence):
+                    return 0
+                fresh = self._unknown(records) if sequence is None else records
+                pages = self._insert(fresh)
+            self.tail.add(pages)
         self._ring({record.topic for record in fresh})
         return len(fresh)
 
@@ -107,9 +112,11 @@ class SqliteLog:
         """Append, and keep the group's offsets, in one durable transaction."""
         for record in records:
             self.check(record)
-        with self._writing, transaction(self._writer, self._path):
-            self._insert(self._unknown(records))
-            self._keep(group, offsets)
+        with self._writing:
+            with transaction(self._writer, self._path):
+                pages = self._insert(self._unknown(records))
+                self._keep(group, offsets)
+            self.tail.add(pages)
         self._ring({record.topic for record in records})
 
     def _ring(self, topics: Iterable[str]) -> None:
@@ -152,23 +159,32 @@ class SqliteLog:
             known.extend(identity for (identity,) in rows)
         return known
 
-    def _insert(self, records: Sequence[NewRecord]) -> None:
-        ends: dict[int, list[int]] = {}
-        rows = []
+    def _insert(self, records: Sequence[NewRecord]) -> list[Page]:
+        """What was inserted of the topics that somebody here reads."""
+        by_place: dict[int, list[NewRecord]] = {}
         for record in records:
             topic_id, topic = self._topics[record.topic]
             place = topic_id * _PARTITIONS_MAX + partition_for(record.key, topic.partitions)
-            end = ends.get(place)
-            if end is None:
-                found: Any = self._writer.execute(PLACE, (place,)).fetchall()
-                end = ends[place] = [found[0][1], 0]
-            headers = msgspec.msgpack.encode(record.headers) if record.headers else None
-            rows.append((place, end[0], record.key, record.value, record.timestamp_ms, headers))
-            end[0] += 1
-            end[1] += len(record.key) + len(record.value or b"")
+            by_place.setdefault(place, []).append(record)
+        rows: list[tuple[Any, ...]] = []
+        pages = []
+        for place, own in by_place.items():
+            found: Any = self._writer.execute(PLACE, (place,)).fetchall()
+            first, size = found[0][1], sum(len(each.key) + len(each.value or b"") for each in own)
+            rows += [
+                (place, n, each.key, each.value, each.timestamp_ms, _ENCODE(each.headers) if each.headers else None)
+                for n, each in enumerate(own, first)
+            ]
+            self._writer.execute(_END, (first + len(own), size, place))
+            if self._bells.get(own[0].topic):
+                topic_name, partition = own[0].topic, place % _PARTITIONS_MAX
+                page = [
+                    Record(topic_name, partition, n, each.key, each.value, each.timestamp_ms, each.headers)
+                    for n, each in enumerate(own, first)
+                ]
+                pages.append(Page(place, page, size))
         insert_many(self._writer, _RECORD, rows)
-        for place, (last, size) in ends.items():
-            self._writer.execute(_END, (last, size, place))
+        return pages
 
     def last_sequence(self, producer: str) -> int | None:
         """By the producer's name."""

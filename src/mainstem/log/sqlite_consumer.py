@@ -10,6 +10,7 @@ import msgspec
 
 from mainstem.errors import OffsetOutOfRange, UnknownTopic
 from mainstem.log.port import Assigned, Place
+from mainstem.log.tail import TAIL_BYTES, Tail
 from mainstem.messages import NewRecord, Record
 from mainstem.sqlite import connect, mapped_errors
 
@@ -30,6 +31,8 @@ _HEADERS = msgspec.msgpack.Decoder(tuple[tuple[str, bytes], ...])
 
 class _Log(Protocol):
     """What a consumer needs of its log."""
+
+    tail: Tail
 
     @property
     def closed(self) -> bool: ...
@@ -119,10 +122,8 @@ class SqliteConsumer:
                 hungry = []
                 for number in waiting:
                     room = min(most, limit - len(found))
-                    topic, partition = place = self._numbers[number]
-                    records = records_of(
-                        self._connection, topic, partition, number, self._offsets[place], room, most_bytes=left_bytes
-                    )
+                    place = self._numbers[number]
+                    records = self._records(number, place, room, left_bytes)
                     left_bytes -= sum(len(record.value or b"") for record in records)
                     if records:
                         self._offsets[place] = records[-1].offset + 1
@@ -133,6 +134,13 @@ class SqliteConsumer:
                 if len(found) >= limit or not hungry or left_bytes <= 0:
                     break
         return found
+
+    def _records(self, number: int, place: Place, limit: int, most_bytes: int) -> list[Record]:
+        """From memory where they are there and there is room for all that may be, else from the file."""
+        offset = self._offsets[place]
+        if most_bytes >= TAIL_BYTES and (found := self._log.tail.read(number, offset, limit)):
+            return found
+        return records_of(self._connection, *place, number, offset, limit, most_bytes=most_bytes)
 
     def _behind(self) -> list[int]:
         """The places that hold something beyond this consumer, in the order of their turns."""
@@ -199,9 +207,10 @@ def _bounded(rows: Any, most_bytes: int) -> list[Any]:
     left = most_bytes
     for row in rows:
         found.append(row)
-        left -= len(row[2] or b"")
-        if left <= 0:
-            break
+        if value := row[2]:
+            left -= len(value)
+            if left <= 0:
+                break
     rows.close()  # else the file would be kept as it was when the question was asked
     return found
 
