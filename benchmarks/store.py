@@ -25,12 +25,14 @@ from mainstem.codec import encode
 from mainstem.command.aggregate import Aggregates
 from mainstem.command.bus import CommandBus
 from mainstem.command.handler import Handler
+from mainstem.command.naming import Naming
 from mainstem.command.snapshotting import Due, sealed
 from mainstem.eventstore.port import NewEvent
 from mainstem.eventstore.reader import EventReader
 from mainstem.eventstore.sqlite import SqliteEventStore
 from mainstem.history import History
 from mainstem.messages import SYSTEM
+from mainstem.tenancy import NONE
 from postgres import postgres, with_message_db
 
 CALLERS, CARDS = 16, 20
@@ -124,8 +126,8 @@ class Loaded:
     def measure(self) -> Found:
         """Microseconds, medians."""
         history = History(self._store, CARD)
-        never = Aggregates(_CARD, remembered=1, snapshots=Snapshots())
-        kept = Aggregates(_CARD, remembered=1, snapshots=Snapshots(every_events=EVERY))
+        never = Aggregates(_CARD, remembered=1, snapshots=Snapshots(), naming=Naming(NONE))
+        kept = Aggregates(_CARD, remembered=1, snapshots=Snapshots(every_events=EVERY), naming=Naming(NONE))
         return {
             "load": _us(lambda: self._load(never, self._plain), 5),
             "load_snapshot": _us(lambda: self._load(kept, self._kept), 51),
