@@ -82,7 +82,7 @@ class EventReader(Generic[E]):
         upcasting: StreamUpcasting[StoredEvent] = StreamUpcasting(self._upcasting)
         after = 0
         while stored := store.read(stream, after, _upto(moment, after, page)):
-            wanted = list(takewhile(partial(_reaches, moment), stored))
+            wanted = stored if _is_behind(moment, stored[-1]) else list(takewhile(partial(_reaches, moment), stored))
             events = self._at_once(wanted) if upcasting.empty else None
             if events is not None:
                 yield from zip(wanted, events, strict=True)
@@ -109,6 +109,11 @@ class EventReader(Generic[E]):
 def _upto(moment: AsOf, after: int, page: int) -> int:
     """How many events behind `after` may be wanted, a page at most."""
     return page if moment.version is None else max(1, min(page, moment.version - after))
+
+
+def _is_behind(moment: AsOf, last: StoredEvent) -> bool:
+    """Whether the moment is behind all of a page, as the last of it tells; times need not rise."""
+    return moment.at_ms is None and _reaches(moment, last)
 
 
 def _reaches(moment: AsOf, stored: StoredEvent) -> bool:

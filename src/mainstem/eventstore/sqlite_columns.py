@@ -10,5 +10,6 @@ EVENT = f"{PLACE}, schema_version, causation_id, hash"
 
 def stored(row: tuple[Any, ...]) -> StoredEvent:
     """The event of a row of its columns."""
-    stream, version, type_, payload, *rest = row
-    return StoredEvent(stream, version, type_, payload.encode(), *rest)
+    stream, version, name, payload, occurred, recorded, actor, correlation, schema_version, causation, link = row
+    event = (stream, version, name, payload.encode(), occurred, recorded, actor, correlation)
+    return StoredEvent(*event, schema_version, causation, link)
