@@ -22,8 +22,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 _FINGERPRINT = 16
 
 
-@dataclass(frozen=True)
-class Stamp:
+class Stamp(msgspec.Struct, frozen=True):
     """What the store knows of an aggregate beside its state: id, version, and the time of its last event.
 
     Of a tenant's the id is ``/tenant/id``, so that no two rows have one key.

@@ -9,6 +9,7 @@ import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 from types import NoneType, UnionType
 from typing import Any, Generic, TypeVar
 
@@ -103,7 +104,7 @@ class Table(Generic[R]):
 
     def from_values(self, values: Sequence[Any]) -> R:
         """The typed row of stored values in column order. Raises CodecError where they do not fit the row's type."""
-        named = {column.name: value for column, value in zip(self.columns, values, strict=True)}
+        named = dict(zip(self.row.__struct_fields__, values, strict=True))
         try:
             return msgspec.convert(named, self.row, strict=False)
         except msgspec.ValidationError as error:
@@ -118,6 +119,7 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
+@lru_cache(maxsize=1_024)
 def quoted(*names: str) -> str:
     """Names of tables or columns as SQL takes them, so that `order` and `limit` are names like any other."""
     return ", ".join(f'"{name}"' for name in names)
