@@ -19,7 +19,7 @@ class Trouble(Struct, frozen=True):
 class Seen(Struct, frozen=True):
     """What a look at a part or stage has found. `lag` counts messages, `lag_s` is how long the oldest has waited.
 
-    Both are None where that could not be asked.
+    Both are None where that could not be asked. `holds` is whether what it has handled can still be asked for.
     """
 
     state: str = WORKS
@@ -27,6 +27,7 @@ class Seen(Struct, frozen=True):
     lag: int | None = 0
     lag_s: float | None = 0.0
     parked: int = 0
+    holds: bool = True
 
     @property
     def works(self) -> bool:

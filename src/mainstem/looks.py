@@ -39,7 +39,10 @@ class Looks:
         return tuple(dict.fromkeys((*before, stage)))
 
     def take(self, stage: str, look: Callable[[], Seen]) -> Seen:
-        """Look, and keep what it tells. A stage that does not work, or whose lag nobody knows, tells nothing."""
+        """Look, and keep what it tells. A stage that does not work, or whose lag nobody knows, tells nothing.
+
+        Of one that does not hold what it has handled nothing is known any more.
+        """
         before = [self._has.get(name) for name in self._before.get(stage, ())]
         began_ms = self._now_ms()
         seen = look()
@@ -48,6 +51,9 @@ class Looks:
             has = min([began_ms - round(seen.lag_s * 1000), *known])
             with self._using:
                 self._has[stage] = max(has, self._has.get(stage, has))
+        elif not seen.holds:
+            with self._using:
+                self._has.pop(stage, None)
         return seen
 
     def has_up_to(self, stage: str) -> int | None:

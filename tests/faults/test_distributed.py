@@ -347,13 +347,16 @@ def test_a_part_is_killed(bank: Bank, part: str, trouble: str) -> None:
 
 
 def test_rows_that_nobody_serves_are_missed(bank: Bank) -> None:
-    """While the process that holds all rows of a datasource is dead it is not empty, and its stage does not work."""
+    """While the process that holds all rows of a datasource is dead it is not empty, and its stage does not work.
+
+    A supervisor can be ended then, which takes Druid longer than any other call.
+    """
     held = replace(SALES, name=f"sales_{uuid.uuid4().hex[:8]}")
     rows = [msgspec.structs.replace(sale(number), topic=held.name) for number in range(2)]
     held = replace(held, topic=held.name)
     with (
         bank.load(),
-        fed(bank.deployed.place, [held], rows, {held.name: 2}),
+        fed(bank.deployed.place, [held], rows, {held.name: 2}) as supervisors,
         asked(bank.deployed.place, [held]) as olap,
     ):
         kill_part("druid-indexer")
@@ -366,6 +369,11 @@ def test_rows_that_nobody_serves_are_missed(bank: Bank) -> None:
         eventually(
             lambda: _found(lambda: olap.ask(f"SELECT count(*) FROM {held.name}").rows) == [(2,)], "rows are lost"
         )
+        kill_part("druid-indexer")
+        supervisors.terminate(held.name)
+        assert held.name not in supervisors.names()
+        start_parts()
+        eventually(lambda: "olap-bankapp" not in bank.troubles(), "the bank's rows stay away")
 
 
 def test_analytics_are_away(bank: Bank) -> None:

@@ -50,6 +50,17 @@ def test_nothing_is_known_before_every_stage_was_looked_at(looks: Looks, clock: 
     assert looks.has_up_to("olap") is None
 
 
+def test_a_stage_that_has_lost_what_it_had_has_it_no_longer(looks: Looks, clock: Clock) -> None:
+    for stage in _BEFORE:
+        looks.take(stage, clock.look(Seen()))
+    looks.take("view", clock.look(Seen("away", lag=None, lag_s=None)))
+    assert looks.has_up_to("view") is not None
+    looks.take("view", clock.look(Seen("lost", holds=False)))
+    assert looks.has_up_to("view") is None
+    looks.take("view", clock.look(Seen()))
+    assert looks.has_up_to("view") == 1_000
+
+
 def test_what_waits_at_any_stage_counts(looks: Looks, clock: Clock) -> None:
     looks.take("capture", clock.look(Seen(lag=2, lag_s=0.25)))
     looks.take("view", clock.look(Seen()))

@@ -272,15 +272,21 @@ class Stages:
         """By the offsets that Druid tells, up to five seconds old; they hold while its tasks live and are asked."""
         live = self._live.get(datasource.name) or self._look_up(datasource)
         supervisors, olap = self._supervisors.get(), self._olap.get()
-        found, made = supervisors.status(live.name), supervisors.ingested(live.name)
+        found = supervisors.status(live.name)
         done = {(live.topic, partition): offset for partition, offset in found.offsets.items()}
         lag = lag_of(self._log.get(), live.topic, done, wall_clock_ms())
         if not found.running:
-            return Seen(found.state.lower(), found.reason, lag.records, lag.seconds)
+            return Seen(found.state.lower(), found.reason, lag.records, lag.seconds, holds=found.suspended)
+        try:
+            made = supervisors.ingested(live.name)
+        except StoreUnavailable as error:
+            return Seen("unavailable", str(error), lag.records, lag.seconds, holds=False)
         if made.tasks < found.tasks:
-            return Seen("lost", "a task that reads its topic does not answer", lag.records, lag.seconds)
+            why = "a task that reads its topic does not answer"
+            return Seen("lost", why, lag.records, lag.seconds, holds=False)
         if made.rows and not olap.serves_unpublished(live.name):
-            return Seen("unserved", "what its tasks have read cannot be asked for yet", lag.records, lag.seconds)
+            why = "what its tasks have read cannot be asked for yet"
+            return Seen("unserved", why, lag.records, lag.seconds, holds=False)
         differs = DruidVersions(supervisors, olap, self._druid_reading).differs(live)
         trouble = found.reason or (stale_datasource(datasource) if differs else None)
         return Seen(WORKS, trouble, lag.records, lag.seconds)

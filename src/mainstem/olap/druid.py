@@ -44,6 +44,7 @@ _SEGMENTS = """
     SELECT "segment_id" FROM sys.segments
     WHERE "datasource" = ? AND ("is_published" = 1 OR "is_realtime" = 1) AND "is_overshadowed" = 0 LIMIT 1
 """
+_SERVED = 'SELECT "segment_id" FROM sys.segments WHERE "datasource" = ? AND "is_available" = 1 LIMIT 1'
 _SERVED_BY_TASKS = """
     SELECT "segment_id" FROM sys.segments WHERE "datasource" = ? AND "is_realtime" = 1 AND "is_available" = 1 LIMIT 1
 """
@@ -53,10 +54,10 @@ class DruidOlap:
     """Druid's broker (or router) at `url`, as http://127.0.0.1:8082, with the datasources that may be asked about.
 
     Druid does not know a datasource before its first row, and forgets one whose only rows are with a task that has
-    died: one of `datasources` is empty, rather than unknown, where `has_no_rows` says so of its name; else it is
-    unavailable. What a datasource is called in Druid at the moment `live` says. Timestamps come back as naive
-    `datetime`s in UTC. `ask` raises InvalidQuery, StoreBusy where Druid takes no more at the moment, and
-    StoreUnavailable; after a lost connection the next question makes another.
+    died, which it takes for an empty one for some moments: one of `datasources` is empty, rather than unknown, where
+    `has_no_rows` says so of its name; else it is unavailable. What a datasource is called in Druid at the moment
+    `live` says. Timestamps come back as naive `datetime`s in UTC. `ask` raises InvalidQuery, StoreBusy where Druid
+    takes no more at the moment, and StoreUnavailable; after a lost connection the next question makes another.
     """
 
     def __init__(
@@ -89,11 +90,14 @@ class DruidOlap:
         try:
             while True:
                 try:
-                    return self._answer(_beside(sql, tables), bound, row_limit, deadline, called)
+                    answer = self._answer(_beside(sql, tables), bound, row_limit, deadline, called)
                 except _Missing as missing:
                     self._check_empty(missing, empty, called, deadline)
                     empty.append(missing.name)
                     tables[missing.name] = _empty_table(self._datasources[missing.name])
+                else:
+                    self._check_served(answer, empty, called, deadline)
+                    return answer
         except Overdue as error:
             raise InvalidQuery(f"the question took longer than {timeout_s} s") from error
 
@@ -164,6 +168,14 @@ class DruidOlap:
             return _Missing(name, str(self._http.error(response)))
         return self._http.error(response)
 
+    def _check_served(self, answer: Answer, known: Sequence[str], called: Mapping[str, str], deadline: float) -> None:
+        """What may have been made of nothing was not made of a datasource that nobody serves."""
+        if len(answer.rows) > 1 or (answer.rows and all(answer.rows[0])):
+            return
+        for name in called.keys() - known:
+            if not self._answer(_SERVED, _bound(_SERVED, [called[name]]), 1, deadline).rows:
+                self._check_no_rows(called[name], deadline)
+
     def _check_empty(
         self, missing: "_Missing", known: Sequence[str], called: Mapping[str, str], deadline: float
     ) -> None:
@@ -171,6 +183,9 @@ class DruidOlap:
         name, live = missing.name, called[missing.name]
         if name in known:
             raise InvalidQuery(str(missing))
+        self._check_no_rows(live, deadline)
+
+    def _check_no_rows(self, live: str, deadline: float) -> None:
         if self._answer(_SEGMENTS, _bound(_SEGMENTS, [live]), 1, deadline).rows:
             raise StoreUnavailable(f"{self._http.place}: no process serves the segments of {live} now")
         if not self._has_no_rows(live):

@@ -22,6 +22,9 @@ _DATASOURCES = "/druid/indexer/v1/datasources"
 _UNENDED = ("running", "pending", "waiting")
 _DROP_S = 60.0
 _CALL_S = 10.0
+_ENDS_S = 90.0
+"""Druid answers when a supervisor's tasks have ended; it gives them 80 s (`shutdownTimeout`), busy or dead ones too."""
+
 _TASKS_S = 2.0
 _LOOK_S = 0.25
 _REASON_MAX = 300
@@ -123,7 +126,8 @@ class Supervisors:
         found = () if stands is None else tuple(differences(stands, declared))
         if stands is None or found:
             suspended = stands is not None and bool(stands.get("suspended"))
-            self._call("POST", _PATH, msgspec.json.encode({**declared, "suspended": suspended}))
+            specification = msgspec.json.encode({**declared, "suspended": suspended})
+            self._call("POST", _PATH, specification, limit_s=_ENDS_S)
         return Posted(stands is None, found)
 
     def spec(self, name: str) -> Json | None:
@@ -191,7 +195,7 @@ class Supervisors:
 
     def suspend(self, name: str) -> None:
         """Its tasks publish what they have read and end; their data stays."""
-        self._call("POST", f"{self._of(name)}/suspend")
+        self._call("POST", f"{self._of(name)}/suspend", limit_s=_ENDS_S)
 
     def resume(self, name: str) -> None:
         """Go on where it stopped."""
@@ -200,7 +204,7 @@ class Supervisors:
     def terminate(self, name: str) -> None:
         """End it; its data, and the offsets up to where it came, stay. Nothing where there is none."""
         if self.spec(name) is not None:
-            self._call("POST", f"{self._of(name)}/terminate")
+            self._call("POST", f"{self._of(name)}/terminate", limit_s=_ENDS_S)
 
     def drop(self, name: str) -> None:
         """End it and its tasks, and have Druid forget its data; another of that name would go on where it came to.
