@@ -17,7 +17,7 @@ from mainstem.application import EVENT_TOPIC, Application
 from mainstem.assembly.flow import stages_before
 from mainstem.assembly.places import connector_name, druid_reading, kafka_servers, mysql_server
 from mainstem.assembly.running import parked_trouble, seen_driver, seen_listener, stuck_trouble, wall_clock_ms
-from mainstem.assembly.views import make_views
+from mainstem.assembly.views import engine_of, make_views
 from mainstem.cdc.connect import Connect
 from mainstem.errors import MainstemError, StoreUnavailable
 from mainstem.eventstore.mysql import MysqlEventStore
@@ -115,7 +115,8 @@ class Stages:
         self._druid_reading = partial(druid_reading, settings)
         self._live: dict[str, Datasource] = {}
         self._parts: dict[str, Callable[[], Seen]] = {
-            "mysql": self._mysql,
+            "mysql": self._event_store,
+            engine_of(settings): self._view_store,  # of MySQL one look is enough
             "kafka": self._kafka,
             "connect": self._connect,
             "druid": self._druid,
@@ -194,14 +195,18 @@ class Stages:
             seen = unseen("unavailable", f"no answer for {silent_s:.0f} s")
         return name, seen, self._memory.since(name, seen.works, wall_clock_ms())
 
-    def _mysql(self) -> Seen:
+    def _event_store(self) -> Seen:
+        self._events.get().read("", limit=1)
+        return Seen()
+
+    def _view_store(self) -> Seen:
         self._views.get().offsets("")
         for datasource in self._application.datasources:
             self._look_up(datasource)
         return Seen()
 
     def _look_up(self, datasource: Datasource) -> Datasource:
-        """The live version. The look at MySQL has it looked up: one that hangs must not delay the look at Druid."""
+        """The live version. The look at the views has it looked up: one that hangs must not delay the look at Druid."""
         live = Pointers(self._views.get()).of(datasource.name).live
         self._live[datasource.name] = version_of(datasource, live)
         return self._live[datasource.name]

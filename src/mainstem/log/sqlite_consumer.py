@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,6 +26,9 @@ _OTHER_PROCESS_S = 0.05
 
 _BYTES = 16 * 1_048_576
 """After so many bytes of values a poll brings no further record, so that what is in memory has a bound."""
+
+_AT_ONCE = 32
+"""So many rows are taken from SQLite before their bytes are counted."""
 
 _HEADERS = msgspec.msgpack.Decoder(tuple[tuple[str, bytes], ...])
 
@@ -186,7 +190,7 @@ def records_of(
     *,
     most_bytes: int | None = None,
 ) -> list[Record]:
-    """At most `limit` records of a place from `offset` on, up to the first that has `most_bytes` behind it.
+    """At most `limit` records of a place from `offset` on, up to the first that has `most_bytes` (above 0) behind it.
 
     Raises OffsetOutOfRange.
     """
@@ -203,16 +207,21 @@ def records_of(
 
 
 def _bounded(rows: Any, most_bytes: int) -> list[Any]:
+    """Those up to the first that has so many bytes behind it; a few more may have been read."""
     found: list[Any] = []
     left = most_bytes
-    for row in rows:
-        found.append(row)
-        if value := row[2]:
-            left -= len(value)
-            if left <= 0:
-                break
+    while left > 0 and (page := list(islice(rows, _AT_ONCE))):
+        sizes = [len(row[2] or b"") for row in page]
+        whole = sum(sizes)
+        found += page if whole < left else page[: _reaching(left, sizes)]
+        left -= whole
     rows.close()  # else the file would be kept as it was when the question was asked
     return found
+
+
+def _reaching(most: int, sizes: Sequence[int]) -> int:
+    """How many of them it takes for a sum of so much."""
+    return next(count for count, reached in enumerate(accumulate(sizes), 1) if reached >= most)
 
 
 def _out_of_range(topic: str, partition: int, begin: int, end: int, offset: int) -> OffsetOutOfRange:

@@ -16,6 +16,7 @@ from deploy.postgres import Postgres
 from mainstem.assembly import Embedded, embedded
 from mainstem.assembly.backup import back_up, restore
 from mainstem.assembly.rebuilding import own_rebuilds
+from mainstem.assembly.stages import Stages
 from mainstem.assembly.views import engine_of, make_views, open_views
 from mainstem.errors import ConfigurationError, StoreCorrupt, StoreUnavailable
 from mainstem.operations import reconciliation
@@ -45,6 +46,15 @@ def test_the_engine_of_a_form(form: str, views: str | None, engine: str) -> None
 def test_an_engine_that_a_form_cannot_have(tmp_path: Path, form: str, views: str) -> None:
     with pytest.raises(ConfigurationError, match=f"of the {form} form live in .*, not in {views}"):
         make_views(Settings(form=form, views=views, data_dir=tmp_path))
+
+
+@pytest.mark.parametrize(("views", "servers"), [(None, {"mysql"}), ("postgres", {"mysql", "postgres"})])
+def test_the_server_that_views_live_in_is_a_part(views: str | None, servers: set[str]) -> None:
+    stages = Stages(application, Settings(form="distributed", views=views), {})
+    try:
+        assert {part.name for part in stages.parts()} & {"mysql", "postgres"} == servers
+    finally:
+        stages.close()
 
 
 def test_without_its_driver_an_engine_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
