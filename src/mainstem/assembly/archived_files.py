@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mainstem.errors import StoreCorrupt, StoreUnavailable
 from mainstem.eventstore.archive import Archive
-from mainstem.eventstore.integrity import HIGHEST, LOWEST
+from mainstem.eventstore.chain import HIGHEST, LOWEST
 from mainstem.eventstore.sqlite_archive import SqliteEventRows
 
 _NAME = re.compile(r"archive/events-[0-9]+-[0-9]+-[0-9a-f]{16}\.parquet")

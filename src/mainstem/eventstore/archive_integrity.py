@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from mainstem.errors import StoreError
 from mainstem.eventstore.archive import Archive, ArchivedEvent, ArchivedRange, ArchiveFile, Ask
-from mainstem.eventstore.integrity import HIGHEST, LOWEST, Placed
+from mainstem.eventstore.chain import HIGHEST, LOWEST, Placed
 
 _KEPT = 2
 _BEFORE = (

@@ -22,9 +22,24 @@ from mainstem.messages import Origin
 NOTHING = bytes(32)
 """What comes before the first event."""
 
+LOWEST, HIGHEST = -(2**63), 2**63 - 1
+"""Around all positions and numbers. None is below 1 by right, but a damaged store may hold such."""
+
 Fields = tuple[str | int | bytes | None, ...]
 
 _bytes_of = msgspec.msgpack.Encoder().encode
+
+
+class Placed(msgspec.Struct, frozen=True):
+    """An event with its position, and the hash of the event before it in its stream.
+
+    `follows`: whether there is one before it; it may be without a hash.
+    """
+
+    position: int
+    event: StoredEvent
+    previous: bytes | None
+    follows: bool
 
 
 def link(previous: bytes, fields: Fields) -> bytes:

@@ -10,8 +10,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from mainstem.eventstore.chain import NOTHING, link_of
-from mainstem.eventstore.integrity import Placed
+from mainstem.eventstore.chain import NOTHING, Placed, link_of
 from mainstem.eventstore.seal import Entry, Hole, within
 
 Kind = Literal["changed", "removed", "inserted", "reordered", "seal", "archive"]

@@ -1,31 +1,11 @@
 """What verifying and sealing ask of an event store."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from msgspec import Struct
-
-from mainstem.eventstore.chain import NOTHING, link_of
-from mainstem.eventstore.port import StoredEvent
+from mainstem.eventstore.archive_integrity import ArchiveIntegrity
+from mainstem.eventstore.chain import NOTHING, Placed, link_of
 from mainstem.eventstore.seal import EVENTS_MAX, Entry, Hole, Seal, Unsealed, next_seal, opened
-
-if TYPE_CHECKING:
-    from mainstem.eventstore.archive_integrity import ArchiveIntegrity
-
-LOWEST, HIGHEST = -(2**63), 2**63 - 1
-"""Around all positions and numbers. None is below 1 by right, but a damaged store may hold such."""
-
-
-class Placed(Struct, frozen=True):
-    """An event with its position, and the hash of the event before it in its stream.
-
-    `follows`: whether there is one before it; it may be without a hash.
-    """
-
-    position: int
-    event: StoredEvent
-    previous: bytes | None
-    follows: bool
 
 
 class Integrity(Protocol):
@@ -34,7 +14,7 @@ class Integrity(Protocol):
     All methods raise StoreError as the store does.
     """
 
-    archive: "ArchiveIntegrity"
+    archive: ArchiveIntegrity
     """What was moved to the archive; `placed` and `placed_of` hand it out among the rows."""
 
     def check(self) -> None:

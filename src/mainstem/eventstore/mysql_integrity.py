@@ -12,7 +12,8 @@ import msgspec
 from mainstem.errors import ConfigurationError
 from mainstem.eventstore.archive import Archive
 from mainstem.eventstore.archive_integrity import ArchiveIntegrity
-from mainstem.eventstore.integrity import Placed, ahead, holes_of, seal_rows
+from mainstem.eventstore.chain import Placed
+from mainstem.eventstore.integrity import ahead, holes_of, seal_rows
 from mainstem.eventstore.mysql_archive import marked
 from mainstem.eventstore.mysql_columns import EVENT, stored
 from mainstem.eventstore.seal import EVENTS_MAX, Seal

@@ -10,7 +10,8 @@ import msgspec
 from mainstem.errors import ConfigurationError, StoreCorrupt
 from mainstem.eventstore.archive import Archive
 from mainstem.eventstore.archive_integrity import ArchiveIntegrity
-from mainstem.eventstore.integrity import Placed, ahead, seal_rows
+from mainstem.eventstore.chain import Placed
+from mainstem.eventstore.integrity import ahead, seal_rows
 from mainstem.eventstore.seal import EVENTS_MAX, Seal
 from mainstem.eventstore.sqlite_archive import folder_of
 from mainstem.eventstore.sqlite_columns import stored

@@ -12,9 +12,9 @@ from msgspec import Struct
 
 from mainstem.errors import ConfigurationError
 from mainstem.eventstore.archive import ArchiveFile
-from mainstem.eventstore.chain import NOTHING, link_of
+from mainstem.eventstore.chain import HIGHEST, LOWEST, NOTHING, Placed, link_of
 from mainstem.eventstore.diagnosis import Finding, Frame, diagnose
-from mainstem.eventstore.integrity import HIGHEST, LOWEST, Integrity, Placed, holes_of
+from mainstem.eventstore.integrity import Integrity, holes_of
 from mainstem.eventstore.seal import EVENTS_MAX, Entry, Hole, Seal, head_of, is_intact, opened
 from mainstem.eventstore.working import Open, Ranges
 

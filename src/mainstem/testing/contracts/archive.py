@@ -15,8 +15,9 @@ import pytest
 from mainstem.errors import StoreBusy, StoreCorrupt, StoreUnavailable
 from mainstem.eventstore.archive import Archive
 from mainstem.eventstore.archiving import Asked, EventRows, Moved, move
+from mainstem.eventstore.chain import HIGHEST
 from mainstem.eventstore.check import StoredEvents
-from mainstem.eventstore.integrity import HIGHEST, Integrity
+from mainstem.eventstore.integrity import Integrity
 from mainstem.eventstore.port import EventStore, NewEvent, Snapshot, StoredEvent, TaggedEvent, Wanted
 from mainstem.eventstore.verifying import Verified, verify, work_of
 from mainstem.folder import Folder
