@@ -43,12 +43,19 @@ class Tail:
             taken = size + _RECORD_BYTES * len(records)
             self._ends.append((place, records[-1].offset + 1, taken))
             self._bytes += taken
-        while self._bytes > self._most_bytes:
-            place, end, taken = self._ends.popleft()
-            first, kept = self._places[place]
-            if end > first:  # whoever reads has the list of before
-                self._places[place] = (end, kept[end - first :])
+        if self._bytes > self._most_bytes:
+            self._drop(self._most_bytes * 3 // 4)
+
+    def _drop(self, most_bytes: int) -> None:
+        """The oldest, until so much is left: many at a time, since each place that loses some is copied."""
+        begins: dict[int, int] = {}
+        while self._bytes > most_bytes:
+            place, begins[place], taken = self._ends.popleft()
             self._bytes -= taken
+        for place, begin in begins.items():
+            first, kept = self._places[place]
+            if begin > first:  # whoever reads has the list of before
+                self._places[place] = (begin, kept[begin - first :])
 
     def read(self, place: int, offset: int, limit: int) -> list[Record]:
         """At most so many records from that offset on; none where it is not kept."""
