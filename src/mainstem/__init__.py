@@ -31,6 +31,7 @@ from mainstem.process.manager import Accepted, Declined, Heard, Hearing, Process
 from mainstem.process.step import Cancelled, Resumed, TimedOut
 from mainstem.snapshots import Snapshots
 from mainstem.table import Table
+from mainstem.view.batched import Batched
 from mainstem.view.projection import Fold, Joined, Rows, With
 from mainstem.view.vectorised import Vectorised
 from mainstem.view.window import Session, Sliding, Tumbling, Window, Windowed
@@ -43,6 +44,7 @@ __all__ = [
     "Accepted",
     "Application",
     "AsOf",
+    "Batched",
     "Binding",
     "Boundary",
     "Cancelled",

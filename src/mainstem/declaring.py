@@ -7,7 +7,7 @@ the position follow from it. What is made is a `Binding`, for the application's 
 
 import inspect
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, get_args, get_origin
 
 from msgspec import Struct
@@ -22,12 +22,14 @@ from mainstem.log.port import Topic
 from mainstem.messages import Event, NewRecord, Position, Recorded
 from mainstem.misfit import members, shown
 from mainstem.table import Table
+from mainstem.view.batched import Batched
 from mainstem.view.projection import Fold, Rows
 
 M = TypeVar("M")
 R = TypeVar("R", bound=Struct)
 
 _Any = Decider[Any, Any, Any]
+_Key = Callable[[Any], tuple[Any, ...]]
 
 
 def sends(
@@ -51,15 +53,16 @@ def keeps(
     group: str,
     topic: str = "",
     of: _Any | None = None,
-    key: Callable[[Any], tuple[Any, ...]] | None = None,
-    done: Callable[[R, Any], bool] | None = None,
+    key: _Key | None = None,
+    done: Callable[[R, Any], bool] | str | None = None,
     **more: Any,
 ) -> Callable[[Callable[..., Any]], Binding[Any]]:
     """A listener that keeps a view. Of a function of two parameters it is a fold: the row, and a message.
 
-    Of one that takes a message alone, the rows that it returns are added. `key` says into which row a message is
-    folded: that of its aggregate, unless given. `more` are further fields of the binding.
-    Raises ConfigurationError for a function whose types are not those of the table and the topic.
+    Where these are `Mapping[…, Row]` and `Sequence[…]` it is given a batch: the rows by their keys, and messages. Of
+    a function that takes a message alone, the rows that it returns are added. `key` says into which row a message is
+    folded: that of its aggregate, unless given. `more` are further fields of the binding; `done` is a column's name
+    for batches. Raises ConfigurationError for a function whose types are not those of the table and the topic.
     """
 
     def declare(function: Callable[..., Any]) -> Binding[Any]:
@@ -68,18 +71,35 @@ def keeps(
             projection: Any = Rows(table, function)
         else:
             row, message = _taken(function, 2)
-            if table.row not in members(row) or type(None) not in members(row):
-                text = (
-                    f"folds {shown(row)}: its rows are {table.row.__name__} | None, as the table {table.name} has them"
-                )
-                raise _wrong(function, text)
             found = key or (None if of is None else _aggregate)
             if found is None:
                 raise _wrong(function, "needs a key, which says in which row a message is folded")
-            projection = Fold(table, found, function, done)
+            if get_origin(message) is Sequence:
+                (message,) = get_args(message)
+                projection = _batched(function, table, row, found, done)
+            else:
+                projection = _fold(function, table, row, found, done)
         return Binding(group=group, projection=projection, **_heard(function, message, topic, of), **more)
 
     return declare
+
+
+def _fold(function: Callable[..., Any], table: Table[Any], row: Any, key: _Key, done: Any) -> Fold[Any, Any]:
+    if table.row not in members(row) or type(None) not in members(row):
+        text = f"folds {shown(row)}: its rows are {table.row.__name__} | None, as the table {table.name} has them"
+        raise _wrong(function, text)
+    if isinstance(done, str):
+        raise _wrong(function, f"is done by {done!r}: a column tells that of batches; here it is a function")
+    return Fold(table, key, function, done)
+
+
+def _batched(function: Callable[..., Any], table: Table[Any], rows: Any, key: _Key, done: Any) -> Batched[Any, Any]:
+    if get_origin(rows) is not Mapping or get_args(rows)[1] is not table.row:
+        text = f"is given {shown(rows)}: of a batch the rows are a Mapping of keys to {table.row.__name__}"
+        raise _wrong(function, text)
+    if done is not None and not isinstance(done, str):
+        raise _wrong(function, "is done by a function: of a batch the name of a column tells it")
+    return Batched(table, key, function, done)
 
 
 def _heard(function: Callable[..., Any], message: Any, topic: str, of: _Any | None) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Listeners declared by typed functions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +14,7 @@ from bank.main import application
 from bank.statement import MiniStatement
 from mainstem import (
     EVENT_TOPIC,
+    Batched,
     Binding,
     Change,
     Event,
@@ -61,6 +62,26 @@ def lines(change: Change[DebitCard]) -> Sequence[Line]:
     return () if change.after is None else (Line(change.source.identity, change.after.id),)
 
 
+class Sum(Struct, frozen=True):
+    card: str
+    amount: Decimal
+    version: int
+
+
+SUM = Table("sum", Sum, key=("card",))
+SumsByCard = Mapping[tuple[str], Sum]
+
+
+@keeps(SUM, of=CARD, group="sum", done="version")
+def sums(rows: SumsByCard, messages: Sequence[Recorded[CardEvent]]) -> SumsByCard:
+    made = dict(rows)
+    for message in messages:
+        row = made.get((message.aggregate_id,)) or Sum(message.aggregate_id, Decimal("0.00"), 0)
+        amount = message.payload.amount if isinstance(message.payload, MoneyWithdrawn) else 0
+        made[message.aggregate_id,] = Sum(row.card, row.amount + amount, message.version)
+    return made
+
+
 @sends(TOLD, topic="ministatement", group="teller")
 def tell(line: MiniStatement) -> Sequence[NewRecord]:
     return [NewRecord(topic=TOLD.name, key=line.debit_card_id, value=b"1", timestamp_ms=0, identity=line.id)]
@@ -82,21 +103,24 @@ def test_what_a_decorator_makes_is_a_binding() -> None:
     assert largest.position(message) == Position("a", 3)
     assert largest.projection.key(message) == ("a",)
     assert isinstance(lines.projection, Rows)
+    assert isinstance(sums.projection, Batched)
+    assert (sums.projection.key(message), sums.projection.done) == (("a",), "version")
+    assert isinstance(sums.decoder, RecordedEvents)
     assert (lines.decoder.type, lines.batch_max) == (Change[DebitCard], 7)
     assert (tell.decoder.type, tell.out) == (MiniStatement, (TOLD,))
-    assert all(each.declared_at.startswith(f"{__file__}:") for each in (largest, lines, tell))
+    assert all(each.declared_at.startswith(f"{__file__}:") for each in (largest, lines, sums, tell))
 
 
 def test_they_run(tmp_path: Path) -> None:
-    bank = replace(
-        application, listeners=(*application.listeners, largest, lines, tell), topics=(*application.topics, TOLD)
-    )
+    own = (largest, lines, sums, tell)
+    bank = replace(application, listeners=(*application.listeners, *own), topics=(*application.topics, TOLD))
     with embedded(bank, Settings(data_dir=tmp_path)) as running:
         running.commands.execute(OpenCard(card="anna", limit=Decimal(500)))
         for amount in ("20.00", "80.50", "3.00"):
             running.commands.execute(Withdraw(card="anna", amount=Decimal(amount)))
         assert running.settle()
         assert running.views.find(LARGEST, {}) == [Largest("anna", Decimal("80.50"))]
+        assert running.views.find(SUM, {}) == [Sum("anna", Decimal("103.50"), 4)]
         assert len(running.views.find(LINE, {"card": "anna"})) == 4
         assert len(running.log.read(TOLD.name, 0, 0, 10)) == 3
 
@@ -142,7 +166,19 @@ def _never(row: Largest, message: Recorded[CardEvent]) -> Largest:
     return row
 
 
+def _changed(row: Largest | None, message: Recorded[CardEvent]) -> Largest | None:
+    return row
+
+
 _two: Any = _fold
+
+
+def _no_mapping(rows: Sequence[Largest], messages: Sequence[Recorded[CardEvent]]) -> Any:
+    return rows
+
+
+def _batch(rows: Mapping[tuple[str], Largest], messages: Sequence[Recorded[CardEvent]]) -> Any:
+    return rows
 
 
 def _three(row: Largest | None, message: Recorded[CardEvent], more: int) -> None:
@@ -166,6 +202,11 @@ def _three(row: Largest | None, message: Recorded[CardEvent], more: int) -> None
         (lambda: keeps(LARGEST, topic="t", group="g")(_fold), "_fold, .* needs a key"),
         (lambda: keeps(LARGEST, of=CARD, group="g")(_other), r"folds Line \| None: its rows are Largest \| None"),
         (lambda: keeps(LARGEST, of=CARD, group="g")(_never), r"folds Largest: its rows are Largest \| None"),
+        (lambda: keeps(LARGEST, of=CARD, group="g")(_no_mapping), "is given .*: of a batch the rows are a Mapping"),
+        (lambda: keeps(LARGEST, topic="t", group="g")(_batch), "_batch, .* needs a key"),
+        (lambda: keeps(SUM, of=CARD, group="g")(_batch), r"Mapping of keys to Sum"),
+        (lambda: keeps(LARGEST, of=CARD, group="g", done=lambda _row, _message: True)(_batch), "the name of a column"),
+        (lambda: keeps(LARGEST, of=CARD, group="g", done="at")(_changed), "here it is a function"),
         (lambda: keeps(LARGEST, of=CARD, group="g")(_three), "_three, .* takes 3 parameters, not 2"),
     ],
 )

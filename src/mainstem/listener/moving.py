@@ -12,6 +12,7 @@ from msgspec import Struct
 from mainstem.errors import InvalidQuery
 from mainstem.listener.binding import Binding
 from mainstem.log.port import Log, Place, Range
+from mainstem.view.batched import Batched
 from mainstem.view.port import ViewStore
 from mainstem.view.projection import Fold, Rows
 from mainstem.view.vectorised import Vectorised
@@ -126,7 +127,7 @@ def _why_not_again(binding: Binding[Any]) -> str | None:
         return "it keeps no view, and what it has sent is not sent again: reading records again would do nothing"
     if isinstance(projection, Rows) and not projection.stays:
         return f"what is in {projection.table.name} goes once it is seen to: it would be seen to a second time"
-    if isinstance(projection, Fold | Vectorised) and projection.done is None:
+    if isinstance(projection, Fold | Batched | Vectorised) and projection.done is None:
         table = projection.table.name
         return f"its fold would take records into {table} a second time (it has no `done`): fill the view anew instead"
     return None

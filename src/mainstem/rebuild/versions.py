@@ -13,6 +13,7 @@ from mainstem.errors import InvalidQuery
 from mainstem.fingerprint import fingerprint
 from mainstem.listener.binding import Binding
 from mainstem.table import Table
+from mainstem.view.batched import Batched
 from mainstem.view.port import ViewStore
 from mainstem.view.projection import Fold, Joined, Projection, Rows
 from mainstem.view.vectorised import Vectorised
@@ -73,7 +74,7 @@ def _functions(projection: Projection[Any]) -> Sequence[object]:
     """What makes the rows."""
     if isinstance(projection, Rows):
         return (projection.make,)
-    if isinstance(projection, Fold):
+    if isinstance(projection, Fold | Batched):
         return (projection.fold, projection.key, projection.done)
     if isinstance(projection, Joined):
         return (projection.on, projection.ready, *_functions(projection.into))

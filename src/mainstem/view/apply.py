@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from mainstem.errors import StoreBusy
 from mainstem.table import Table
+from mainstem.view.batched import Batched, WorkingBatch
 from mainstem.view.port import ViewRows
 from mainstem.view.projection import Fold, Joined, Projection, Rows, With
 from mainstem.view.vectorised import Vectorised
@@ -67,6 +68,8 @@ def working(projection: Projection[M], get: _Get, find: Find | None = None) -> W
         return columns
     if isinstance(projection, Rows):
         return _WorkingRows(projection)
+    if isinstance(projection, Batched):
+        return WorkingBatch(projection, get)
     return _WorkingFold(projection, get)
 
 

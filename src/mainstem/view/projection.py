@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from mainstem.messages import Position
 from mainstem.table import Table
+from mainstem.view.batched import Batched
 from mainstem.view.vectorised import Vectorised
 from mainstem.view.window import Windowed
 
@@ -79,4 +80,4 @@ class Joined(Generic[M, J]):
             object.__setattr__(self, "into", replace(self.into, table=self.table))
 
 
-Projection = Rows[M, Any] | Fold[M, Any] | Windowed[M, Any] | Joined[M, Any] | Vectorised[Any]
+Projection = Rows[M, Any] | Fold[M, Any] | Windowed[M, Any] | Joined[M, Any] | Batched[M, Any] | Vectorised[Any]

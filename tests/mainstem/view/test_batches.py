@@ -1,6 +1,6 @@
-"""Columns: whatever batches and repetitions the events come in, the rows are those of a plain fold."""
+"""Batches, by columns and by a function: however they are cut, and whatever comes again, rows are those of a fold."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -13,11 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
+from msgspec.structs import replace as replace_row
 
 from mainstem.errors import CodecError, ConfigurationError
 from mainstem.messages import Event, Recorded
 from mainstem.table import Table
 from mainstem.view.apply import Working, working
+from mainstem.view.batched import Batched, Key
 from mainstem.view.projection import Fold, Projection
 from mainstem.view.sqlite import SqliteViews
 from mainstem.view.vectorised import Vectorised
@@ -107,6 +109,19 @@ FOLDED = Fold(
     lambda row, message: message.version <= row.version,
 )
 
+
+def _fold_all(rows: Mapping[Key, Account], messages: Sequence[Recorded[Any]]) -> dict[Key, Account | None]:
+    made: dict[Key, Account | None] = {}
+    for message in messages:
+        key = (message.aggregate_id,)
+        row = _fold(made.get(key, rows.get(key)), message)
+        if row is not None:
+            made[key] = row
+    return made
+
+
+BATCHED: Batched[Recorded[Any], Account] = Batched(ACCOUNT, lambda m: (m.aggregate_id,), _fold_all, "version")
+
 _amounts = st.decimals(0, 999, places=2)
 _shops = st.sampled_from([None, "", "café", "zoo"])
 _payloads = st.one_of(
@@ -176,10 +191,12 @@ def views() -> Iterator[SqliteViews]:
         views.close()
 
 
+@pytest.mark.parametrize("projection", [VECTORISED, BATCHED], ids=["columns", "function"])
 @settings(max_examples=150, deadline=None)
 @given(_records, _again, _sizes, _sizes)
 def test_the_rows_are_those_of_a_fold(
     views: SqliteViews,
+    projection: Projection[Any],
     made: list[tuple[str, list[Event]]],
     again: list[tuple[int, int]],
     sizes: list[tuple[int, bool]],
@@ -191,18 +208,22 @@ def test_the_rows_are_those_of_a_fold(
     for begin, end in [*again, (0, len(records))]:
         sent += records[min(begin, reached) : end]
         reached = max(reached, end)
-    assert _apply(views, VECTORISED, sent, sizes) == _apply(views, FOLDED, records, others)
+    assert _apply(views, projection, sent, sizes) == _apply(views, FOLDED, records, others)
 
 
+@pytest.mark.parametrize("projection", [VECTORISED, BATCHED], ids=["columns", "function"])
 @settings(max_examples=50, deadline=None)
 @given(_records, _sizes)
 def test_without_done_each_counts_as_often_as_it_comes(
-    views: SqliteViews, made: list[tuple[str, list[Event]]], sizes: list[tuple[int, bool]]
+    views: SqliteViews,
+    projection: Vectorised[Account] | Batched[Any, Account],
+    made: list[tuple[str, list[Event]]],
+    sizes: list[tuple[int, bool]],
 ) -> None:
     records = _messages(made)
     twice = [*records, *records]
-    vectorised, folded = replace(VECTORISED, done=None), replace(FOLDED, done=None)
-    found, expected = _apply(views, vectorised, twice, sizes), _apply(views, folded, twice, sizes)
+    plain, folded = replace(projection, done=None), replace(FOLDED, done=None)
+    found, expected = _apply(views, plain, twice, sizes), _apply(views, folded, twice, sizes)
     assert [(row.account, row.balance, row.events) for row in found] == [
         (row.account, row.balance, row.events) for row in expected
     ]
@@ -228,6 +249,39 @@ def test_what_fails_leaves_no_trace(views: SqliteViews) -> None:
     with views.transaction() as transaction:
         work.write(transaction)
     assert [(row.account, row.balance) for row in views.scan(ACCOUNT)] == [("a", most), ("b", Decimal("2.50"))]
+
+
+def test_what_a_function_makes_wrongly_leaves_no_trace(views: SqliteViews) -> None:
+    """A row of another key, of another table, or one that no column could hold; None takes a row away."""
+    views.drop(ACCOUNT)
+    views.create(ACCOUNT)
+    row = Account("a", None, Decimal(1), 1, Decimal(1), "Paid", None, 1)
+    with views.transaction() as transaction:
+        transaction.put(ACCOUNT, [row])
+    message = recorded("account-a", 2, Paid(amount=Decimal(1)))
+    told: list[Mapping[Key, Account]] = []
+
+    def work_of(made: dict[Key, Any]) -> Working[Recorded[Any]]:
+        def fold(rows: Mapping[Key, Account], messages: Sequence[Recorded[Any]]) -> dict[Key, Any]:
+            assert messages == [message]
+            told.append(rows)
+            return made
+
+        return working(replace(BATCHED, fold=fold), views.get)
+
+    wrong: list[dict[Key, Any]] = [{("b",): row}, {("a",): Count("a", 1)}, {("a",): replace_row(row, account="b")}]
+    for made in wrong:
+        work = work_of(made)
+        with pytest.raises(CodecError):
+            work.handle_all([message], range(1))
+        assert work.touched() == set()
+    with pytest.raises(CodecError):
+        work_of({("a",): replace_row(row, balance=Decimal("0.001"))}).handle([message])
+    gone = work_of({("a",): None})
+    gone.handle([message])
+    with views.transaction() as transaction:
+        gone.write(transaction)
+    assert (list(views.scan(ACCOUNT)), told) == ([], [{("a",): row}] * 5)
 
 
 def test_a_batch_has_typed_columns(views: SqliteViews) -> None:
@@ -321,3 +375,8 @@ def test_a_sum_of_more_than_64_bits_is_told(views: SqliteViews) -> None:
 def test_what_does_not_fit_is_told_when_it_is_declared(change: dict[str, Any], why: str) -> None:
     with pytest.raises(ConfigurationError, match=why):
         replace(VECTORISED, **change)
+
+
+def test_done_of_a_function_names_an_integer_of_the_row() -> None:
+    with pytest.raises(ConfigurationError, match=r"names 'shop'; its integers are \['events', 'version'\]"):
+        replace(BATCHED, done="shop")
