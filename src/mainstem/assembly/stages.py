@@ -257,8 +257,6 @@ class Stages:
         members = living(views, binding.group, now_ms)
         paused = is_paused(views, binding.group)
         state = state_of(members, paused=paused)
-        if state == "stopped" and self._log.get().members(binding.group):
-            state = WORKS  # one that has just begun has told nothing yet
         trouble = next((each.reason for each in members if each.reason), None) or parked_trouble(binding, parked)
         return Seen(state, trouble or stale, lag.records, lag.seconds, parked)
 

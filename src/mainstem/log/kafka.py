@@ -290,19 +290,6 @@ class KafkaLog:
                 raise mapped(self._servers, what, each.error)
         return {(each.topic[len(self._prefix) :], each.partition): each.offset for each in found if each.offset >= 0}
 
-    def members(self, group: str) -> int:
-        """How many consumers of any process have joined the group."""
-        name = self._prefix + group
-        try:
-            asked = self._ask(
-                f"say who is of {group}", lambda admin, **limit: admin.describe_consumer_groups([name], **limit)
-            )
-            return len(asked[name].members)
-        except LogError as error:
-            if code_of(error) == KafkaError.GROUP_ID_NOT_FOUND:
-                return 0
-            raise
-
     def close(self) -> None:
         """With its consumers."""
         self._closed = True
