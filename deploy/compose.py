@@ -15,6 +15,7 @@ from bank.analytics import BANKAPP
 from bank.main import application
 from deploy import configuration
 from deploy.configuration import Contained, Place, Ports, application_settings, properties
+from deploy.watching import BOARD, BOARDS_FOLDER, alerts, dashboards, scraping
 from mainstem.assembly.deployment import declared_connector, supervisor_specs
 from mainstem.assembly.places import connector_name
 from mainstem.settings import read_settings
@@ -29,8 +30,13 @@ _EXTENSIONS, _PLUGINS = Path("/opt/druid/extensions"), Path("/opt/plugins")
 _CONF = "/etc/mainstem"
 _HEADER = "# Made by `python -m deploy generate`: change deploy/compose.py or deploy/configuration.py, not this file.\n"
 
-_DATA, _DASHBOARDS = "data", "dashboards"
-"""Whoever gets into the dashboards reaches Druid's broker, which answers questions, and nothing else."""
+_DATA, _DASHBOARDS, _WATCHING = "data", "dashboards", "watching"
+"""Whoever gets into the dashboards reaches Druid's broker, which answers questions, and nothing else; whoever gets into
+Grafana reaches Prometheus.
+"""
+
+_MONITORING = "monitoring"
+"""The profile of what watches: it is not started unless asked for."""
 
 _SUPERSET_SECRETS = ("superset_key", "superset_password")
 
@@ -57,9 +63,12 @@ def generated() -> Mapping[Path, str]:
         "druid/common.properties": properties(configuration.druid_common(PLACE, _EXTENSIONS)),
         **{f"druid/{name}.properties": properties(configuration.druid_process(PLACE, name)) for name in DRUID},
         **seed_files(PLACE),
+        "prometheus/prometheus.yaml": _yaml(scraping(f"bank:{PLACE.ports.bank}", f"/run/secrets/{_TOKEN_SECRET}")),
+        "prometheus/alerts.yaml": _yaml(alerts()),
+        **{f"grafana/{name}.yaml": _yaml(text) for name, text in dashboards(_PROMETHEUS_PORT).items()},
+        "grafana/mainstem.json": _json(BOARD),
     }
-    compose = _HEADER + yaml.safe_dump(composition(), sort_keys=False, width=120)
-    return {_FOLDER / "compose.yaml": compose, **{conf / name: text for name, text in files.items()}}
+    return {_FOLDER / "compose.yaml": _yaml(composition()), **{conf / name: text for name, text in files.items()}}
 
 
 def composition() -> Service:
@@ -74,14 +83,18 @@ def composition() -> Service:
         "bank": _bank(),
         "listeners": _listeners(),
         "superset": _superset(),
+        "prometheus": _prometheus(),
+        "grafana": _grafana(),
     }
     own = (configuration.CAPTURE_SECRET, configuration.MASTER_KEY_SECRET)
-    secrets = (*own, "mysql_password", "mysql_root_password", "api_key", *_SUPERSET_SECRETS)
+    watching = (_TOKEN_SECRET, _GRAFANA_SECRET)
+    secrets = (*own, "mysql_password", "mysql_root_password", "api_key", *_SUPERSET_SECRETS, *watching)
+    volumes = ("mysql", "archive", "zookeeper", "kafka", "druid", "superset", "prometheus", "grafana")
     return {
         "name": "mainstem",
         "services": services,
-        "volumes": {name: {} for name in ("mysql", "archive", "zookeeper", "kafka", "druid", "superset")},
-        "networks": {name: {} for name in (_DATA, _DASHBOARDS)},
+        "volumes": {name: {} for name in volumes},
+        "networks": {name: {} for name in (_DATA, _DASHBOARDS, _WATCHING)},
         "secrets": {name: {"file": f"./secrets/{name}"} for name in secrets},
     }
 
@@ -271,7 +284,7 @@ def _bank() -> Service:
             "api",
             environment={
                 "MAINSTEM_HTTP_HOST": "0.0.0.0",  # noqa: S104 - of the container; published on loopback
-                "MAINSTEM_HTTP_NAMES": "localhost",
+                "MAINSTEM_HTTP_NAMES": "localhost,bank",
                 "MAINSTEM_AUTH_KEY_FILE": "/run/secrets/api_key",
             },
             secrets=["api_key"],
@@ -316,6 +329,64 @@ def _superset() -> Service:
         volumes=["superset:/app/superset_home"],
         depends_on=_after("druid-broker"),
     )
+
+
+_TOKEN_SECRET, _GRAFANA_SECRET = "metrics_token", "grafana_password"
+_PROMETHEUS_PORT, _GRAFANA_PORT = 9090, 3000
+_PROVISIONING = "/etc/grafana/provisioning"
+
+
+def _prometheus() -> Service:
+    conf = f"{_CONF}/prometheus"
+    return _part(
+        "512m",
+        f"wget -qO- http://127.0.0.1:{_PROMETHEUS_PORT}/-/ready",
+        image="prom/prometheus:v3.5.0",
+        profiles=[_MONITORING],
+        command=[
+            f"--config.file={conf}/prometheus.yaml",
+            "--storage.tsdb.path=/prometheus",
+            "--storage.tsdb.retention.time=15d",
+            "--storage.tsdb.retention.size=2GB",
+        ],
+        secrets=[_TOKEN_SECRET],
+        networks=[_DATA, _WATCHING],
+        ports=_published(_PROMETHEUS_PORT),
+        volumes=[
+            "prometheus:/prometheus",
+            _mounted("prometheus/prometheus.yaml", f"{conf}/prometheus.yaml"),
+            _mounted("prometheus/alerts.yaml", f"{conf}/alerts.yaml"),
+        ],
+    )
+
+
+def _grafana() -> Service:
+    return _part(
+        "512m",
+        f"wget -qO- http://127.0.0.1:{_GRAFANA_PORT}/api/health",
+        image="grafana/grafana:12.1.0",
+        profiles=[_MONITORING],
+        environment={
+            "GF_SECURITY_ADMIN_PASSWORD__FILE": f"/run/secrets/{_GRAFANA_SECRET}",
+            "GF_USERS_ALLOW_SIGN_UP": "false",
+            "GF_ANALYTICS_REPORTING_ENABLED": "false",
+            "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
+        },
+        secrets=[_GRAFANA_SECRET],
+        networks=[_WATCHING],
+        ports=_published(_GRAFANA_PORT),
+        volumes=[
+            "grafana:/var/lib/grafana",
+            _mounted("grafana/source.yaml", f"{_PROVISIONING}/datasources/mainstem.yaml"),
+            _mounted("grafana/provider.yaml", f"{_PROVISIONING}/dashboards/mainstem.yaml"),
+            _mounted("grafana/mainstem.json", f"{BOARDS_FOLDER}/mainstem.json"),
+        ],
+        depends_on=_after("prometheus"),
+    )
+
+
+def _yaml(value: Any) -> str:
+    return _HEADER + yaml.safe_dump(value, sort_keys=False, width=120)
 
 
 def _json(value: Any) -> str:

@@ -1,6 +1,5 @@
 """The bank, declared and served."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 from importlib.metadata import version
@@ -27,12 +26,13 @@ from bank.suspicious import AMOUNT, VELOCITY
 from bank.transfer import TRANSFER
 from mainstem import Application
 from mainstem.assembly import Running, bring_up
+from mainstem.assembly.metrics import samples_of
 from mainstem.assembly.places import mysql_server
 from mainstem.assembly.web import operations_of
 from mainstem.query.access import Access, access_of
 from mainstem.query.bindings import binding_routes
 from mainstem.query.dead_letters import LISTENER_REFUSALS, dead_letter_routes
-from mainstem.query.metrics import Metrics, Sample, observed
+from mainstem.query.metrics import Metrics, observed
 from mainstem.query.privacy import privacy_routes
 from mainstem.query.processes import process_routes
 from mainstem.query.rebuilds import rebuild_routes
@@ -112,7 +112,7 @@ def serve(declared: Application, settings: Settings) -> None:
 def web(running: Running, access: Access) -> "object":
     """The bank's HTTP application, as ASGI."""
     bank = Bank(running)
-    metrics = Metrics(lambda: _samples(running))
+    metrics = Metrics(lambda: samples_of(running))
     app = web_application(
         about=About(
             "Bank",
@@ -134,25 +134,3 @@ def web(running: Running, access: Access) -> "object":
         on_shutdown=(bank.end,),
     )
     return observed(app, metrics)
-
-
-def _samples(running: Running) -> Iterator[Sample]:
-    commands = running.commands.status()
-    for outcome in ("accepted", "refused", "failed"):
-        count = getattr(commands, outcome)
-        yield Sample("mainstem_commands_total", "Commands by outcome", count, (("outcome", outcome),))
-    for reason, count in commands.refusals.items():
-        yield Sample("mainstem_refusals_total", "Refused commands by reason", count, (("reason", reason),))
-    yield Sample("mainstem_command_batches_total", "Transactions of the command writer", commands.batches)
-    yield Sample("mainstem_commands_waiting", "Commands that wait for the writer", commands.waiting)
-    for outcome in ("kept", "dropped", "failed"):
-        count = getattr(commands.snapshots, outcome)
-        yield Sample("mainstem_snapshots_total", "Snapshots by outcome", count, (("outcome", outcome),))
-    for hop in running.hops():
-        labels = (("stage", hop.name),)
-        if hop.lag is not None:  # a gauge that is missing, rather than one that says 0
-            yield Sample("mainstem_lag_messages", "Messages that a stage is behind", hop.lag, labels)
-        if hop.lag_s is not None:
-            yield Sample("mainstem_lag_seconds", "How long the oldest of those has waited", hop.lag_s, labels)
-        yield Sample("mainstem_parked_keys", "Keys that wait behind a dead letter", hop.parked, labels)
-        yield Sample("mainstem_stage_up", "1 while a stage works", hop.since is None, labels)

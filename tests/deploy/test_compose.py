@@ -5,10 +5,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
+import jwt
 import pytest
 import yaml
 
@@ -55,7 +57,7 @@ def test_a_dockerfile_has_no_known_fault(dockerfile: Path) -> None:
 def test_every_image_is_pinned() -> None:
     images = [service["image"] for service in _SERVICES.values()]
     bases = re.findall(r"^FROM (\S+)", "\n".join(p.read_text() for p in (_DEPLOY / "images").iterdir()), re.MULTILINE)
-    assert all(re.fullmatch(r"[a-z/-]+:\d+\.\d+\.\d+[a-z0-9.-]*", image) for image in (*images, *bases))
+    assert all(re.fullmatch(r"[a-z/-]+:v?\d+\.\d+\.\d+[a-z0-9.-]*", image) for image in (*images, *bases))
 
 
 @pytest.mark.parametrize("name", _LASTING)
@@ -83,6 +85,8 @@ def test_ports_are_the_seeds_and_stay_on_this_machine() -> None:
         "druid-broker": "127.0.0.1:8082:8082",
         "connect": "127.0.0.1:8083:8083",
         "superset": "127.0.0.1:8088:8088",
+        "prometheus": "127.0.0.1:9090:9090",
+        "grafana": "127.0.0.1:3000:3000",
     }
     ports = Ports()
     assert (ports.coordinator, ports.broker, ports.connect) == (8081, 8082, 8083)
@@ -197,7 +201,30 @@ def test_the_dashboards_reach_druids_broker_and_nothing_else() -> None:
     assert set().union(*networks.values()) == set(composition()["networks"])
     reached = {name for name, own in networks.items() if own & networks["superset"]}
     assert reached == {"superset", "druid-broker"}
-    assert {name for name, own in networks.items() if "data" in own} == set(_SERVICES) - {"superset"}
+    assert {name for name, own in networks.items() if "data" in own} == set(_SERVICES) - {"superset", "grafana"}
+    assert {name for name, own in networks.items() if own & networks["grafana"]} == {"grafana", "prometheus"}
+
+
+def test_what_watches_is_started_where_it_is_asked_for_alone() -> None:
+    assert {name for name, each in _SERVICES.items() if each.get("profiles")} == {"prometheus", "grafana"}
+    waited = {part for each in _SERVICES.values() if not each.get("profiles") for part in each.get("depends_on", ())}
+    assert not waited & {"prometheus", "grafana"}
+
+
+def test_prometheus_may_ask_the_bank() -> None:
+    """Under a name that the bank answers for, with a token that its key has made and that lasts."""
+    (job,) = yaml.safe_load((_DEPLOY / "generated/prometheus/prometheus.yaml").read_text())["scrape_configs"]
+    ((target,),) = (each["targets"] for each in job["static_configs"])
+    host, _, port = target.partition(":")
+    environment = _SERVICES["bank"]["environment"]
+    assert host in environment["MAINSTEM_HTTP_NAMES"].split(",")
+    assert f"127.0.0.1:{port}:{port}" in _SERVICES["bank"]["ports"]
+    name = job["authorization"]["credentials_file"].removeprefix("/run/secrets/")
+    assert name in _SERVICES["prometheus"]["secrets"]
+    key = (_DEPLOY / "secrets/api_key").read_text().rstrip()
+    claims = jwt.decode((_DEPLOY / "secrets" / name).read_text(), key, algorithms=["HS256"])
+    assert claims["scope"] == "operator"
+    assert claims["exp"] > datetime(2090, 1, 1, tzinfo=UTC).timestamp()
 
 
 def test_no_password_stands_in_the_compose_file() -> None:
@@ -207,7 +234,13 @@ def test_no_password_stands_in_the_compose_file() -> None:
     assert '--password "$$(cat /run/secrets/superset_password)"' in start
     assert set(secrets) == set(composition()["secrets"])
     words = {word for text in _texts(composition()) for word in re.split(r"[\s=\"']+", text)}
-    assert not {secrets[name] for name in ("api_key", "mysql_root_password", "superset_key")} & words
+    assert (
+        not {
+            secrets[name]
+            for name in ("api_key", "mysql_root_password", "superset_key", "metrics_token", "grafana_password")
+        }
+        & words
+    )
 
 
 def test_the_application_can_read_its_settings(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from bank.card import OpenCard, Withdraw
 from bank.main import application
 from mainstem.application import EVENT_TOPIC
 from mainstem.assembly import Embedded, embedded
-from mainstem.assembly.sealing import keep_sealing, seal_all
+from mainstem.assembly.sealing import Sealed, keep_sealing, seal_all
 from mainstem.assembly.stores import open_integrity
 from mainstem.errors import StoreCorrupt
 from mainstem.eventstore import verifying
@@ -172,5 +172,27 @@ def test_sealing_that_fails_is_tried_again(folder: Path) -> None:
 
     SqliteEventStore(folder / "events.db", clock_ms=lambda: 1).close()
     with closing(Troubled(folder / "events.db", clock_ms=lambda: 1)) as integrity:
-        keep_sealing(integrity, 1, stop)
+        keep_sealing(integrity, 1, Sealed(), stop)
     assert tried.is_set()
+
+
+@pytest.mark.parametrize(("troubled", "age_s"), [(False, 5), (True, 65)])
+def test_how_long_ago_all_was_sealed_tells_that_it_fails(folder: Path, troubled: bool, age_s: float) -> None:
+    """Marked by a round that has left nothing."""
+    now_s = [0.0]
+    stop = threading.Event()
+    stop.set()
+
+    class Integrity(SqliteIntegrity):
+        def seal(self, limit: int = 1) -> int:
+            now_s[0] = 60.0
+            if troubled:
+                raise StoreCorrupt("always")
+            return super().seal(limit)
+
+    SqliteEventStore(folder / "events.db", clock_ms=lambda: 1).close()
+    sealed = Sealed(lambda: now_s[0])
+    with closing(Integrity(folder / "events.db", clock_ms=lambda: 1)) as integrity:
+        keep_sealing(integrity, 1, sealed, stop)
+    now_s[0] = 65.0
+    assert sealed.age_s() == age_s

@@ -19,7 +19,7 @@ from mainstem.assembly.analytics import Analytics
 from mainstem.assembly.personal import open_keys, vault_on
 from mainstem.assembly.places import archive_folder, connector_name, kafka_servers, mysql_server
 from mainstem.assembly.running import Life, Status, command_bus, controls, drivers, drop_old_snapshots, wall_clock_ms
-from mainstem.assembly.sealing import keep_sealing
+from mainstem.assembly.sealing import Sealed, keep_sealing
 from mainstem.assembly.stages import Stages
 from mainstem.assembly.tenants import tenants_of
 from mainstem.assembly.views import make_views
@@ -91,6 +91,7 @@ class Distributed:
         self.commands = command_bus(application, settings, self.events, tenants=self.tenants, vault=self.vault)
         self.driver, self.processes = drivers(application, settings, self.commands, self.events, self.views)
         self._driving = keeping and bool(application.processes)
+        self.sealed = Sealed() if settings.seal_every_ms and "api" in settings.roles else None
         self.rebuilds = Rebuilds(application, self.log, [self.views], self._life.run, self.analytics.versioned)
         self.listeners = {b.group: Runner(b, self.log, self.views) for b in application.all_listeners() if keeping}
         self.control, self.bindings = controls(application, self.log, self.views, self.listeners)
@@ -113,8 +114,9 @@ class Distributed:
             self._life.run("processes", self.driver.run)
         if "api" in self.settings.roles:
             self._life.run("capture", self._keep_capturing)
-            if self.settings.seal_every_ms:
-                self._life.run("sealing", partial(keep_sealing, self.integrity, self.settings.seal_every_ms))
+        if self.sealed is not None:
+            sealing = partial(keep_sealing, self.integrity, self.settings.seal_every_ms, self.sealed)
+            self._life.run("sealing", sealing)
 
     def stop(self) -> None:
         """Carry out the waiting commands, leave the groups, give the connections back. Stopping twice is allowed."""

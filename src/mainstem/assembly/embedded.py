@@ -29,7 +29,7 @@ from mainstem.assembly.running import (
     seen_listener,
     wall_clock_ms,
 )
-from mainstem.assembly.sealing import keep_sealing
+from mainstem.assembly.sealing import Sealed, keep_sealing
 from mainstem.assembly.tenants import tenants_of
 from mainstem.assembly.views import check_own, make_views, place_of
 from mainstem.cdc.relay import Relay, producer_of
@@ -182,6 +182,7 @@ class Embedded:
             application, self.log, self.views, self.listeners, clock_ms=self._clock_ms
         )
         self.rebuilds = Rebuilds(application, self.log, [self.views], self._life.run, self.olap)
+        self.sealed = Sealed() if settings.seal_every_ms else None
         self.ingestions = {
             d.name: Ingestion(self.olap, self.log, d, linger_ms=settings.olap_linger_ms)
             for d in application.datasources
@@ -195,8 +196,9 @@ class Embedded:
             self._life.run(f"listener-{group}", runner.run)
         for name, ingestion in self.ingestions.items():
             self._life.run(f"olap-{name}", ingestion.run)
-        if self.settings.seal_every_ms:
-            self._life.run("sealing", partial(keep_sealing, self.integrity, self.settings.seal_every_ms))
+        if self.sealed is not None:
+            sealing = partial(keep_sealing, self.integrity, self.settings.seal_every_ms, self.sealed)
+            self._life.run("sealing", sealing)
         if self.application.processes:
             self._life.run("processes", self.driver.run)
         self._life.run("watch", self._watch)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from mainstem.application import Application
+from mainstem.assembly.sealing import Sealed
 from mainstem.command.bus import BusLimits, BusStatus, CommandBus
 from mainstem.command.closing import Closing
 from mainstem.command.handler import Handler
@@ -99,6 +100,8 @@ class Running(Protocol):
     tenants: Tenants
     vault: Vault
     forgetter: Forgetter
+    sealed: Sealed | None
+    """When all events were sealed last; None where this process does not seal."""
 
     @property
     def events(self) -> EventStore:

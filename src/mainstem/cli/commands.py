@@ -22,6 +22,7 @@ from mainstem.cli.dead_letters import dead_letters, show_actions
 from mainstem.cli.events import events
 from mainstem.cli.forget import forget
 from mainstem.cli.installed import add_installed
+from mainstem.cli.monitoring import monitoring
 from mainstem.cli.new import new
 from mainstem.cli.processes import processes
 from mainstem.cli.rebuild import rebuild
@@ -41,6 +42,7 @@ app.add_typer(events, name="events")
 app.add_typer(refusals, name="refusals")
 app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(bindings, name="bindings")
+app.add_typer(monitoring, name="monitoring")
 _out = Console()
 _err = Console(stderr=True)
 

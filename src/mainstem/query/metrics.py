@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from litestar.enums import ScopeType
 from msgspec import Struct
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -32,6 +32,7 @@ class Metrics:
     def __init__(self, samples: Callable[[], Iterable[Sample]]) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(_Samples(samples))
+        ProcessCollector(registry=self._registry)
         labels = ("method", "route", "status")
         self._requests = Counter("http_requests", "Requests answered", labels, registry=self._registry)
         self._seconds = Histogram(

@@ -206,6 +206,10 @@ class Rebuilds:
         unfinished, live_as, kept_as = known.stands()
         return Standing(view, known.listener, stale, unfinished, kept_as is not None, progress, live_as, kept_as)
 
+    def progress(self) -> Sequence[Progress]:
+        """How far each rebuild is that this process runs, or has run last of its view."""
+        return [work.rebuild.progress() for work in list(self._work.values())]
+
     def stale(self, group: str) -> str | None:
         """What to do about the group's view where other code has made it; None where that is well."""
         return self._codes.stale(self._views, group)
