@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,7 @@ def simulate_bank(  # noqa: PLR0913 - its options
     rate: Annotated[float | None, typer.Option(help="Withdrawals a second; as fast as they go, unless given.")] = None,
     connections: Annotated[int, typer.Option(help="At once, 1 to 256.")] = 16,
     token_file: Annotated[Path | None, typer.Option(help="A file with a teller's token.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
 ) -> None:
     """Make a bank's work up: customers, cards, merchants, the rhythm of days and weeks, bursts, and fraud.
 
@@ -65,7 +67,7 @@ def simulate_bank(  # noqa: PLR0913 - its options
 
             token = None if token_file is None else _token(token_file)
             told = send(url.rstrip("/"), plan, rate=rate, connections=connections, token=token, tell=tell)
-    _print(told, time.monotonic() - began)
+    _print(told, time.monotonic() - began, as_json=as_json)
     raise typer.Exit(1 if told.failed else 0)
 
 
@@ -87,7 +89,10 @@ def _token(path: Path) -> str:
         raise ConfigurationError(f"{path} cannot be read: {type(error).__name__}") from error
 
 
-def _print(told: Told, took_s: float) -> None:
+def _print(told: Told, took_s: float, *, as_json: bool) -> None:
+    if as_json:
+        _out.print_json(data={**asdict(told), "tookS": round(took_s, 3)})
+        return
     count = told.accepted.total() + told.refused.total()
     lines = [
         *(f"{number} {kind} accepted" for kind, number in sorted(told.accepted.items())),

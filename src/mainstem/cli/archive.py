@@ -27,7 +27,10 @@ def archive(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show how much it would be, and change nothing.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Move events that stand behind a snapshot to Parquet files. They are read, and verified, as before."""
+    """Move events that stand behind a snapshot to Parquet files. They are read, and verified, as before.
+
+    For example: mainstem archive --older-than 365 --dry-run
+    """
     from mainstem.assembly.archiving import archive as moved
     from mainstem.assembly.running import wall_clock_ms
     from mainstem.assembly.stores import open_integrity

@@ -7,7 +7,10 @@ from mainstem.cli.begin import begin
 
 
 def asyncapi() -> None:
-    """Print the AsyncAPI document: topics, messages, and who sends and receives them, as JSON."""
+    """Print the AsyncAPI document: topics, messages, and who sends and receives them, as JSON.
+
+    For example: mainstem asyncapi > asyncapi.json
+    """
     from mainstem.asyncapi import asyncapi_document
 
     settings, declared = begin()

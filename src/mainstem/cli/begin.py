@@ -16,14 +16,14 @@ from mainstem.settings import Settings, read_settings
 from mainstem.tenancy import served_tenants
 
 Tenant = Annotated[str | None, typer.Option(help="Of this tenant; without it, of none.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table, or of lines.")]
 
 
 def begin() -> tuple[Settings, Application]:
     """The settings and the application. Raises ConfigurationError where they cannot be used."""
     settings = read_settings(os.environ)
     log_lines.configure(settings.log_level, json=settings.log_json)
-    return settings, _application(settings.app)
+    return settings, application_of(settings.app)
 
 
 def check_tenant(tenant: str | None, settings: Settings, store: TenantReader) -> None:
@@ -32,7 +32,8 @@ def check_tenant(tenant: str | None, settings: Settings, store: TenantReader) ->
         raise UnknownTenant(f"there is no tenant {tenant[:40]!r}: see `mainstem tenants`")
 
 
-def _application(name: str) -> Application:
+def application_of(name: str) -> Application:
+    """The application of that name, as module:name. Raises ConfigurationError where there is none."""
     module, _, attribute = name.partition(":")
     with errors_of_start():
         found = getattr(importlib.import_module(module), attribute or "application", None)

@@ -8,18 +8,22 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from mainstem.cli.begin import Json, begin
+from mainstem.cli.complete import listeners
 from mainstem.errors import InvalidQuery
 
 bindings = typer.Typer(help="Look at listeners, and control them in every process.", no_args_is_help=True)
 _out = Console()
 
-_Listener = Annotated[str, typer.Argument(help="The listener's group.")]
+_Listener = Annotated[str, typer.Argument(help="The listener's group.", autocompletion=listeners)]
 _Reason = Annotated[str, typer.Option("--reason", help="Why, for the record.")]
 
 
 @bindings.command(name="list")
 def list_bindings(*, as_json: Json = False) -> None:
-    """Show the listeners: how each is, by how much it is behind, and the processes that run it."""
+    """Show the listeners: how each is, by how much it is behind, and the processes that run it.
+
+    For example: mainstem bindings list
+    """
     from mainstem.listening import listeners
 
     settings, declared = begin()
@@ -41,19 +45,28 @@ def list_bindings(*, as_json: Json = False) -> None:
 
 @bindings.command()
 def pause(listener: _Listener, *, reason: _Reason, as_json: Json = False) -> None:
-    """Have a listener begin no further batch, in every process, until it is resumed."""
+    """Have a listener begin no further batch, in every process, until it is resumed.
+
+    For example: mainstem bindings pause card-balance --reason 'views are moved'
+    """
     _wish("pause", listener, reason, as_json=as_json)
 
 
 @bindings.command()
 def resume(listener: _Listener, *, reason: _Reason, as_json: Json = False) -> None:
-    """Let a listener go on."""
+    """Let a listener go on.
+
+    For example: mainstem bindings resume card-balance --reason 'views are moved'
+    """
     _wish("resume", listener, reason, as_json=as_json)
 
 
 @bindings.command()
 def restart(listener: _Listener, *, reason: _Reason, as_json: Json = False) -> None:
-    """Have every member of a listener's group leave it after its batch, and join anew."""
+    """Have every member of a listener's group leave it after its batch, and join anew.
+
+    For example: mainstem bindings restart card-balance --reason 'it hangs'
+    """
     _wish("restart", listener, reason, as_json=as_json)
 
 
@@ -68,7 +81,10 @@ def move(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Move a paused listener to a position or a time; what that means is shown first. Exit 1 where it is refused."""
+    """Move a paused listener to a position or a time; what that means is shown first. Exit 1 where it is refused.
+
+    For example: mainstem bindings move card-balance --to begin --reason 'a new fold' --dry-run
+    """
     from mainstem.listening import moved
 
     offsets = dict(map(_offset, offset or ()))

@@ -33,7 +33,7 @@ from mainstem.cli.view import view
 from mainstem.codec import read_moment
 from mainstem.errors import ConfigurationError, MainstemError
 from mainstem.masks import shown_url
-from mainstem.settings import Settings, read_settings
+from mainstem.settings import PREFIX, Settings, read_settings
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
 app.add_typer(snapshots, name="snapshots")
@@ -61,7 +61,10 @@ def main() -> None:
 
 @app.command()
 def run() -> None:
-    """Run the application: HTTP and the flow behind it, or of the distributed form the roles in MAINSTEM_ROLES."""
+    """Run the application: HTTP and the flow behind it, or of the distributed form the roles in MAINSTEM_ROLES.
+
+    For example: MAINSTEM_HTTP_PORT=9000 mainstem run
+    """
     settings, declared = begin()
     if settings.form == "distributed" and "api" not in settings.roles:
         from mainstem.operations import keep_views
@@ -78,7 +81,10 @@ def run() -> None:
 
 @app.command()
 def deploy() -> None:
-    """Make what the distributed form needs, tables, topics, connector, supervisors, and wait until it runs."""
+    """Make what the distributed form needs, tables, topics, connector, supervisors, and wait until it runs.
+
+    For example: MAINSTEM_FORM=distributed mainstem deploy
+    """
     from mainstem.assembly.deployment import deploy as deploy_all
 
     settings, declared = begin()
@@ -87,7 +93,10 @@ def deploy() -> None:
 
 @app.command()
 def reconcile(*, as_json: Json = False) -> None:
-    """Hold events, state, views and analytics against each other; exit 1 where they differ."""
+    """Hold events, state, views and analytics against each other; exit 1 where they differ.
+
+    For example: mainstem reconcile --json
+    """
     from mainstem.operations import reconciliation
 
     settings, declared = begin()
@@ -104,30 +113,39 @@ def repair(
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what is damaged, and change nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Put rows of state and views right that are not what the events say; exit 1 where something is left."""
+    """Put rows of state and views right that are not what the events say; exit 1 where something is left.
+
+    For example: mainstem repair --dry-run
+    """
     from mainstem.assembly.repairing import repaired
-    from mainstem.cli.repair import print_damages
+    from mainstem.cli.repair import print_damages, print_repaired
     from mainstem.operations import reconciliation
 
     settings, declared = begin()
     found = repaired(declared, settings, dry_run=True)
-    print_damages(_out, found)
-    if dry_run or not found.damages:
+    ends = dry_run or not found.damages
+    if ends or not as_json:
+        print_damages(_out, found, as_json=as_json)
+    if ends:
         raise typer.Exit(1 if found.damages or found.left else 0)
     if not yes:
-        typer.confirm("Put them right?", abort=True)
+        typer.confirm("Put them right?", abort=True, err=True)
     done = repaired(declared, settings, dry_run=False)
-    _out.print(f"{len(done.damages)} rows were put right" if not done.left else "Not all were put right:")
-    print_damages(_out, done, left_only=True)
     agreed = reconciliation(declared, settings)
-    _print_reconciliation(agreed)
+    print_repaired(_out, done, agreed, as_json=as_json)
+    if not as_json:
+        _print_reconciliation(agreed)
     raise typer.Exit(0 if agreed.clean and not done.left else 1)
 
 
 @app.command()
 def status(*, as_json: Json = False) -> None:
-    """Show every stage of the running application and by how many messages it is behind."""
+    """Show every stage of the running application and by how many messages it is behind.
+
+    For example: mainstem status
+    """
     from mainstem.operations import status as status_of
 
     settings, declared = begin()
@@ -163,7 +181,10 @@ def verify(
     seal: Annotated[bool, typer.Option("--seal", help="Where all is well, seal what is not sealed yet.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Find every event that was changed, removed, inserted or reordered; exit 1 where there are any."""
+    """Find every event that was changed, removed, inserted or reordered; exit 1 where there are any.
+
+    For example: mainstem verify --seal
+    """
     from mainstem.cli import verify as shown
 
     settings, _ = begin()
@@ -175,12 +196,17 @@ def verify(
 
 
 @app.command()
-def backup(target: Annotated[Path, typer.Argument(help="A folder that is not there yet.")]) -> None:
-    """Copy the embedded form's files, verified, beside a running application or without one."""
+def backup(
+    target: Annotated[Path, typer.Argument(help="A folder that is not there yet.")], *, as_json: Json = False
+) -> None:
+    """Copy the embedded form's files, verified, beside a running application or without one.
+
+    For example: mainstem backup /backups/monday
+    """
     from mainstem.cli.backup import back_up_to
 
     settings, declared = begin()
-    back_up_to(declared, settings, target, _out, _err)
+    back_up_to(declared, settings, target, _out, _err, as_json=as_json)
 
 
 @app.command()
@@ -188,12 +214,16 @@ def restore(
     source: Annotated[Path, typer.Argument(help="What `mainstem backup` has made.")],
     *,
     replace: Annotated[bool, typer.Option("--replace", help="Move aside what the folder holds.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Put a backup in the place of the data folder, once all of it is checked."""
+    """Put a backup in the place of the data folder, once all of it is checked.
+
+    For example: mainstem restore /backups/monday --replace
+    """
     from mainstem.cli.backup import restore_from
 
     settings, declared = begin()
-    restore_from(declared, settings, source, _out, replacing=replace)
+    restore_from(declared, settings, source, _out, replacing=replace, as_json=as_json)
 
 
 @app.command()
@@ -210,7 +240,10 @@ def history(  # noqa: PLR0913 - the options of the command line
     personal: Annotated[bool, typer.Option("--personal", help="Open personal data, which needs their keys.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show an aggregate's events, the oldest first; how it stood at a moment; or what changed between two."""
+    """Show an aggregate's events, the oldest first; how it stood at a moment; or what changed between two.
+
+    For example: mainstem history 123456789 2026-01-31T09:30:00Z
+    """
     from mainstem.assembly.stores import open_vault, stored_events
     from mainstem.cli import history as shown
     from mainstem.history import History
@@ -243,14 +276,21 @@ app.command()(asyncapi)
 
 
 @app.command(name="settings")
-def show_settings() -> None:
-    """Show every setting with its value and the variable that sets it."""
+def show_settings(*, as_json: Json = False) -> None:
+    """Show every setting with its value and the variable that sets it.
+
+    For example: mainstem settings --json
+    """
     settings = read_settings(os.environ)
+    values = {name: getattr(settings, name) for name in Settings.__struct_fields__}
+    values |= {name: shown_url(url) for name, url in values.items() if name.endswith("_url") and url is not None}
+    variables = {f"{PREFIX}{name.upper()}": value for name, value in values.items()}
+    if as_json:
+        _out.print_json(data=variables, default=str)
+        return
     grid = Grid("variable", "value")
-    for name in Settings.__struct_fields__:
-        value = getattr(settings, name)
-        text = shown_url(value) if name.endswith("_url") and value is not None else str(value)
-        grid.add_row(f"MAINSTEM_{name.upper()}", text)
+    for variable, value in variables.items():
+        grid.add_row(variable, str(value))
     _out.print(grid)
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from mainstem.cli.begin import Json, begin
+from mainstem.cli.complete import listeners
 from mainstem.errors import InvalidQuery
 
 dead_letters = typer.Typer(
@@ -18,8 +19,10 @@ dead_letters = typer.Typer(
 )
 _out = Console()
 
-_OfListener = Annotated[str | None, typer.Option("--listener", help="Of this listener alone.")]
-_Listener = Annotated[str, typer.Argument(help="The listener's group.")]
+_OfListener = Annotated[
+    str | None, typer.Option("--listener", help="Of this listener alone.", autocompletion=listeners)
+]
+_Listener = Annotated[str, typer.Argument(help="The listener's group.", autocompletion=listeners)]
 _Letter = Annotated[str, typer.Argument(help="The letter's id, as 0-12.")]
 _Key = Annotated[str | None, typer.Option("--key", help="The letters of this key.")]
 _First = Annotated[str | None, typer.Option("--letter", help="This letter, the first of its key.")]
@@ -38,7 +41,10 @@ def list_letters(
     limit: _Limit = 100,
     as_json: Json = False,
 ) -> None:
-    """Show the records that wait, by listener, key and the key's order: why, and where each came from."""
+    """Show the records that wait, by listener, key and the key's order: why, and where each came from.
+
+    For example: mainstem dead-letters list --listener card-balance
+    """
     from mainstem.listening import dead_letters as found_of
 
     settings, declared = begin()
@@ -55,7 +61,10 @@ def list_letters(
 
 @dead_letters.command()
 def show(listener: _Listener, letter: _Letter, *, as_json: Json = False) -> None:
-    """Show a dead letter with its content, the traceback, where it came from, and how it was edited."""
+    """Show a dead letter with its content, the traceback, where it came from, and how it was edited.
+
+    For example: mainstem dead-letters show card-balance 0-12
+    """
     from mainstem.listening import dead_letter
 
     settings, declared = begin()
@@ -81,7 +90,10 @@ def edit(
     reason: _Reason,
     as_json: Json = False,
 ) -> None:
-    """Give a dead letter another value, with which it is tried again; the first stays on record."""
+    """Give a dead letter another value, with which it is tried again; the first stays on record.
+
+    For example: mainstem dead-letters edit card-balance 0-12 --value '{"amount": 1}' --reason 'no amount'
+    """
     from mainstem.listening import edit as edited
 
     if (value is None) == (file is None):
@@ -101,7 +113,10 @@ def retry(
     reason: _Reason,
     as_json: Json = False,
 ) -> None:
-    """Try dead letters again, in the order of their key; exit 1 where one fails again or waits for its listener."""
+    """Try dead letters again, in the order of their key; exit 1 where one fails again or waits for its listener.
+
+    For example: mainstem dead-letters retry card-balance --all --reason 'the fold is mended'
+    """
     from mainstem.listening import take
 
     if [key is None, letter is None, not all_keys].count(False) != 1:
@@ -120,7 +135,10 @@ def drop(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Leave dead letters for good, with the reason on record: the first of a key, or all of it."""
+    """Leave dead letters for good, with the reason on record: the first of a key, or all of it.
+
+    For example: mainstem dead-letters drop card-balance --letter 0-12 --reason 'not ours'
+    """
     from mainstem.listening import take
 
     if (key is None) == (letter is None):
@@ -138,7 +156,10 @@ def show_actions(
     limit: Annotated[int, typer.Option(min=1, max=1_000, help="Show so many.")] = 100,
     as_json: Json = False,
 ) -> None:
-    """Show what was asked of listeners, by whom and why, and what came of it; the newest first."""
+    """Show what was asked of listeners, by whom and why, and what came of it; the newest first.
+
+    For example: mainstem actions --listener card-balance
+    """
     from mainstem.listening import actions
 
     settings, declared = begin()

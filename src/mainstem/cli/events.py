@@ -27,7 +27,10 @@ _SHOWN = 100
 
 @events.command()
 def check(*, as_json: Json = False) -> None:
-    """Find every stored event that today's classes cannot read; exit 1 where there are any. Changes nothing."""
+    """Find every stored event that today's classes cannot read; exit 1 where there are any. Changes nothing.
+
+    For example: mainstem events check --json
+    """
     from mainstem.assembly.stores import stored_events
     from mainstem.eventstore.check import unreadable
 
@@ -56,7 +59,10 @@ def schema(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Print the JSON Schema of all events; or what changes against an older release's, exit 1 where that breaks it."""
+    """Print the JSON Schema of all events; or what changes against an older release's, exit 1 where that breaks it.
+
+    For example: mainstem events schema > events.json
+    """
     from mainstem.evolution.schema import compare, event_schemas, read_schemas
 
     _, declared = begin()
@@ -84,7 +90,10 @@ def tagged(
     tenant: Tenant = None,
     as_json: Json = False,
 ) -> None:
-    """Show the events with a tag, of whichever aggregates, the oldest first."""
+    """Show the events with a tag, of whichever aggregates, the oldest first.
+
+    For example: mainstem events tagged customer:c-1 --limit 10
+    """
     from mainstem.assembly.stores import stored_events
     from mainstem.cli.history import print_tagged
     from mainstem.history import TagHistory

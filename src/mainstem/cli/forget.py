@@ -25,12 +25,15 @@ def forget(
     tenant: Tenant = None,
     as_json: Json = False,
 ) -> None:
-    """Make a person's data unreadable wherever they are, for ever; exit 1 where not all places could be looked at."""
+    """Make a person's data unreadable wherever they are, for ever; exit 1 where not all places could be looked at.
+
+    For example: mainstem forget customer:c-1 --why 'asked to be forgotten'
+    """
     from mainstem.operations import forget_subject
 
     settings, declared = begin()
     if not (dry_run or yes):
-        typer.confirm(f"Make all personal data of {subject} unreadable for ever?", abort=True)
+        typer.confirm(f"Make all personal data of {subject} unreadable for ever?", abort=True, err=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=_err, transient=True, disable=not _err.is_terminal) as bar:
         task = bar.add_task("asking", total=None)

@@ -20,13 +20,19 @@ def dashboard(
     title: Annotated[str, typer.Option(help="What Grafana calls it.")] = "mainstem",
     uid: Annotated[str, typer.Option(help="By which Grafana knows it again.")] = "mainstem",
 ) -> None:
-    """Print a dashboard for Grafana, as JSON: commands, stages and processes."""
+    """Print a dashboard for Grafana, as JSON: commands, stages and processes.
+
+    For example: mainstem monitoring dashboard > mainstem.json
+    """
     _print(board_of(title, uid, ROWS))
 
 
 @monitoring.command()
 def alerts() -> None:
-    """Print the alerts as a file of rules for Prometheus: JSON, which is YAML too."""
+    """Print the alerts as a file of rules for Prometheus: JSON, which is YAML too.
+
+    For example: mainstem monitoring alerts > alerts.yaml
+    """
     _print(rules_of(ALERTS))
 
 

@@ -6,11 +6,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from mainstem.cli.begin import Json
+
 _out = Console()
 
 
 def new(
     name: Annotated[str, typer.Argument(help="Of the application, its folder and its package, as `shop`.")],
+    *,
+    as_json: Json = False,
 ) -> None:
     """Write a small application with its tests to a new folder here; it runs as it is.
 
@@ -18,6 +22,10 @@ def new(
     """
     from mainstem.scaffold import write_application
 
-    for path in write_application(name, Path()):
+    written = write_application(name, Path())
+    if as_json:
+        _out.print_json(data={"files": [str(path) for path in written]})
+        return
+    for path in written:
         _out.print(path, highlight=False, soft_wrap=True)
     _out.print(f"Its README says how it is tested and run: {name}/README.md", highlight=False, soft_wrap=True)

@@ -22,7 +22,10 @@ def list_processes(
     tenant: Tenant = None,
     as_json: Json = False,
 ) -> None:
-    """Show processes, by manager and id: how each stands, and why it is stuck."""
+    """Show processes, by manager and id: how each stands, and why it is stuck.
+
+    For example: mainstem processes list --stuck
+    """
     from mainstem.operations import list_processes as listed
 
     settings, declared = begin()
@@ -42,12 +45,16 @@ def resume_process(
     process: Annotated[str, typer.Argument(help="The process's id.")],
     *,
     tenant: Tenant = None,
+    as_json: Json = False,
 ) -> None:
-    """Let a stuck process go on: what has failed is tried again."""
+    """Let a stuck process go on: what has failed is tried again.
+
+    For example: mainstem processes resume transfer t-1
+    """
     from mainstem.operations import help_process
 
     settings, declared = begin()
-    _out.print(f"{process} is {help_process(declared, settings, manager, process, tenant=tenant)}.", highlight=False)
+    _stands(manager, process, help_process(declared, settings, manager, process, tenant=tenant), as_json=as_json)
 
 
 @processes.command(name="cancel")
@@ -57,10 +64,21 @@ def cancel_process(
     *,
     reason: Annotated[str, typer.Option(help="Why, for the record.")],
     tenant: Tenant = None,
+    as_json: Json = False,
 ) -> None:
-    """Have a process undone, as its manager says how."""
+    """Have a process undone, as its manager says how.
+
+    For example: mainstem processes cancel transfer t-1 --reason 'the card is gone'
+    """
     from mainstem.operations import help_process
 
     settings, declared = begin()
     stands = help_process(declared, settings, manager, process, reason, tenant=tenant)
-    _out.print(f"{process} is {stands}.", highlight=False)
+    _stands(manager, process, stands, as_json=as_json)
+
+
+def _stands(manager: str, process: str, status: str, *, as_json: bool) -> None:
+    if as_json:
+        _out.print_json(data={"manager": manager, "id": process, "status": status})
+    else:
+        _out.print(f"{process} is {status}.", highlight=False)

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from mainstem.cli.begin import Json, begin
+from mainstem.cli.complete import rebuildable
 from mainstem.errors import InvalidQuery, StoreUnavailable
 
 _out = Console()
@@ -18,7 +19,7 @@ _LOOK_S = 0.1
 
 
 def rebuild(
-    view: Annotated[str, typer.Argument(help="The view's table, or a datasource.")],
+    view: Annotated[str, typer.Argument(help="The view's table, or a datasource.", autocompletion=rebuildable)],
     *,
     compare: Annotated[bool, typer.Option("--compare", help="Leave the new version beside the live one.")] = False,
     cancel: Annotated[bool, typer.Option("--cancel", help="End the rebuild, and drop what it has built.")] = False,
@@ -29,7 +30,10 @@ def rebuild(
     ] = 2,
     as_json: Json = False,
 ) -> None:
-    """Fill a view anew while traffic goes on, compare it with the live one, and swap the two; exit 1 where it fails."""
+    """Fill a view anew while traffic goes on, compare it with the live one, and swap the two; exit 1 where it fails.
+
+    For example: mainstem rebuild card_balance --compare
+    """
     from mainstem.operations import rebuilds
 
     if sum((compare, cancel, roll_back, forget)) > 1:

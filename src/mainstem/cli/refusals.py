@@ -53,7 +53,10 @@ def list_refusals(  # noqa: PLR0913 - the options of the command line
     limit: _Limit = 100,
     as_json: Json = False,
 ) -> None:
-    """Show refused commands, newest first."""
+    """Show refused commands, newest first.
+
+    For example: mainstem refusals list --reason insufficient-balance --from 2026-01-31T00:00:00Z
+    """
     what = RefusalFilter(stream=stream, category=category, reason=reason, command=command, actor=actor)
     asked = _between(what, from_, to)
     with _reader(tenant) as (reader, whose):
@@ -76,7 +79,10 @@ def list_refusals(  # noqa: PLR0913 - the options of the command line
 
 @refusals.command()
 def show(refusal: _Id, *, as_json: Json = False) -> None:
-    """Show one refused command with all that is kept of it, and what became of its retry."""
+    """Show one refused command with all that is kept of it, and what became of its retry.
+
+    For example: mainstem refusals show 0123456789abcdef
+    """
     with _reader() as (reader, _):
         kept = _found(reader, refusal)
         again = reader.page(RefusalFilter(retry_of=kept.number), None, 100)
@@ -108,7 +114,10 @@ def count(  # noqa: PLR0913 - the options of the command line
     limit: _Limit = 1_000,
     as_json: Json = False,
 ) -> None:
-    """Count refused commands by reason, the most frequent first; also by periods, the newest first."""
+    """Count refused commands by reason, the most frequent first; also by periods, the newest first.
+
+    For example: mainstem refusals count --by day
+    """
     if by not in ("reason", *PERIODS_MS):
         raise InvalidQuery(f"refusals are counted by reason, {' or '.join(PERIODS_MS)}, not by {by[:40]!r}")
     what = RefusalFilter(stream=stream, category=category, reason=reason, command=command, actor=actor)
@@ -128,7 +137,10 @@ def count(  # noqa: PLR0913 - the options of the command line
 
 @refusals.command()
 def retry(refusal: _Id, *, as_json: Json = False) -> None:
-    """Try a refused command again, once; exit 1 where it is refused again."""
+    """Try a refused command again, once; exit 1 where it is refused again.
+
+    For example: mainstem refusals retry 0123456789abcdef
+    """
     from mainstem.operations import retry_refusal
 
     settings, declared = begin()

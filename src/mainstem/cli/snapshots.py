@@ -22,7 +22,10 @@ def list_snapshots(
     stream: Annotated[str | None, typer.Option(help="Show those of this stream one by one.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show how many are kept of which aggregates, and whether today's code has made them."""
+    """Show how many are kept of which aggregates, and whether today's code has made them.
+
+    For example: mainstem snapshots list --stream debit_card-123456789
+    """
     from mainstem.operations import snapshots_by_code, snapshots_of
 
     settings, declared = begin()
@@ -39,13 +42,22 @@ def list_snapshots(
 
 @snapshots.command(name="drop")
 def drop_snapshots(
-    *, old: Annotated[bool, typer.Option("--old", help="Those alone that today's code has not made.")] = False
+    *,
+    old: Annotated[bool, typer.Option("--old", help="Those alone that today's code has not made.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Drop the kept states. Commands go on, and the next one of each aggregate takes longer."""
+    """Drop the kept states. Commands go on, and the next one of each aggregate takes longer.
+
+    For example: mainstem snapshots drop --old
+    """
     from mainstem.operations import drop_snapshots as drop
 
     settings, declared = begin()
-    _out.print(f"{drop(declared, settings, old=old)} snapshots were dropped.", highlight=False)
+    dropped = drop(declared, settings, old=old)
+    if as_json:
+        _out.print_json(data={"dropped": dropped})
+    else:
+        _out.print(f"{dropped} snapshots were dropped.", highlight=False)
 
 
 def _shown(name: str, value: object) -> str:

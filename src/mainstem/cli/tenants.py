@@ -30,7 +30,10 @@ class TenantFigures(Struct, frozen=True):
 
 
 def tenants(*, as_json: Json = False) -> None:
-    """Show the tenants: those that are served, and those that have events; how many, of how many streams."""
+    """Show the tenants: those that are served, and those that have events; how many, of how many streams.
+
+    For example: mainstem tenants
+    """
     from mainstem.assembly.stores import stored_events
 
     settings, _ = begin()

@@ -15,6 +15,7 @@ from rich.table import Table as Grid
 
 from mainstem.application import Application
 from mainstem.cli.begin import Json, begin
+from mainstem.cli.complete import views
 from mainstem.codec import read_position_token, read_time
 from mainstem.errors import InvalidQuery
 from mainstem.listener.binding import Binding
@@ -27,7 +28,7 @@ _err = Console(stderr=True)
 
 
 def view(
-    name: Annotated[str, typer.Argument(help="The view's table.")],
+    name: Annotated[str, typer.Argument(help="The view's table.", autocompletion=views)],
     *,
     at: Annotated[str | None, typer.Option(help="With the records up to this time, as 2026-01-31T09:30:00Z.")] = None,
     position: Annotated[str | None, typer.Option(help="The rows of the aggregate of this position, as it was.")] = None,
@@ -40,7 +41,10 @@ def view(
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Show so many rows.")] = 100,
     as_json: Json = False,
 ) -> None:
-    """Show a view as it was, made anew of the log's beginning; the live one is left alone."""
+    """Show a view as it was, made anew of the log's beginning; the live one is left alone.
+
+    For example: mainstem view card_balance --at 2026-01-31T09:30:00Z --where id=123456789
+    """
     from mainstem.history import Until
 
     settings, declared = begin()
