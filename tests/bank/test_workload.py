@@ -1,5 +1,6 @@
 """A made-up bank at work: the same by its seed, of the size that was asked for, with a rhythm and with fraud."""
 
+import json
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -147,5 +148,10 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = CliRunner().invoke(app, asked)
     assert done.exit_code == 0, done.output
     assert "50 withdrawals accepted" in done.output
+    more = CliRunner().invoke(app, [*asked[:-1], "8", "--json"])
+    assert more.exit_code == 0, (more.output, more.exception)
+    told = json.loads(more.stdout)
+    assert told["accepted"]["withdrawals"] + sum(told["refused"].values()) >= 50
+    assert (told["failed"], told["tookS"] > 0) == ({}, True)
     for wrong in (["--connections", "0"], ["--rate", "0"], ["--days", "0"], ["--token-file", "missing"]):
         assert isinstance(CliRunner().invoke(app, ["simulate-bank", *wrong]).exception, ConfigurationError), wrong

@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -91,7 +90,7 @@ def _token(path: Path) -> str:
 
 def _print(told: Told, took_s: float, *, as_json: bool) -> None:
     if as_json:
-        _out.print_json(data={**asdict(told), "tookS": round(took_s, 3)})
+        _out.print_json(data={**vars(told), "tookS": round(took_s, 3)})
         return
     count = told.accepted.total() + told.refused.total()
     lines = [

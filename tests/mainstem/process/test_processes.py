@@ -1,5 +1,6 @@
 """Processes of a small application: heard events, time, failing commands, operators, lost views."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from msgspec import Struct
 from msgspec.structs import replace
+from typer.testing import CliRunner
 
 from mainstem import (
     EVENT_TOPIC,
@@ -31,6 +33,7 @@ from mainstem import (
     recorded_events,
 )
 from mainstem.assembly import Embedded, embedded
+from mainstem.cli import app
 from mainstem.errors import ConfigurationError
 from mainstem.settings import Settings
 from mainstem.testing import FakeClock
@@ -254,6 +257,24 @@ def test_a_message_that_cannot_be_reacted_to_makes_the_process_stuck(running: Em
     until(lambda: [each.id for each in running.processes.list(status="stuck")] == ["bad"])
     assert step(running, "bad").why == "Broken: react"
     assert running.settle()
+
+
+@pytest.mark.parametrize("words", [("resume",), ("cancel", "--reason", "a test")], ids=["resume", "cancel"])
+def test_the_command_line_says_as_json_how_a_process_stands_that_was_helped(
+    running: Embedded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    Faults.failing = True
+    running.commands.execute(Add(tally="c", number=1))
+    until(lambda: bool(running.processes.list(status="stuck")))
+    running.stop()
+    monkeypatch.setenv("MAINSTEM_APP", f"{__name__}:APPLICATION")
+    monkeypatch.setenv("MAINSTEM_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("MAINSTEM_TOPIC_PARTITIONS", "2")
+    monkeypatch.setenv("MAINSTEM_LOG_LEVEL", "error")
+    asked = ["processes", words[0], "follower", "c", *words[1:], "--json"]
+    told = CliRunner().invoke(app, asked)
+    assert told.exit_code == 0, (told.output, told.exception)
+    assert json.loads(told.stdout) == {"manager": "follower", "id": "c", "status": "running"}
 
 
 def test_processes_that_are_not_there(running: Embedded) -> None:
