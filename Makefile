@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-distributed test simulate lint bench bench-store bench-stack docs format lock clean stack-up stack-down
+.PHONY: help run dashboard run-distributed test simulate lint bench bench-store bench-stack docs format lock clean stack-up stack-down
 
 help: ## Show what there is to make.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -17,6 +17,9 @@ stack-up: $(VENV)/run.stamp ## Start MySQL, Kafka, Connect, ZooKeeper, Druid wit
 
 stack-down: $(VENV)/run.stamp ## Stop what stack-up has started; its data stays in .stack.
 	$(BIN)/python -m deploy down
+
+dashboard: $(VENV)/run.stamp ## Show the bank that runs, in a browser at 127.0.0.1:8090.
+	$(BIN)/mainstem dashboard
 
 run-distributed: stack-up ## Run the bank on that stack: HTTP on 127.0.0.1:8080, two processes that keep the views.
 	$(BIN)/python -m deploy run

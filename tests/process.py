@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,10 +27,14 @@ def free_port() -> int:
 
 
 class MainstemProcess:
-    """`mainstem run` with these settings (by their names in lower case, and no others), its output in a file."""
+    """`mainstem run`, or another command, with these settings (by their names in lower case, and no others).
 
-    def __init__(self, output: Path, settings: Mapping[str, str]) -> None:
+    Its output is in a file.
+    """
+
+    def __init__(self, output: Path, settings: Mapping[str, str], command: Sequence[str] = ("run",)) -> None:
         self.output = output
+        self._command = command
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -40,14 +44,14 @@ class MainstemProcess:
         environment |= {f"MAINSTEM_{name.upper()}": value for name, value in self._settings.items()}
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "mainstem", "run"], env=environment, stdout=output, stderr=output
+                [sys.executable, "-m", "mainstem", *self._command], env=environment, stdout=output, stderr=output
             )
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline and self.running():
             if ready():
                 return
             time.sleep(0.02)
-        raise AssertionError(f"the bank did not start:\n{self.text()}")
+        raise AssertionError(f"it did not start:\n{self.text()}")
 
     @property
     def pid(self) -> int:

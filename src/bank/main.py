@@ -80,6 +80,7 @@ The bank listens on [bold]{url}[/] (OpenAPI: {url}/openapi). Try, in another ter
   curl '{url}/moneywithdrawals?debitCardId=123456789'
   curl '{url}/analytics/cards?debitCardId=123456789'
   mainstem status; mainstem reconcile       (in .venv/bin)
+  mainstem dashboard --api {url}            (pages in a browser)
 
 Ctrl-C stops it; everything stays in {place}.
 """

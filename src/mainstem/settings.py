@@ -90,7 +90,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Who must have made a token (`iss`)."""
 
     auth_token: Secret | None = None
-    """The token that `mainstem status` and `mainstem reconcile` show to the process that runs."""
+    """The token that `mainstem status`, `mainstem reconcile` and `mainstem dashboard` show to the process that runs."""
 
     rate_limit_per_minute: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
     """How many requests a caller may make in a minute; 0 for any number."""
@@ -281,7 +281,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     known = {PREFIX + name.upper(): name for name in Settings.__struct_fields__}
     files = {f"{PREFIX}{name.upper()}_FILE": name for name, kind in Settings.__annotations__.items() if kind == _SECRET}
     given = {name: value for name, value in environment.items() if name.startswith(PREFIX)}
-    unknown = sorted(set(given) - set(known) - set(files) - {"MAINSTEM_REQUIRE_STACK"})
+    unknown = sorted(set(given) - set(known) - set(files) - _OF_TESTS)
     if unknown:
         raise ConfigurationError(f"no setting is named {', '.join(unknown)}; known are {', '.join(sorted(known))}")
     named = {known[name]: value for name, value in given.items() if name in known}
@@ -296,6 +296,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 
 
 _SECRET = Secret | None
+_OF_TESTS = {"MAINSTEM_REQUIRE_STACK", "MAINSTEM_REQUIRE_BROWSER"}
 
 
 def _content(variable: str, path: Path) -> str:

@@ -18,6 +18,7 @@ from mainstem.cli.archive import archive
 from mainstem.cli.asyncapi import asyncapi
 from mainstem.cli.begin import Json, Tenant, begin, check_tenant, errors_of_start
 from mainstem.cli.bindings import bindings
+from mainstem.cli.dashboard import dashboard
 from mainstem.cli.dead_letters import dead_letters, show_actions
 from mainstem.cli.events import events
 from mainstem.cli.forget import forget
@@ -266,6 +267,7 @@ def history(  # noqa: PLR0913 - the options of the command line
 
 
 app.command()(view)
+app.command()(dashboard)
 app.command()(tenants)
 app.command()(forget)
 app.command()(archive)

@@ -1,0 +1,137 @@
+"""A card's history: a slider over its versions, how the card stood at each, and what happened there."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from nicegui import background_tasks, ui
+
+from bank.dashboard.choosing import choose_card, moment
+from mainstem.dashboard.api import ApiAway, ApiError
+from mainstem.dashboard.frame import Desk
+from mainstem.dashboard.lists import Rows, button
+from mainstem.dashboard.watch import Followed
+
+_EVENTS = 1_000
+"""How many of the first events are told with their times and words; of later ones what they changed."""
+
+
+class _History:
+    """The history of the card of the page."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._card = ""
+        self._last = 0
+        self._is: tuple[str, int, int] | None = None
+        self._events: dict[int, Mapping[str, Any]] = {}
+        self._followed: list[Followed] = []
+        self._asking = asyncio.Lock()
+        self._place = ui.element("div").classes("ms-place")
+        with ui.element("div").classes("ms-card"):
+            self._title = ui.label().classes("ms-big").props("role=status id=version")
+            self._slider = ui.slider(min=1, max=2, value=1, step=1, on_change=self._moved)
+            self._slider.props('label aria-label="Version of the card" snap').classes("ms-slider")
+            with ui.element("div").classes("ms-row"):
+                self._buttons = [
+                    button("First", lambda: self._slider.set_value(1), "First version"),
+                    button("Back", lambda: self._slider.set_value(max(1, self._at() - 1)), "One version back"),
+                    button("On", lambda: self._slider.set_value(min(self._last, self._at() + 1)), "One version on"),
+                    button("Latest", lambda: self._slider.set_value(self._last), "Latest version"),
+                ]
+        with ui.element("div").classes("ms-cards"):
+            with ui.element("section").classes("ms-card").props('aria-label="The card then"'):
+                ui.html("<h2>The card then</h2>", sanitize=False)
+                self._then = Rows("The card then", {"name": "Field", "value": "Value"}, "…", numbers=["value"])
+            with ui.element("section").classes("ms-card").props('aria-label="What happened"'):
+                ui.html("<h2>What happened</h2>", sanitize=False)
+                self._what = ui.label().classes("ms-title")
+                self._who = ui.label().classes("ms-note")
+                columns = {"field": "Field", "before": "Before", "after": "After"}
+                self._changes = Rows("What changed", columns, "Nothing of it changed.", numbers=["before", "after"])
+        self._trouble = ui.label().classes("ms-error").props("role=alert")
+        self._trouble.set_visibility(False)
+
+    def choose(self, card: str) -> None:
+        """Another card."""
+        for each in self._followed:
+            self._desk.leave(each)
+        self._card, self._last, self._events = card, 0, {}
+        self._title.set_text("…")
+        with self._place:
+            self._followed = [
+                self._desk.follow(f"/cards/{card}/history?limit={_EVENTS}", self._happened),
+                self._desk.follow(f"/cards/{card}", self._stands),
+            ]
+
+    def _happened(self, found: Followed) -> None:
+        known = len(self._events)
+        self._events = {each["version"]: each for each in found.content}
+        self._reach(max(self._events, default=0))
+        if len(self._events) > known:  # there is more to tell of the version that is shown
+            self._is = None
+            background_tasks.create(self._show(), name="history")
+
+    def _stands(self, found: Followed) -> None:
+        self._reach(found.content["version"])
+
+    def _reach(self, last: int) -> None:
+        """There are so many versions now. Who looks at the latest goes on with it."""
+        if last <= self._last:
+            return
+        follows = self._last == 0 or self._at() == self._last
+        self._last = last
+        self._slider.props(f"max={max(last, 2)}")
+        self._slider.set_enabled(last > 1)
+        if follows:
+            self._slider.set_value(last)
+        background_tasks.create(self._show(), name="history")
+
+    def _at(self) -> int:
+        return min(max(int(self._slider.value or 1), 1), max(self._last, 1))
+
+    async def _moved(self) -> None:
+        await self._show()
+
+    async def _show(self) -> None:
+        """Show the version that the slider is at; while one is asked for, the last move alone waits."""
+        if self._asking.locked():
+            return
+        async with self._asking:
+            while self._last and (self._card, self._at(), self._last) != self._is:
+                wanted = (self._card, self._at(), self._last)
+                await self._ask(wanted[0], wanted[1])
+                self._is = wanted
+
+    async def _ask(self, card: str, version: int) -> None:
+        api = self._desk.api
+        try:
+            then = (await api.get(f"/cards/{card}", asOf=version)).content
+            changes: list[Any] = []
+            if version > 1:
+                found = await api.get(f"/cards/{card}/difference?from={version - 1}&to={version}")
+                changes = found.content["changes"]
+        except (ApiError, ApiAway) as error:
+            self._trouble.set_text(str(error))
+            self._trouble.set_visibility(True)
+            return
+        self._trouble.set_visibility(False)
+        event = self._events.get(version)
+        at = f", {moment(event['occurredAt'])}" if event else ""
+        self._title.set_text(f"Version {version} of {self._last}{at}")
+        self._then.show([{"name": name, "value": _text(then[name])} for name in ("limit", "used", "balance", "status")])
+        self._what.set_text(event["type"] if event else "Its words are beyond the first thousand events")
+        self._who.set_text(f"asked for by {event['actor']}" if event else "")
+        self._changes.show([{name: _text(each[name]) for name in ("field", "before", "after")} for each in changes])
+
+
+def _text(value: Any) -> str:
+    return "–" if value is None else str(value)
+
+
+def build(desk: Desk) -> None:
+    """The page."""
+    chooser = ui.element("div")
+    history = _History(desk)
+    with chooser:
+        choose_card(desk, history.choose)

@@ -1,0 +1,148 @@
+"""What every page has: the way to the other pages, the state of the API, the choice of dark or light."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nicegui import ui
+from nicegui.element import Element
+
+from mainstem.dashboard.api import Api, ApiAway, ApiError
+from mainstem.dashboard.style import STYLE
+from mainstem.dashboard.watch import Followed, Watch
+
+_REFRESH_S = 0.5
+_TEXT_MAX = 200
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of the dashboard: its path, what it is called, and what builds it from what it is given."""
+
+    path: str
+    title: str
+    build: "Callable[[Desk], Any]"
+
+
+class Desk:
+    """What one open page works with: the API, what it follows there, and how it tells people things.
+
+    Everything ends with the page: what it follows is followed no longer.
+    """
+
+    def __init__(self, api: Api, watch: Watch, query: Mapping[str, str]) -> None:
+        self.api = api
+        self.watch = watch
+        self.query = query
+        """What stands behind the question mark of the page's address."""
+
+        self._followed: list[tuple[Followed, Callable[[Followed], None], Element]] = []
+        self._seen: dict[int, int] = {}
+
+    def follow(self, path: str, show: Callable[[Followed], None], *, remembered: int = 1) -> Followed:
+        """Have `show` called with each new answer of the path. Where the API refuses, its words stand here."""
+        trouble = ui.label().classes("ms-error").props("role=alert")
+        trouble.set_visibility(False)
+        followed = self.watch.follow(path, remembered)
+
+        def shown(found: Followed) -> None:
+            trouble.set_text(found.error or "")
+            trouble.set_visibility(found.error is not None)
+            if found.error is None:
+                show(found)
+
+        self._followed.append((followed, shown, trouble))
+        return followed
+
+    def leave(self, followed: Followed) -> None:
+        """Follow it no longer."""
+        self.watch.leave(followed)
+        for each in [each for each in self._followed if each[0] is followed]:
+            self._followed.remove(each)
+            each[2].delete()
+        self._seen.pop(id(followed), None)
+
+    def refresh(self) -> None:
+        """Show what is new."""
+        for followed, show, _ in list(self._followed):
+            if followed.version != self._seen.get(id(followed), 0):
+                self._seen[id(followed)] = followed.version
+                show(followed)
+
+    def end(self) -> None:
+        """The page was left."""
+        for followed, _, _ in self._followed:
+            self.watch.leave(followed)
+        self._followed.clear()
+
+    async def act(self, work: Awaitable[Any], done: str) -> bool:
+        """Wait for a command, say how it went, and ask anew for what is followed; whether it went well."""
+        try:
+            await work
+        except (ApiError, ApiAway) as error:
+            tell(str(error), well=False)
+            return False
+        tell(done)
+        for followed, _, _ in list(self._followed):
+            await self.watch.ask(followed)
+        self.refresh()
+        return True
+
+
+def tell(text: str, *, well: bool = True) -> None:
+    """A note at the lower edge, which readers of the screen are told; a bad one stays until it is closed."""
+    close = [{"label": "Close", "color": "white"}]
+    color, timeout = ("positive", 4_000) if well else ("negative", 0)
+    ui.notify(text[:_TEXT_MAX], color=color, timeout=timeout, actions=close, multi_line=len(text) > 60)
+
+
+def frame(desk: Desk, page: Page, pages: Sequence[Page]) -> None:
+    """Build the page."""
+    ui.add_css(STYLE)
+    ui.page_title(f"{page.title} · mainstem")
+    ui.colors(primary="#1d4ed8", positive="#166534", negative="#b91c1c", warning="#92400e")
+    dark = ui.dark_mode(None)
+    ui.link("Skip to the content", "#content").classes("ms-skip")
+    with ui.header().classes("ms-header").props("role=banner"):
+        ui.label("mainstem").classes("ms-brand")
+        with ui.element("nav").props('aria-label="Pages"').classes("ms-nav"):
+            for each in pages:
+                link = ui.link(each.title, each.path).classes("ms-link")
+                if each is page:
+                    link.props("aria-current=page").classes("ms-here")
+        _themes(dark)
+    away = ui.label().classes("ms-away").props("role=alert")
+    away.set_visibility(False)
+    with ui.element("main").props("id=content tabindex=-1").classes("ms-main"):
+        ui.html(f"<h1>{page.title}</h1>", sanitize=False)
+        try:
+            page.build(desk)
+        except ApiError as error:
+            ui.label(str(error)).classes("ms-error")
+
+    def refresh() -> None:
+        text = desk.watch.away
+        away.set_text("" if text is None else f"{text}. What is shown may be old; it is tried again by itself.")
+        away.set_visibility(text is not None)
+        desk.refresh()
+
+    ui.timer(_REFRESH_S, refresh)
+    ui.context.client.on_delete(desk.end)
+
+
+def _themes(dark: ui.dark_mode) -> None:
+    """The system's choice first; whoever chooses otherwise does so for the browser."""
+    names = {"auto": None, "light": False, "dark": True}
+
+    async def restore() -> None:
+        kept = await ui.run_javascript('localStorage.getItem("mainstem-theme")')
+        if kept in names and kept != choice.value:
+            choice.set_value(kept)
+
+    def chosen() -> None:
+        dark.set_value(names[choice.value])
+        ui.run_javascript(f'localStorage.setItem("mainstem-theme", "{choice.value}")')
+
+    choice = ui.select(list(names), value="auto", label="Theme", on_change=chosen).props("dense outlined dark")
+    choice.classes("ms-theme").props('aria-label="Theme"')
+    ui.timer(0.1, restore, once=True)
