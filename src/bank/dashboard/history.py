@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from nicegui import background_tasks, ui
+from nicegui import background_tasks, events, ui
 
 from bank.dashboard.choosing import choose_card, moment
 from mainstem.dashboard.api import ApiAway, ApiError
@@ -23,6 +23,7 @@ class _History:
         self._desk = desk
         self._card = ""
         self._last = 0
+        self._at = 1
         self._is: tuple[str, int, int] | None = None
         self._events: dict[int, Mapping[str, Any]] = {}
         self._followed: list[Followed] = []
@@ -30,14 +31,16 @@ class _History:
         self._place = ui.element("div").classes("ms-place")
         with ui.element("div").classes("ms-card"):
             self._title = ui.label().classes("ms-big").props("role=status id=version")
-            self._slider = ui.slider(min=1, max=2, value=1, step=1, on_change=self._moved)
-            self._slider.props('label aria-label="Version of the card" snap').classes("ms-slider")
+            self._slider = ui.element("input").props('type=range min=1 max=2 step=1 aria-label="Version of the card"')
+            self._slider.classes("ms-slider").on(
+                "input", self._moved, js_handler="event => emit(Number(event.target.value))"
+            )
             with ui.element("div").classes("ms-row"):
                 self._buttons = [
-                    button("First", lambda: self._slider.set_value(1), "First version"),
-                    button("Back", lambda: self._slider.set_value(max(1, self._at() - 1)), "One version back"),
-                    button("On", lambda: self._slider.set_value(min(self._last, self._at() + 1)), "One version on"),
-                    button("Latest", lambda: self._slider.set_value(self._last), "Latest version"),
+                    button("First", lambda: self._move(1), "First version"),
+                    button("Back", lambda: self._move(self._at - 1), "One version back"),
+                    button("On", lambda: self._move(self._at + 1), "One version on"),
+                    button("Latest", lambda: self._move(self._last), "Latest version"),
                 ]
         with ui.element("div").classes("ms-cards"):
             with ui.element("section").classes("ms-card").props('aria-label="The card then"'):
@@ -56,7 +59,7 @@ class _History:
         """Another card."""
         for each in self._followed:
             self._desk.leave(each)
-        self._card, self._last, self._events = card, 0, {}
+        self._card, self._last, self._at, self._events = card, 0, 1, {}
         self._title.set_text("…")
         with self._place:
             self._followed = [
@@ -79,27 +82,29 @@ class _History:
         """There are so many versions now. Who looks at the latest goes on with it."""
         if last <= self._last:
             return
-        follows = self._last == 0 or self._at() == self._last
+        follows = self._last in (0, self._at)
         self._last = last
         self._slider.props(f"max={max(last, 2)}")
-        self._slider.set_enabled(last > 1)
-        if follows:
-            self._slider.set_value(last)
+        self._move(last if follows else self._at)
+
+    def _moved(self, event: events.GenericEventArguments) -> None:
+        self._move(int(event.args))
+
+    def _move(self, version: int) -> None:
+        """To that version, or to the nearest that there is."""
+        self._at = max(1, min(version, self._last))
+        event = self._events.get(self._at)
+        told = f"{self._at} of {self._last}" + (f", {moment(event['occurredAt'])}" if event else "")
+        self._slider.props(f'value={self._at} aria-valuetext="{told}"')
         background_tasks.create(self._show(), name="history")
-
-    def _at(self) -> int:
-        return min(max(int(self._slider.value or 1), 1), max(self._last, 1))
-
-    async def _moved(self) -> None:
-        await self._show()
 
     async def _show(self) -> None:
         """Show the version that the slider is at; while one is asked for, the last move alone waits."""
         if self._asking.locked():
             return
         async with self._asking:
-            while self._last and (self._card, self._at(), self._last) != self._is:
-                wanted = (self._card, self._at(), self._last)
+            while self._last and (self._card, self._at, self._last) != self._is:
+                wanted = (self._card, self._at, self._last)
                 await self._ask(wanted[0], wanted[1])
                 self._is = wanted
 

@@ -142,7 +142,6 @@ def build(desk: Desk) -> None:
 def _chart() -> dict[str, Any]:
     return {
         "animation": False,
-        "aria": {"enabled": True},
         "grid": {"left": 50, "right": 50, "top": 40, "bottom": 30},
         "legend": {"top": 0, "data": ["commands/s", "longest lag, s"], "textStyle": {"color": "#8b949e"}},
         "xAxis": {"type": "category", "data": [], "axisLabel": {"color": "#8b949e"}},

@@ -102,8 +102,8 @@ def frame(desk: Desk, page: Page, pages: Sequence[Page]) -> None:
     ui.page_title(f"{page.title} · mainstem")
     ui.colors(primary="#1d4ed8", positive="#166534", negative="#b91c1c", warning="#92400e")
     dark = ui.dark_mode(None)
-    ui.link("Skip to the content", "#content").classes("ms-skip")
-    with ui.header().classes("ms-header").props("role=banner"):
+    with ui.header().classes("ms-header"):
+        ui.link("Skip to the content", "#content").classes("ms-skip")
         ui.label("mainstem").classes("ms-brand")
         with ui.element("nav").props('aria-label="Pages"').classes("ms-nav"):
             for each in pages:
@@ -113,7 +113,7 @@ def frame(desk: Desk, page: Page, pages: Sequence[Page]) -> None:
         _themes(dark)
     away = ui.label().classes("ms-away").props("role=alert")
     away.set_visibility(False)
-    with ui.element("main").props("id=content tabindex=-1").classes("ms-main"):
+    with ui.element("div").props("id=content tabindex=-1").classes("ms-main"):
         ui.html(f"<h1>{page.title}</h1>", sanitize=False)
         try:
             page.build(desk)
@@ -144,5 +144,5 @@ def _themes(dark: ui.dark_mode) -> None:
         ui.run_javascript(f'localStorage.setItem("mainstem-theme", "{choice.value}")')
 
     choice = ui.select(list(names), value="auto", label="Theme", on_change=chosen).props("dense outlined dark")
-    choice.classes("ms-theme").props('aria-label="Theme"')
+    choice.classes("ms-theme")
     ui.timer(0.1, restore, once=True)

@@ -47,6 +47,7 @@ a.ms-link:hover, a.ms-here { background: #ffffff; color: #0b2a5b; }
   .ms-flow { grid-template-columns: minmax(0, 1fr); gap: 30px; }
   .ms-stage:not(:last-child)::after { content: "\\2193"; right: auto; left: 12px; top: auto; bottom: -30px; }
 }
+.ms-slider { width: 100%; height: 28px; accent-color: var(--ms-link); cursor: pointer; }
 .ms-figures { font-variant-numeric: tabular-nums; }
 .ms-table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
 .ms-table th, .ms-table td { text-align: left; padding: 6px 8px; border-bottom: 1px solid var(--ms-line);
