@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run dashboard run-distributed test simulate lint bench bench-store bench-stack docs format lock clean stack-up stack-down
+.PHONY: help run dashboard run-distributed test simulate lint bench bench-store bench-stack docs screenshots format lock clean stack-up stack-down
 
 help: ## Show what there is to make.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -53,6 +53,9 @@ bench-stack: $(VENV)/dev.stamp .bench/stamp .bench/quix.stamp ## Measure the dis
 
 docs: $(VENV)/dev.stamp ## Build the documentation into build/docs.
 	$(BIN)/sphinx-build -W -q -b html docs build/docs
+
+screenshots: $(VENV)/dev.stamp ## Take the pictures of the dashboard that the documentation shows; needs Chromium.
+	PYTHONPATH=. $(BIN)/python -m tests.screenshots
 
 format: $(VENV)/dev.stamp ## Bring all code into its form.
 	$(BIN)/ruff check --fix .

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.process import MainstemProcess
 
-_FLAGS = (
+FLAGS = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -24,20 +24,25 @@ _FLAGS = (
 )
 
 
+def executable() -> str | None:
+    """Chromium of this machine, if there is one."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """A browser with a fresh profile. Without Chromium the tests are skipped.
 
     With MAINSTEM_REQUIRE_BROWSER=1 its absence is a failure.
     """
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    found = executable()
     if found is None:
         text = "there is no Chromium: apt-get install chromium"
         if os.environ.get("MAINSTEM_REQUIRE_BROWSER") == "1":
             pytest.fail(text)
         pytest.skip(text)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=list(_FLAGS))
+        browser = playwright.chromium.launch(executable_path=found, args=list(FLAGS))
         yield browser
         browser.close()
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.pages import DOCS, ROOT, blocks, name_of, pages, prose
+from tests.screenshots import BYTES_MAX
 
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 
@@ -50,6 +51,17 @@ def test_every_figure_is_shown() -> None:
         if link.endswith(".svg")
     }
     assert shown == {figure.resolve() for figure in (DOCS / "figures").iterdir()}
+
+
+def test_every_screenshot_is_shown_and_small() -> None:
+    shown = {
+        (page.parent / link).resolve()
+        for page in pages()
+        for link in _LINK.findall(prose(page))
+        if link.endswith(".png")
+    }
+    assert shown == {picture.resolve() for picture in (DOCS / "screenshots").iterdir()}
+    assert [picture for picture in shown if picture.stat().st_size > BYTES_MAX] == []
 
 
 @pytest.mark.parametrize("page", pages(), ids=name_of)
