@@ -15,7 +15,6 @@ from tests.process import BankProcess, bank_process
 FOLDER = Path(__file__).parents[1] / "docs" / "screenshots"
 BYTES_MAX = 150_000
 
-_CARD = "w1-0-1"
 _PATIENCE_MS = 30_000
 _WIDE, _NARROW = (1100, 760), (390, 760)
 _SHOTS = (
@@ -62,6 +61,8 @@ def _work(bank: BankProcess, stop: threading.Event) -> None:
 
 
 def _shoot(url: str, bank: BankProcess) -> None:
+    with bank.client() as client:
+        busiest = client.get("/analytics/top-cards", params={"limit": 1}).json()[0]["debitCardId"]
     stop = threading.Event()
     working = threading.Thread(target=_work, args=(bank, stop))
     working.start()
@@ -71,7 +72,8 @@ def _shoot(url: str, bank: BankProcess) -> None:
             for name, path, (width, height), scheme, shown in _SHOTS:
                 page = browser.new_page(base_url=url, viewport={"width": width, "height": height})
                 page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-                _take(page, name, path, shown)
+                own = f"?card={busiest}" if name in ("spending", "history") else ""
+                _take(page, name, path + own, shown)
                 page.close()
             browser.close()
     finally:
@@ -80,8 +82,7 @@ def _shoot(url: str, bank: BankProcess) -> None:
 
 
 def _take(page: Page, name: str, path: str, shown: str) -> None:
-    card = f"?card={_CARD}" if path in ("/spending", "/history") else ""
-    page.goto(f"{path}{card}")
+    page.goto(path)
     expect(page.locator(shown)).to_be_visible(timeout=_PATIENCE_MS)
     page.wait_for_timeout(12_000 if name == "flow" else 1_000)  # the chart of the flow shows what has been meanwhile
     target = FOLDER / f"{name}.png"

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column
 from rich.table import Table as Grid
 
@@ -56,7 +57,7 @@ def main() -> None:
     try:
         app()
     except MainstemError as error:
-        _err.print(f"[bold red]error:[/] {type(error).__name__}: {error}", highlight=False, soft_wrap=True)
+        _err.print(f"[bold red]error:[/] {type(error).__name__}: {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(2)
 
 

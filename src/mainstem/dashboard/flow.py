@@ -170,7 +170,7 @@ def _draw(chart: ui.echart, metrics: Sequence[tuple[float, str]], status: Sequen
     ]
     speeds = figures.rates(looks)
     lags = [max((float(hop["lagS"] or 0) for hop in content["hops"]), default=0.0) for _, content in status]
-    ago = [f"-{looks[-1][0] - at:.0f} s" for at, _ in looks[1:]]
+    ago = [f"-{looks[-1][0] - at:.0f} s" for at, _ in looks[1:-1]] + ["now"] * (len(looks) > 1)
     chart.options["xAxis"]["data"] = ago
     chart.options["series"][0]["data"] = speeds
     chart.options["series"][1]["data"] = lags[-len(ago) :] if ago else []

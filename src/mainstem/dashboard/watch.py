@@ -5,7 +5,11 @@ import time
 from collections import deque
 from typing import Any
 
+import structlog
+
 from mainstem.dashboard.api import Api, ApiAway, ApiError
+
+_log = structlog.get_logger(__name__)
 
 _EVERY_S = 1.0
 _AWAY_MAX_S = 5.0
@@ -90,7 +94,11 @@ class Watch:
     async def run(self) -> None:
         """Ask, until it is cancelled."""
         while True:
-            await self.look()
+            try:
+                await self.look()
+            except Exception as error:  # the poller goes on: pages that stand still, and nobody knows why, are worse
+                self.away = f"the poller has met {type(error).__name__}"
+                _log.exception("the dashboard's poller has met an error")
             await asyncio.sleep(self._away_s or self._every_s)
 
     async def look(self) -> None:
