@@ -20,6 +20,7 @@ class Seen(Struct, frozen=True):
     """What a look at a part or stage has found. `lag` counts messages, `lag_s` is how long the oldest has waited.
 
     Both are None where that could not be asked. `holds` is whether what it has handled can still be asked for.
+    `handled` grows by one with each message that is handled, from any beginning; None where nobody counts.
     """
 
     state: str = WORKS
@@ -28,6 +29,7 @@ class Seen(Struct, frozen=True):
     lag_s: float | None = 0.0
     parked: int = 0
     holds: bool = True
+    handled: int | None = None
 
     @property
     def works(self) -> bool:
@@ -53,6 +55,7 @@ class Hop(Struct, frozen=True, rename="camel"):
     """One stage behind the command side, and how many keys are parked behind a dead letter.
 
     By how many messages and seconds it is behind (None where that cannot be asked), its trouble, if any, since when.
+    `handled` grows with each message that it handles, and begins anew with its process; None where nobody counts.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Hop(Struct, frozen=True, rename="camel"):
     trouble: str | None = None
     since: str | None = None
     parked: int = 0
+    handled: int | None = None
 
 
 class Memory:
@@ -83,7 +87,7 @@ class Memory:
 def hop_of(name: str, seen: Seen, since: str | None) -> Hop:
     """A stage as it was seen."""
     lag_s = None if seen.lag_s is None else round(seen.lag_s, 3)
-    return Hop(name, seen.state, seen.lag, lag_s, seen.trouble, since, seen.parked)
+    return Hop(name, seen.state, seen.lag, lag_s, seen.trouble, since, seen.parked, seen.handled)
 
 
 def trouble_of(found: Part | Hop) -> Trouble:

@@ -259,7 +259,8 @@ class Embedded:
 
     def _seen_relay(self) -> Seen:
         relay = self.relay.status()
-        return Seen(relay.state, relay.reason, relay.lag, waited_s(relay.oldest_ms, wall_clock_ms()))
+        waited = waited_s(relay.oldest_ms, wall_clock_ms())
+        return Seen(relay.state, relay.reason, relay.lag, waited, handled=relay.moved)
 
     def troubles(self) -> Mapping[str, Trouble]:
         """What does not work at the moment, by name; empty where everything does."""
@@ -327,7 +328,8 @@ class Embedded:
 
 def _seen_ingestion(ingestion: Ingestion) -> Seen:
     found, lag = ingestion.status, ingestion.lag(wall_clock_ms())
-    return Seen("running" if found.state == "idle" else found.state, found.last_error, lag.records, lag.seconds)
+    state = "running" if found.state == "idle" else found.state
+    return Seen(state, found.last_error, lag.records, lag.seconds, handled=found.rows)
 
 
 def embedded(application: Application, settings: Settings, *, clock_ms: Callable[[], int] = wall_clock_ms) -> Embedded:

@@ -241,14 +241,14 @@ def seen_listener(runner: Runner, stale: str | None = None) -> Seen:
     listener = runner.status()
     trouble = listener.reason or parked_trouble(runner.binding, listener.parked) or stale
     lag = runner.lag(wall_clock_ms())
-    return Seen(listener.state, trouble, lag.records, lag.seconds, listener.parked)
+    return Seen(listener.state, trouble, lag.records, lag.seconds, listener.parked, handled=listener.handled)
 
 
 def seen_driver(driver: Driver, now_ms: int) -> Seen:
     """The processes, by the driver of this process."""
     found = driver.status()
     trouble = found.reason or stuck_trouble(found.stuck)
-    return Seen(found.state, trouble, found.due, waited_s(found.oldest_ms, now_ms))
+    return Seen(found.state, trouble, found.due, waited_s(found.oldest_ms, now_ms), handled=found.steps)
 
 
 def stuck_trouble(stuck: int) -> str | None:

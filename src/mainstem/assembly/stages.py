@@ -234,7 +234,7 @@ class Stages:
             reached = self.captured_to(_LAST_MANY)
             lag, oldest_ms = self._events.get().waiting(reached)
         self._captured_to = reached
-        return Seen(state, found.trouble, lag, waited_s(oldest_ms, wall_clock_ms()))
+        return Seen(state, found.trouble, lag, waited_s(oldest_ms, wall_clock_ms()), handled=reached)
 
     def captured_to(self, of_last: int = LAST_FIRST) -> int:
         """The highest position of an event among so many of the last ones in each partition of the event topic.
@@ -252,13 +252,15 @@ class Stages:
         if own is not None:
             return seen_listener(own, stale)
         views, now_ms = self._views.get(), wall_clock_ms()
-        lag = lag_of(self._log.get(), binding.topic, views.offsets(binding.group), now_ms)
+        offsets = views.offsets(binding.group)
+        lag = lag_of(self._log.get(), binding.topic, offsets, now_ms)
+        handled = sum(offset for (topic, _), offset in offsets.items() if topic == binding.topic)
         parked = len(views.parked(binding.group))
         members = living(views, binding.group, now_ms)
         paused = is_paused(views, binding.group)
         state = state_of(members, paused=paused)
         trouble = next((each.reason for each in members if each.reason), None) or parked_trouble(binding, parked)
-        return Seen(state, trouble or stale, lag.records, lag.seconds, parked)
+        return Seen(state, trouble or stale, lag.records, lag.seconds, parked, handled=handled)
 
     def _processes(self) -> Seen:
         """By the own driver where it runs here; else by what is due in the view."""
@@ -292,4 +294,4 @@ class Stages:
             return Seen("unserved", why, lag.records, lag.seconds, holds=False)
         differs = DruidVersions(supervisors, olap, self._druid_reading).differs(live)
         trouble = found.reason or (stale_datasource(datasource) if differs else None)
-        return Seen(WORKS, trouble, lag.records, lag.seconds)
+        return Seen(WORKS, trouble, lag.records, lag.seconds, handled=sum(done.values()))

@@ -21,12 +21,16 @@ _TROUBLE_LONGEST_S = 5.0
 
 
 class RelayStatus(Struct, frozen=True):
-    """A picture of the relay: running, stalled or stopped; why; by how many changes it is behind, and since when."""
+    """A picture of the relay: running, stalled or stopped; why; by how many changes it is behind, and since when.
+
+    `moved` counts the records that this one has put on the log.
+    """
 
     state: str
     reason: str | None
     lag: int
     oldest_ms: int | None
+    moved: int
 
 
 def producer_of(name: str) -> str:
@@ -47,6 +51,7 @@ class Relay:
         self._release_every = release_every
         self._position = log.last_sequence(self._name) or 0
         self._released = 0
+        self._moved = 0
         self._state, self._reason = "stopped", None
 
     _state: str
@@ -85,6 +90,7 @@ class Relay:
             return 0
         taken = self._log.append(batch.records, producer=self._name, sequence=batch.position)
         self._position = batch.position
+        self._moved += taken
         if self._position - self._released >= self._release_every:
             self._capture.release(self._position)
             self._released = self._position
@@ -93,4 +99,5 @@ class Relay:
     def status(self) -> RelayStatus:
         """A picture of the moment."""
         position = self._position
-        return RelayStatus(self._state, self._reason, self._capture.lag(position), self._capture.oldest_ms(position))
+        lag, oldest_ms = self._capture.lag(position), self._capture.oldest_ms(position)
+        return RelayStatus(self._state, self._reason, lag, oldest_ms, self._moved)

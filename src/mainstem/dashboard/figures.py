@@ -1,6 +1,7 @@
 """Rates and lags, from what the API tells: counters become rates by two looks at them."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -33,12 +34,13 @@ def rates(points: Sequence[Point], over_s: float = RATE_OVER_S) -> list[float]:
     return [round(each or 0.0, 1) for each in found]
 
 
-def handled(listeners: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """How many messages each listener has handled, in all processes that run it now."""
-    return {each["listener"]: float(sum(member["handled"] for member in each["members"])) for each in listeners}
+def handled(hops: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """How many messages each stage has handled; those of which nobody counts are left out."""
+    return {each["name"]: float(each["handled"]) for each in hops if each.get("handled") is not None}
 
 
-def commands(metrics: str) -> dict[str, float]:
+@lru_cache(maxsize=256)  # each text is looked at by every page, for two minutes
+def commands(metrics: str) -> Mapping[str, float]:
     """Commands by outcome, and `batches`; without what the application does not count."""
     found = dict[str, float]()
     for family in text_string_to_metric_families(metrics):

@@ -74,19 +74,18 @@ class Picture:
     def status(self, found: Followed) -> None:
         """`/status`: the stages and their lags."""
         self._hops = found.content["hops"]
+        looks = [(at, figures.handled(content["hops"])) for at, content in list(found.recent)[-10:]]
+        self._rates = {
+            name: figures.rate([(at, counts[name]) for at, counts in looks if name in counts]) for name in looks[-1][1]
+        }
         writer = found.content["commands"]
         running = writer is not None and writer["running"]
         state(self._state, "running" if running else "not in this process", well=running or writer is None)
         self._draw()
 
     def bindings(self, found: Followed) -> None:
-        """`/bindings`: what listeners hear and keep, and how many messages they have handled."""
+        """`/bindings`: what listeners hear and keep."""
         self._bindings = {each["listener"]: each for each in found.content}
-        looks = [(at, figures.handled(content)) for at, content in list(found.recent)[-10:]]
-        self._rates = {
-            name: figures.rate([(at, counts[name]) for at, counts in looks if name in counts])
-            for name in self._bindings
-        }
         self._draw()
 
     def metrics(self, found: Followed) -> None:
@@ -118,9 +117,9 @@ class Picture:
 
     def _content(self, hop: Content) -> Content:
         bound = self._bindings.get(hop["name"])
-        rate = self._rates.get(hop["name"])
+        rate = figures.per_second(self._rates[hop["name"]]) if hop["name"] in self._rates else ""
         into = "" if bound is None else f"{bound['topic']} → {bound['view'] or 'topics'}"
-        return {**hop, "into": into, "rate": "" if bound is None else figures.per_second(rate)}
+        return {**hop, "into": into, "rate": rate}
 
 
 def build(desk: Desk) -> None:
@@ -130,7 +129,7 @@ def build(desk: Desk) -> None:
     )
     picture = Picture()
     status = desk.follow("/status", picture.status, remembered=REMEMBERED_MAX)
-    desk.follow("/bindings", picture.bindings, remembered=10)
+    desk.follow("/bindings", picture.bindings)
 
     def metrics(found: Followed) -> None:
         picture.metrics(found)

@@ -24,9 +24,9 @@ def test_the_rates_of_every_look() -> None:
     assert rates([(0.0, 0.0), (1.0, 2.0), (2.0, 2.0)], over_s=1.0) == [2.0, 0.0]
 
 
-def test_what_listeners_have_handled_in_all_processes() -> None:
-    content = [{"listener": "a", "members": [{"handled": 2}, {"handled": 3}]}, {"listener": "b", "members": []}]
-    assert handled(content) == {"a": 5.0, "b": 0.0}
+def test_what_stages_have_handled() -> None:
+    """A stage of an application of before tells nothing."""
+    assert handled([{"name": "a", "handled": 5}, {"name": "b", "handled": None}, {"name": "c"}]) == {"a": 5.0}
 
 
 def test_counters_of_the_writer() -> None:
