@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from mainstem.dashboard.api import is_loopback
 
@@ -36,12 +36,20 @@ class Guarded:
         headers = dict(scope["headers"])
         host = headers.get(b"host", b"").decode("latin-1")
         origin = headers.get(b"origin", b"").decode("latin-1")
-        if self._local and not is_loopback(urlsplit(f"//{host}").hostname or ""):
+        if self._local and not is_loopback(_split(f"//{host}").hostname or ""):
             await _refuse(scope, send, 421, b"The header Host names no host that this server answers for.")
-        elif origin and urlsplit(origin).netloc != host:
+        elif origin and _split(origin).netloc != host:
             await _refuse(scope, send, 403, b"Another site's page has sent this.")
         else:
             await self._app(scope, receive, _with_headers(send))
+
+
+def _split(address: str) -> SplitResult:
+    """The parts of an address; none of one that is no address."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return urlsplit("")
 
 
 def _with_headers(send: _Send) -> _Send:

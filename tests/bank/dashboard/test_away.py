@@ -87,6 +87,19 @@ def test_other_sites_are_not_served(loopback: str, headers: dict[str, Any], stat
     assert answer.headers["x-frame-options"] == "DENY"
 
 
+def test_other_sites_pages_cannot_open_a_connection(loopback: str) -> None:
+    """A browser lets any page open a WebSocket to any address: what counts is from where it says that it comes."""
+    upgrade = {
+        "connection": "Upgrade",
+        "upgrade": "websocket",
+        "sec-websocket-version": "13",
+        "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "origin": "http://bank.example",
+    }
+    path = f"{loopback}/_nicegui_ws/socket.io/?EIO=4&transport=websocket"
+    assert httpx.get(path, headers=upgrade).status_code == 403
+
+
 @pytest.fixture(scope="module")
 def loopback(tmp_path_factory: pytest.TempPathFactory) -> Any:
     output: Path = tmp_path_factory.mktemp("loopback") / "dashboard.log"
