@@ -12,8 +12,9 @@ from mainstem.dashboard.frame import Desk
 from mainstem.dashboard.lists import Rows, button
 from mainstem.dashboard.watch import Followed
 
-_EVENTS = 1_000
-"""How many of the first events are told with their times and words; of later ones what they changed."""
+_PAGE = 200
+_EVENTS_MAX = 10_000
+"""So many events are read on the way to a version; one that is further is told by what it changed alone."""
 
 
 class _History:
@@ -26,7 +27,8 @@ class _History:
         self._at = 1
         self._is: tuple[str, int, int] | None = None
         self._events: dict[int, Mapping[str, Any]] = {}
-        self._followed: list[Followed] = []
+        self._unread = ""
+        self._followed: Followed | None = None
         self._asking = asyncio.Lock()
         self._place = ui.element("div").classes("ms-place")
         with ui.element("div").classes("ms-card"):
@@ -57,26 +59,18 @@ class _History:
 
     def choose(self, card: str) -> None:
         """Another card."""
-        for each in self._followed:
-            self._desk.leave(each)
+        if self._followed is not None:
+            self._desk.leave(self._followed)
         self._card, self._last, self._at, self._events = card, 0, 1, {}
+        self._unread = f"/cards/{card}/history?limit={_PAGE}"
         self._title.set_text("…")
         with self._place:
-            self._followed = [
-                self._desk.follow(f"/cards/{card}/history?limit={_EVENTS}", self._happened),
-                self._desk.follow(f"/cards/{card}", self._stands),
-            ]
-
-    def _happened(self, found: Followed) -> None:
-        known = len(self._events)
-        self._events = {each["version"]: each for each in found.content}
-        self._reach(max(self._events, default=0))
-        if len(self._events) > known:  # there is more to tell of the version that is shown
-            self._is = None
-            background_tasks.create(self._show(), name="history")
+            self._followed = self._desk.follow(f"/cards/{card}", self._stands)
 
     def _stands(self, found: Followed) -> None:
         self._reach(found.content["version"])
+        if self._is is None:  # the API did not tell of the version when it was asked last
+            background_tasks.create(self._show(), name="history")
 
     def _reach(self, last: int) -> None:
         """There are so many versions now. Who looks at the latest goes on with it."""
@@ -93,9 +87,7 @@ class _History:
     def _move(self, version: int) -> None:
         """To that version, or to the nearest that there is."""
         self._at = max(1, min(version, self._last))
-        event = self._events.get(self._at)
-        told = f"{self._at} of {self._last}" + (f", {moment(event['occurredAt'])}" if event else "")
-        self._slider.props(f'value={self._at} aria-valuetext="{told}"')
+        self._slider.props(f'value={self._at} aria-valuetext="{self._at} of {self._last}"')
         background_tasks.create(self._show(), name="history")
 
     async def _show(self) -> None:
@@ -105,27 +97,38 @@ class _History:
         async with self._asking:
             while self._last and (self._card, self._at, self._last) != self._is:
                 wanted = (self._card, self._at, self._last)
-                await self._ask(wanted[0], wanted[1])
+                try:
+                    await self._ask(wanted[0], wanted[1])
+                except (ApiError, ApiAway) as error:
+                    self._trouble.set_text(str(error))
+                    self._trouble.set_visibility(True)
+                    self._is = None
+                    return
+                self._trouble.set_visibility(False)
                 self._is = wanted
 
+    async def _event(self, card: str, version: int) -> Mapping[str, Any] | None:
+        """What made the version, from the pages of events, each of which is read once; None where that is too far."""
+        while version not in self._events and len(self._events) < _EVENTS_MAX:
+            answer = await self._desk.api.get(self._unread)
+            if card != self._card:  # another was chosen meanwhile
+                return None
+            self._events |= {each["version"]: each for each in answer.content}
+            if answer.next is None:
+                break
+            self._unread = answer.next
+        return self._events.get(version)
+
     async def _ask(self, card: str, version: int) -> None:
-        api = self._desk.api
-        try:
-            then = (await api.get(f"/cards/{card}", asOf=version)).content
-            changes: list[Any] = []
-            if version > 1:
-                found = await api.get(f"/cards/{card}/difference?from={version - 1}&to={version}")
-                changes = found.content["changes"]
-        except (ApiError, ApiAway) as error:
-            self._trouble.set_text(str(error))
-            self._trouble.set_visibility(True)
-            return
-        self._trouble.set_visibility(False)
-        event = self._events.get(version)
+        api, changes = self._desk.api, list[Any]()
+        then = (await api.get(f"/cards/{card}", asOf=version)).content
+        if version > 1:
+            changes = (await api.get(f"/cards/{card}/difference?from={version - 1}&to={version}")).content["changes"]
+        event = await self._event(card, version)
         at = f", {moment(event['occurredAt'])}" if event else ""
         self._title.set_text(f"Version {version} of {self._last}{at}")
         self._then.show([{"name": name, "value": _text(then[name])} for name in ("limit", "used", "balance", "status")])
-        self._what.set_text(event["type"] if event else "Its words are beyond the first thousand events")
+        self._what.set_text(event["type"] if event else f"It is beyond the first {_EVENTS_MAX:,} events")
         self._who.set_text(f"asked for by {event['actor']}" if event else "")
         self._changes.show([{name: _text(each[name]) for name in ("field", "before", "after")} for each in changes])
 

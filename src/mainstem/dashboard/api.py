@@ -43,10 +43,11 @@ class ApiAway(MainstemError):
 
 @dataclass(frozen=True)
 class Answer:
-    """The content of an answer, decimals exact, and the position that a query can wait for."""
+    """The content of an answer, decimals exact; the position that a query can wait for; the path of the next page."""
 
     content: Any
     position: str | None
+    next: str | None = None
 
 
 class Api:
@@ -86,7 +87,7 @@ class Api:
             content = json.loads(response.content, parse_float=Decimal)
         except ValueError as error:
             raise ApiAway(f"{self.url} answers something that is not JSON") from error
-        return Answer(content, response.headers.get("Mainstem-Position"))
+        return Answer(content, response.headers.get("Mainstem-Position"), _next_of(response))
 
     async def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
         try:
@@ -129,6 +130,14 @@ def _error_of(response: httpx.Response) -> ApiError:
     text = ": ".join(each for each in (title, field, detail) if each)
     kind = str(told.get("type") or "").rpartition(":")[2] or "http-error"
     return ApiError(response.status_code, kind, text[:_TEXT_MAX], _seconds(response.headers.get("Retry-After")))
+
+
+def _next_of(response: httpx.Response) -> str | None:
+    url = response.links.get("next", {}).get("url")
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    return f"{parts.path}?{parts.query}"  # of this API, whatever else the link names
 
 
 def _seconds(text: str | None) -> float | None:

@@ -209,11 +209,27 @@ def test_the_slider_over_a_cards_history(page: Page, site: Site) -> None:
             expect(version).to_contain_text(told)
             expect(then).to_contain_text(balance)
         expect(page.get_by_label("What happened")).to_contain_text("MoneyWithdrawn")
+        expect(page.get_by_label("What happened")).to_contain_text("asked for by anonymous@127.0.0.1")
         expect(page.get_by_label("What changed")).to_contain_text("3.00")
         page.get_by_role("slider").press("ArrowRight")
         expect(version).to_contain_text("Version 4 of 4")
         client.post("/moneywithdrawals", json={"debitCard": "past-1", "amount": 4}).raise_for_status()
         expect(version).to_contain_text("Version 5 of 5")
+
+
+def test_a_history_of_several_pages(page: Page, site: Site) -> None:
+    """Also what made the last of many versions is told."""
+    with site.bank.client() as client:
+        client.post("/cards", json={"id": "long-1", "limit": 1000}).raise_for_status()
+        for _ in range(220):
+            client.post("/moneywithdrawals", json={"debitCard": "long-1", "amount": 1}).raise_for_status()
+        page.goto("/history?card=long-1")
+        version, happened = page.locator("#version"), page.get_by_label("What happened")
+        expect(version).to_contain_text("Version 221 of 221, 20")
+        expect(happened).to_contain_text("MoneyWithdrawn")
+        client.put("/cards/long-1/limit", json={"limit": 2000}).raise_for_status()
+        expect(version).to_contain_text("Version 222 of 222, 20")
+        expect(happened).to_contain_text("LimitChanged")
 
 
 def test_the_flow(page: Page, site: Site) -> None:
