@@ -123,7 +123,7 @@ def test_a_bank_that_dies_is_asked_again(tmp_path: Path) -> None:
 
         def tell(more: int) -> None:
             done.append(more)
-            if len(done) == 150:
+            if len(done) in (80, 160, 240):  # each time some of the others are most likely under way
                 bank.kill()
                 bank.start()
 
