@@ -12,10 +12,12 @@ from deploy.configuration import Place
 from mainstem.errors import StoreUnavailable
 from mainstem.log.kafka_client import KafkaServers
 from mainstem.messages import Record
+from mainstem.olap.asking import answered
 from mainstem.olap.druid import DruidOlap
 from mainstem.olap.druid_spec import Reading
 from mainstem.olap.druid_supervisor import Supervisors
 from mainstem.olap.port import Datasource
+from mainstem.olap.question import Question
 from tests.stack import remove_topics
 
 _FILL_S = 30.0
@@ -60,21 +62,21 @@ def fed(
 
 
 def write(place: Place, records: Sequence[Record]) -> None:
-    """To the partitions that the records name."""
+    """To the partitions that the records name, at their times; 0 is now."""
     producer = Producer({"bootstrap.servers": reading(place).bootstrap_servers})
     for record in records:
-        producer.produce(record.topic, record.value, record.key, record.partition)
+        producer.produce(record.topic, record.value, record.key, record.partition, timestamp=record.timestamp_ms)
     assert producer.flush(30) == 0
 
 
 def await_rows(place: Place, datasource: Datasource, rows: int) -> None:
-    """Wait until the datasource has that many."""
+    """Wait until the datasource has that many facts."""
     deadline = time.monotonic() + _FILL_S
     found: int | str = "no"
     with asked(place, [datasource]) as olap:
         while time.monotonic() < deadline:
             try:
-                found = olap.ask(f"SELECT count(*) FROM {datasource.name}").rows[0][0]
+                found = answered(olap, Question(datasource)).rows[0][0]
             except StoreUnavailable as error:
                 found = str(error)
             if found == rows:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from bank.cents import money_of
 from bank.statement import TOPIC
-from mainstem import Datasource, Dimension, Olap
+from mainstem import Compaction, Datasource, Dimension, Olap
 from mainstem.olap.asking import Found
 from mainstem.olap.ownership import Owner, answered_for
 from mainstem.olap.question import Question
@@ -24,6 +24,7 @@ BANKAPP = Datasource(
         Dimension("debitCardId"),
         Dimension("transactionDate", "timestamp"),
     ),
+    compaction=Compaction(),
 )
 
 Grain = Literal["hour", "day"]

@@ -25,6 +25,7 @@ from mainstem.listener.binding import Binding, RetryPolicy
 from mainstem.log.port import Topic
 from mainstem.log.scan import scan
 from mainstem.messages import NOW, AsOf, Change, Command, Event, NewRecord, Origin, Position, Record, Recorded
+from mainstem.olap.options import Compaction, Partitioning, Rollup, RollupMeasure
 from mainstem.olap.port import Datasource, Dimension, Olap
 from mainstem.privacy import AGGREGATE, Personal
 from mainstem.process.manager import Accepted, Declined, Heard, Hearing, ProcessManager, Reaction, heard_event
@@ -51,6 +52,7 @@ __all__ = [
     "Captured",
     "Change",
     "Command",
+    "Compaction",
     "Datasource",
     "Decider",
     "Declined",
@@ -69,6 +71,7 @@ __all__ = [
     "Olap",
     "Origin",
     "Outbox",
+    "Partitioning",
     "Personal",
     "Position",
     "ProcessManager",
@@ -78,6 +81,8 @@ __all__ = [
     "Refused",
     "Resumed",
     "RetryPolicy",
+    "Rollup",
+    "RollupMeasure",
     "Rows",
     "Session",
     "Sides",

@@ -63,6 +63,9 @@ def _supervise(datasource: Datasource, analytics: Analytics, reading: Reading, s
         return
     posted = analytics.supervisors.post(live, reading)
     say(f"supervisor {live.name}: {_done(posted.created, tuple(map(str, posted.differences)))}")
+    kept_up = analytics.supervisors.keep_up(live)
+    if kept_up or live.compaction is not None or live.keep_days is not None:
+        say(f"compaction and retention of {live.name}: {_done(created=False, differences=tuple(map(str, kept_up)))}")
 
 
 def connector_config(application: Application, settings: Settings) -> dict[str, str]:

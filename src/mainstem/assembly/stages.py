@@ -36,7 +36,7 @@ from mainstem.olap.port import Datasource
 from mainstem.olap.zookeeper import ZooKeeper
 from mainstem.process.driver import Driver
 from mainstem.process.rows import PROCESS
-from mainstem.rebuild.pointing import Pointers, stale_datasource, version_of
+from mainstem.rebuild.pointing import Pointers, stale_datasource, undeployed_datasource, version_of
 from mainstem.rebuild.versions import Codes
 from mainstem.settings import Settings
 from mainstem.view.port import ViewStore
@@ -292,6 +292,10 @@ class Stages:
         if made.rows and not olap.serves_unpublished(live.name):
             why = "what its tasks have read cannot be asked for yet"
             return Seen("unserved", why, lag.records, lag.seconds, holds=False)
-        differs = DruidVersions(supervisors, olap, self._druid_reading).differs(live)
-        trouble = found.reason or (stale_datasource(datasource) if differs else None)
+        versions = DruidVersions(supervisors, olap, self._druid_reading)
+        trouble = found.reason
+        if trouble is None and versions.differs(live):
+            trouble = stale_datasource(datasource)
+        elif trouble is None and versions.undeployed(live):
+            trouble = undeployed_datasource(datasource)
         return Seen(WORKS, trouble, lag.records, lag.seconds, handled=sum(done.values()))

@@ -7,6 +7,7 @@ there is only one meaning of "fits", and a batch without bad ones pays nothing f
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from itertools import repeat
 from operator import attrgetter
@@ -24,8 +25,12 @@ _REASON_MAX = 200
 _BIGINT = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _JSON_TYPES: dict[str, Any] = {"text": str, "integer": _BIGINT, "decimal": Decimal, "timestamp": str}
 _SQL_TYPES = {"text": "VARCHAR", "integer": "BIGINT", "decimal": "DECIMAL(18,2)", "timestamp": "TIMESTAMP"}
+_MEASURE_TYPES = {"sum": "HUGEINT"}  # what has more than 64 bits is refused where it is asked for, not where it comes
 _CENT = Decimal("0.01")
 _EXACTLY = Context(prec=18, traps=[Inexact, InvalidOperation])
+LATE = "late: "
+"""How the reason begins that a late record is kept with."""
+
 _MISFITS = (msgspec.MsgspecError, pa.ArrowException, ValueError, OverflowError, RecursionError)
 
 
@@ -42,9 +47,7 @@ class Columns:
 
     def __init__(self, datasource: Datasource) -> None:
         check_names(datasource)
-        stored = [f'"{d.name}" {_SQL_TYPES[d.kind]} NOT NULL' for d in datasource.dimensions]
-        shown = [_generated(column) for column in datasource.columns if column.name != column.dimension.name]
-        self.definition = ", ".join(stored + shown)
+        self.definition = _definition(datasource)
         fields = [f"field_{number}" for number in range(len(datasource.dimensions))]
         types = [_JSON_TYPES[dimension.kind] for dimension in datasource.dimensions]
         row = msgspec.defstruct(
@@ -57,16 +60,18 @@ class Columns:
         self._decode = msgspec.json.Decoder(row).decode
         self._names = [dimension.name for dimension in datasource.dimensions]
         self._makers = [(attrgetter(f), _ARRAYS[d.kind]) for f, d in zip(fields, datasource.dimensions, strict=True)]
+        self._time = datasource.time
+        self._late_after_s = datasource.late_after_s
 
     def sort_out(self, records: Sequence[Record]) -> tuple[Any, list[Misfit]]:
-        """An Arrow table of the records that fit, in their order, and the others."""
+        """An Arrow table of the records that fit and are not late, in their order, and the others."""
         tables: list[Any] = []
         misfits: list[Misfit] = []
         waiting = [records]
         while waiting:
             part = waiting.pop()
             try:
-                tables.append(self._table(part))
+                tables.append(self._in_time(part, self._table(part), misfits))
             except _MISFITS as error:
                 if len(part) == 1:
                     misfits.append(Misfit(part[0], _reason(part[0], error)))
@@ -80,6 +85,19 @@ class Columns:
         rows = [decode(record.value or b"") for record in records]
         return pa.table([make(list(map(get, rows))) for get, make in self._makers], names=self._names)
 
+    def _in_time(self, records: Sequence[Record], table: Any, misfits: list[Misfit]) -> Any:
+        """The rows that are not late; records of the others become misfits."""
+        if self._late_after_s is None or not records:
+            return table
+        logged = pa.array([record.timestamp_ms for record in records], pa.int64()).cast(pa.timestamp("ms"))
+        oldest = pc.subtract(logged, timedelta(seconds=self._late_after_s)).cast(pa.timestamp("us"))
+        timely = pc.greater_equal(table.column(self._time), oldest)
+        for record, found in zip(records, timely.to_pylist(), strict=True):
+            if not found:
+                reason = f"{LATE}its time is more than {self._late_after_s} s before that of its record"
+                misfits.append(Misfit(record, reason))
+        return table.filter(timely)
+
 
 def misfit_table(name: str, misfits: Sequence[Misfit]) -> Any:
     """An Arrow table of the misfits: datasource, topic, partition, offset, reason."""
@@ -92,6 +110,15 @@ def misfit_table(name: str, misfits: Sequence[Misfit]) -> Any:
             "reason": pa.array([m.reason for m in misfits], pa.string()),
         }
     )
+
+
+def _definition(datasource: Datasource) -> str:
+    """The table's columns: dimensions that have values, what is computed of these, and the measures of a rollup."""
+    plain = [column for column in datasource.columns if not column.what]
+    stored = [f'"{c.dimension.name}" {_SQL_TYPES[c.dimension.kind]} NOT NULL' for c in plain]
+    shown = [_generated(column) for column in plain if column.name != column.dimension.name]
+    measures = [f'"{c.name}" {_MEASURE_TYPES.get(c.what, "BIGINT")} NOT NULL' for c in datasource.columns if c.what]
+    return ", ".join(stored + shown + measures)
 
 
 def _generated(column: Column) -> str:

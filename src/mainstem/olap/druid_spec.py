@@ -11,6 +11,10 @@ an integer in the place of the time is taken as milliseconds since the epoch.
 Money is a LONG of cents. Text ("10.00") is read digit by digit and so exact up to 16 digits before the point. A JSON
 number is a double to Druid: it is taken where exactly one amount of cents is that double and is below 2 to the power of
 51 cents (22,517,998,136,852.48); else the row is thrown away, never rounded.
+
+Late facts are thrown away by such a filter too, which compares a fact's time with its record's. Druid has a period for
+that, `lateMessageRejectionPeriod`, but counts it from when a task was made: a topic that is read again, for a rebuild
+or after a long stop, would lose what was in time when it was written.
 """
 
 from collections.abc import Mapping
@@ -29,6 +33,8 @@ _TYPES = {"text": "string", "integer": "long"}
 _TWO_PLACES = '^"-?[0-9]{1,16}[.][0-9]{2}"$'
 _NUMBER = '^"?-?[0-9.]+([eE][-+]?[0-9]+)?"?$'
 _NUMBER_MAX = "22517998136852.48"
+_LOGGED_AT = "mainstem.loggedAt"
+_MS = 1_000
 
 
 @dataclass(frozen=True)
@@ -59,14 +65,14 @@ def supervisor_spec(datasource: Datasource, reading: Reading) -> Json:
     """The supervisor's JSON. Raises ConfigurationError for names that no engine could hold.
 
     All of the topic, from its earliest offset on, is read once, and only what was committed; events of any age are
-    taken.
+    taken, unless a datasource declares them to be late.
     """
     check_names(datasource)
     return {
         "type": "kafka",
         "spec": {
             "dataSchema": _data_schema(datasource),
-            "ioConfig": _io_config(datasource.topic, reading),
+            "ioConfig": _io_config(datasource, reading),
             # The shortest period that Druid takes: the lag that it reports is this old at most.
             "tuningConfig": {"type": "kafka", "offsetFetchPeriod": "PT5S", "logParseExceptions": True},
         },
@@ -75,29 +81,62 @@ def supervisor_spec(datasource: Datasource, reading: Reading) -> Json:
 
 def _data_schema(datasource: Datasource) -> Json:
     time = next(d for d in datasource.dimensions if d.name == datasource.time)
-    columns = [column for column in datasource.columns if column.kind in _TYPES]
+    facts = [column for column in datasource.fact_columns if column.kind in _TYPES]
+    columns = [column for column in datasource.columns if column.kind in _TYPES and not column.what]
     return {
         "dataSource": datasource.name,
         "timestampSpec": {"column": time.source, "format": "iso"},
         "dimensionsSpec": {"dimensions": [{"type": _TYPES[c.kind], "name": c.name} for c in columns]},
         "transformSpec": {
-            "filter": {"type": "and", "fields": [_present(column.name) for column in columns]},
-            "transforms": [{"type": "expression", "name": c.name, "expression": _expression(c)} for c in columns],
+            "filter": {"type": "and", "fields": [*(_present(column.name) for column in facts), *_timely(datasource)]},
+            "transforms": [{"type": "expression", "name": c.name, "expression": _expression(c)} for c in facts],
         },
-        "granularitySpec": {
-            "type": "uniform",
-            "segmentGranularity": "DAY",
-            "queryGranularity": {"type": "none"},
-            "rollup": False,
-        },
+        **({} if datasource.rollup is None else {"metricsSpec": _metrics(datasource)}),
+        "granularitySpec": {"type": "uniform", **granularity(datasource)},
     }
 
 
-def _io_config(topic: str, reading: Reading) -> Json:
+def granularity(datasource: Datasource) -> Json:
+    """The periods of segments and of a rollup, as Druid tells them too."""
+    rollup = datasource.rollup
+    return {
+        "segmentGranularity": datasource.partitioning.segments.upper(),
+        "queryGranularity": {"type": "none"} if rollup is None else rollup.grain.upper(),
+        "rollup": rollup is not None,
+    }
+
+
+def _metrics(datasource: Datasource) -> list[Json]:
+    of = {column.dimension.name: column.name for column in datasource.fact_columns}
+    return [
+        {"type": "count", "name": column.name}
+        if column.what == "count"
+        else {"type": f"long{column.what.capitalize()}", "name": column.name, "fieldName": of[column.dimension.name]}
+        for column in datasource.columns
+        if column.what
+    ]
+
+
+def _timely(datasource: Datasource) -> list[Json]:
+    if datasource.late_after_s is None:
+        return []
+    oldest = f'"{_LOGGED_AT}" - {datasource.late_after_s * _MS}'
+    return [{"type": "expression", "expression": f'"__time" >= {oldest}'}]
+
+
+def _input_format(datasource: Datasource) -> Json:
+    """With the time of a record beside its value's fields, where that is asked for."""
+    value = {"type": "json"}
+    if datasource.late_after_s is None:
+        return value
+    return {"type": "kafka", "valueFormat": value, "timestampColumnName": _LOGGED_AT}
+
+
+def _io_config(datasource: Datasource, reading: Reading) -> Json:
     kafka = {"bootstrap.servers": reading.bootstrap_servers, "isolation.level": "read_committed", **reading.security}
     return {
-        "topic": topic,
-        "inputFormat": {"type": "json"},
+        "topic": datasource.topic,
+        "inputFormat": _input_format(datasource),
         "consumerProperties": kafka,
         "useEarliestOffset": True,
         "taskCount": reading.tasks,

@@ -1,4 +1,4 @@
-"""The supervisors of Druid's overlord: posted, watched, suspended, ended."""
+"""The supervisors of Druid's overlord: posted, watched, suspended, ended; and beside them the coordinator's upkeep."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,12 +13,15 @@ from mainstem.errors import ConfigurationError, StoreBusy, StoreUnavailable
 from mainstem.masks import shown
 from mainstem.olap.druid_http import DruidHttp, Overdue, json_of
 from mainstem.olap.druid_spec import Json, Reading, supervisor_spec
+from mainstem.olap.druid_upkeep import upkeep_of
 from mainstem.olap.port import Datasource
 
 _PATH = "/druid/indexer/v1/supervisor"
 _TASKS = "/druid/indexer/v1/tasks"
 _TASK = "/druid/indexer/v1/task"
 _DATASOURCES = "/druid/indexer/v1/datasources"
+_COMPACTION = "/druid/coordinator/v1/config/compaction"
+_RULES = "/druid/coordinator/v1/rules"
 _UNENDED = ("running", "pending", "waiting")
 _DROP_S = 60.0
 _CALL_S = 10.0
@@ -108,7 +111,7 @@ class Ingested:
 
 
 class Supervisors:
-    """A client of the overlord at `url`, as http://127.0.0.1:8081.
+    """A client of the overlord at `url`, as http://127.0.0.1:8081, which is the coordinator too, or a router to both.
 
     All calls raise StoreUnavailable where Druid cannot be reached or fails, and ConfigurationError where it refuses.
     """
@@ -132,11 +135,28 @@ class Supervisors:
 
     def spec(self, name: str) -> Json | None:
         """The specification that stands, as Druid completes it; None where there is none."""
-        response = self._http.call("GET", f"{_PATH}/{quote(name, safe='')}", _CALL_S)
-        if response.status_code == httpx.codes.NOT_FOUND:
-            return None
-        found = self._content(response)
-        return found if isinstance(found, dict) else None
+        return self._found(self._of(name))
+
+    def upkeep(self, name: str) -> Json:
+        """The compaction and the rules that stand for a datasource, as `upkeep_of` declares them."""
+        rules = self._call("GET", _below(_RULES, name))
+        return {"compaction": self._found(_below(_COMPACTION, name)), "rules": rules or []}
+
+    def keep_up(self, datasource: Datasource) -> tuple[Difference, ...]:
+        """Set what is declared, and end what is not; the differences that there were."""
+        declared = upkeep_of(datasource)
+        found = tuple(differences(self.upkeep(datasource.name), declared))
+        for kind in {each.place.split(".")[0].split("[")[0] for each in found}:
+            self._set_upkeep(datasource.name, kind, declared[kind])
+        return found
+
+    def _set_upkeep(self, name: str, kind: str, declared: Any) -> None:
+        if kind == "rules":
+            self._do("POST", _below(_RULES, name), msgspec.json.encode(declared))
+        elif declared is None:
+            self._do("DELETE", _below(_COMPACTION, name))
+        else:
+            self._do("POST", _COMPACTION, msgspec.json.encode(declared))
 
     def names(self) -> tuple[str, ...]:
         """All supervisors that have not been ended."""
@@ -220,7 +240,10 @@ class Supervisors:
             for task in tasks:  # one that has ended meanwhile is refused
                 self._http.call("POST", f"{_TASK}/{quote(task, safe='')}/shutdown", _CALL_S)
             time.sleep(_LOOK_S)
-        self._call("DELETE", f"{_DATASOURCES}/{quote(name, safe='')}")
+        self._call("DELETE", _below(_DATASOURCES, name))
+        for kind, stands in self.upkeep(name).items():
+            if stands:
+                self._set_upkeep(name, kind, [] if kind == "rules" else None)
 
     def _tasks(self, name: str) -> list[str]:
         """Those that have not ended."""
@@ -233,12 +256,27 @@ class Supervisors:
         self._http.close()
 
     def _of(self, name: str) -> str:
-        return f"{_PATH}/{quote(name, safe='')}"
+        return _below(_PATH, name)
+
+    def _found(self, path: str) -> Json | None:
+        response = self._http.call("GET", path, _CALL_S)
+        if response.status_code == httpx.codes.NOT_FOUND:
+            return None
+        found = self._content(response)
+        return found if isinstance(found, dict) else None
 
     def _call(self, method: str, path: str, body: bytes | None = None, *, limit_s: float = _CALL_S) -> Any:
         return self._content(self._http.call(method, path, limit_s, body))
 
+    def _do(self, method: str, path: str, body: bytes | None = None) -> None:
+        """What is answered without a content."""
+        self._check(self._http.call(method, path, _CALL_S, body))
+
     def _content(self, response: httpx.Response) -> Any:
+        self._check(response)
+        return json_of(response, self._http.place)
+
+    def _check(self, response: httpx.Response) -> None:
         if response.status_code != httpx.codes.OK:
             if response.status_code == httpx.codes.NOT_FOUND:
                 raise ConfigurationError(
@@ -249,7 +287,10 @@ class Supervisors:
                 raise error
             text = "too slow" if isinstance(error, Overdue) else str(error)
             raise ConfigurationError(f"{self._http.place} refuses: {text}") from error
-        return json_of(response, self._http.place)
+
+
+def _below(path: str, name: str) -> str:
+    return f"{path}/{quote(name, safe='')}"
 
 
 def differences(stands: Any, declared: Any, place: str = "") -> Iterator[Difference]:

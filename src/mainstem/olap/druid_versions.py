@@ -5,11 +5,15 @@ from collections.abc import Callable, Sequence
 from mainstem.olap.druid import DruidOlap
 from mainstem.olap.druid_checksum import checksum
 from mainstem.olap.druid_spec import Reading, supervisor_spec
-from mainstem.olap.druid_supervisor import Supervisors, differences
+from mainstem.olap.druid_supervisor import Difference, Supervisors, differences
+from mainstem.olap.druid_upkeep import upkeep_of
 from mainstem.olap.port import Datasource, Feeding
 
 _ROWS = ("spec.dataSchema.", "spec.ioConfig.topic")
 """The places of a supervisor that decide which rows it makes."""
+
+_SEGMENTS = "spec.dataSchema.granularitySpec.segmentGranularity"
+"""But this one says only how they are put away."""
 
 
 class DruidVersions:
@@ -21,19 +25,29 @@ class DruidVersions:
         self._reading = reading
 
     def feed(self, version: Datasource) -> None:
-        """Post the supervisor, and resume it where it is suspended."""
+        """Post the supervisor, and what is to be done with its segments; resume it where it is suspended."""
         if self._supervisors.spec(version.name) is None:
+            self._supervisors.keep_up(version)
             self._supervisors.post(version, self._reading())
         if self._supervisors.status(version.name).suspended:
             self._supervisors.resume(version.name)
 
     def differs(self, version: Datasource) -> Sequence[str] | None:
         """By the supervisor's JSON."""
-        stands = self._supervisors.spec(version.name)
-        if stands is None:
+        found = self._differences(version)
+        return None if found is None else [str(each) for each in found if _of_rows(each)]
+
+    def undeployed(self, version: Datasource) -> Sequence[str] | None:
+        """In what its segments are declared otherwise by now, and their upkeep; None where Druid does not know it."""
+        found = self._differences(version)
+        if found is None:
             return None
-        found = differences(stands, supervisor_spec(version, self._reading()))
-        return [str(each) for each in found if each.place.startswith(_ROWS)]
+        upkeep = differences(self._supervisors.upkeep(version.name), upkeep_of(version))
+        return [str(each) for each in (*(each for each in found if each.place == _SEGMENTS), *upkeep)]
+
+    def _differences(self, version: Datasource) -> list[Difference] | None:
+        stands = self._supervisors.spec(version.name)
+        return None if stands is None else list(differences(stands, supervisor_spec(version, self._reading())))
 
     def feeding(self, version: Datasource) -> Feeding:
         """By the supervisor's status, which is up to five seconds old."""
@@ -58,3 +72,7 @@ class DruidVersions:
     def asked(self, live: Callable[[str], str]) -> DruidOlap:
         """Of the same Druid."""
         return self._olap.asked(live)
+
+
+def _of_rows(difference: Difference) -> bool:
+    return difference.place.startswith(_ROWS) and difference.place != _SEGMENTS

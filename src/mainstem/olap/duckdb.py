@@ -6,22 +6,24 @@ and whoever dies. The file can always be deleted: it is filled again from the lo
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import msgspec
 
 from mainstem.duckdb import INTERRUPT_AGAIN_S, DuckdbFile, insert_arrow
 from mainstem.duckdb_errors import query_error
 from mainstem.errors import ConfigurationError, InvalidQuery, StoreBusy
 from mainstem.messages import Record
-from mainstem.olap.columns import Columns, misfit_table
+from mainstem.olap.columns import LATE, Columns, misfit_table
+from mainstem.olap.duckdb_keeping import Keeping
+from mainstem.olap.duckdb_rollup import merge_facts
 from mainstem.olap.duckdb_swap import exchange, forget
-from mainstem.olap.port import Answer, Datasource, Place, Rest
+from mainstem.olap.port import Answer, Datasource, Place, Rest, declaration_of
 from mainstem.olap.statement import check_select
 
 _SCHEMA_VERSION = 2
@@ -41,48 +43,64 @@ _TURN_S = 600.0
 """A swap that fills what is missing may take long."""
 
 
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 @dataclass
 class _Feed:
     """A datasource as this process knows it; `next` is None while the store has to be asked."""
 
     columns: Columns
+    keeping: Keeping
     next: dict[int, int] | None = field(default=None)
 
 
 class DuckdbOlap:
     """Datasources in one file that this process owns. `threads` and `memory_limit_mb` bound what DuckDB takes.
 
+    Facts that are no longer kept, by the time that `now_ms` tells, go while the datasource is fed.
+
     Timestamps come back as naive `datetime`s in UTC, decimals as `Decimal`. Raises StoreBusy where another process has
     the file, StoreCorrupt where it is damaged or foreign, StoreUnavailable, or ConfigurationError.
     """
 
-    def __init__(self, path: Path, *, threads: int = 1, memory_limit_mb: int = 512) -> None:
+    def __init__(
+        self, path: Path, *, threads: int = 1, memory_limit_mb: int = 512, now_ms: Callable[[], int] = _now_ms
+    ) -> None:
         self._path = path
+        self._now_ms = now_ms
         self._file = DuckdbFile(path, _SCHEMA, _SCHEMA_VERSION, threads=threads, memory_limit_mb=memory_limit_mb)
         self._feeds: dict[str, _Feed] = {}
         self._checked: set[str] = set()
 
     def create(self, datasource: Datasource) -> None:
         """The declaration is kept beside the table, so that another one is noticed."""
-        columns = Columns(datasource)
-        declaration = msgspec.json.encode(datasource).decode()
-        with self._file.turn(_TURN_S), self._file.writer() as cursor:
-            sql = "SELECT declaration FROM mainstem_datasource WHERE lower(name) = lower(?)"
-            stands = cursor.execute(sql, [datasource.name]).fetchone()
-            if stands is None:
-                cursor.execute("INSERT INTO mainstem_datasource VALUES (?, ?)", [datasource.name, declaration])
-                cursor.execute(f'CREATE TABLE "{datasource.name}" ({columns.definition})')
-            elif stands[0] != declaration:
-                raise ConfigurationError(
-                    f"datasource {datasource.name} stands as {stands[0]}, declared is {declaration}; give it another"
-                    f" name, or delete {self._path.name} to have it filled again from the log"
-                )
-        self._feeds.setdefault(datasource.name, _Feed(columns))
+        feed = self._feed_of(datasource)
+        with self._file.turn(_TURN_S):
+            with self._file.writer() as cursor:
+                self._declare(cursor, datasource, feed.columns)
+            stood = self._feeds.get(datasource.name)
+            self._feeds[datasource.name] = feed if stood is None else replace(feed, next=stood.next)
+
+    def _declare(self, cursor: duckdb.DuckDBPyConnection, datasource: Datasource, columns: Columns) -> None:
+        declaration = declaration_of(datasource)
+        sql = "SELECT declaration FROM mainstem_datasource WHERE lower(name) = lower(?)"
+        stands = cursor.execute(sql, [datasource.name]).fetchone()
+        if stands is None:
+            cursor.execute("INSERT INTO mainstem_datasource VALUES (?, ?)", [datasource.name, declaration])
+            cursor.execute(f'CREATE TABLE "{datasource.name}" ({columns.definition})')
+        elif stands[0] != declaration:
+            raise ConfigurationError(
+                f"datasource {datasource.name} stands as {stands[0]}, declared is {declaration}; give it another"
+                f" name, or delete {self._path.name} to have it filled again from the log"
+            )
 
     def ingest(self, datasource: Datasource, records: Sequence[Record]) -> int:
-        """How many rows were added: neither records that were there nor rejected ones. Raises StoreError.
+        """How many facts were added: neither records that were there, nor rejected ones, nor those that are too old.
 
-        In one transaction: 1. the rows, 2. the rejected records, 3. the offsets.
+        In one transaction: 1. the rows, 2. some of those that are no longer kept go, 3. the rejected records, 4. the
+        offsets. Raises StoreError.
         """
         with self._file.turn(_TURN_S):
             feed = self._feed(datasource)
@@ -99,13 +117,18 @@ class DuckdbOlap:
         if not fresh:
             return 0
         rows, misfits = feed.columns.sort_out(fresh)
+        rows = feed.keeping.young(rows)
         with self._file.writer() as cursor:
-            if rows.num_rows:
+            if rows.num_rows and datasource.rollup is not None:
+                merge_facts(cursor, datasource, datasource.rollup, rows)
+            elif rows.num_rows:
                 insert_arrow(cursor, f'"{datasource.name}"', rows)
+            clear_of = feed.keeping.clear(cursor)
             if misfits:
                 insert_arrow(cursor, "mainstem_rejected", misfit_table(datasource.name, misfits))
             self._advance(cursor, datasource, feed.next, ahead)
         feed.next.update(ahead)
+        feed.keeping.cleared(clear_of)
         self._file.bound_wal()
         return int(rows.num_rows)
 
@@ -179,15 +202,22 @@ class DuckdbOlap:
                     exchange(cursor, live, built.name, keep)
             finally:
                 feed.next = None
-            self._feeds[live.name] = _Feed(Columns(live))
+            self._feeds[live.name] = self._feed_of(live)
             self._feeds.pop(built.name, None)
 
     def rejected(self, datasource: Datasource) -> int:
         """The rows of `mainstem_rejected`, which has topic, partition, offset and reason of each."""
+        return self._rejected(datasource, "%")
+
+    def late(self, datasource: Datasource) -> int:
+        """The rows of `mainstem_rejected` whose reason begins with `late:`."""
+        return self._rejected(datasource, f"{LATE}%")
+
+    def _rejected(self, datasource: Datasource, reason: str) -> int:
         self._feed(datasource)
-        sql = "SELECT count(*) FROM mainstem_rejected WHERE datasource = ?"
+        sql = "SELECT count(*) FROM mainstem_rejected WHERE datasource = ? AND reason LIKE ?"
         with self._file.session() as cursor, self._file.mapped():
-            row = cursor.execute(sql, [datasource.name]).fetchone()
+            row = cursor.execute(sql, [datasource.name, reason]).fetchone()
         return int(row[0]) if row else 0
 
     def ask(
@@ -231,6 +261,9 @@ class DuckdbOlap:
     def close(self) -> None:
         """Let a batch finish, interrupt the questions, bring the write-ahead log home. Closing twice is allowed."""
         self._file.close()
+
+    def _feed_of(self, datasource: Datasource) -> _Feed:
+        return _Feed(Columns(datasource), Keeping(datasource, self._now_ms))
 
     def _feed(self, datasource: Datasource) -> _Feed:
         feed = self._feeds.get(datasource.name)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import duckdb
 import msgspec
 
-from mainstem.olap.port import Datasource
+from mainstem.olap.port import Datasource, declaration_of
 
 _RENAMED = 'ALTER TABLE "{}" RENAME TO "{}"'
 
@@ -20,12 +20,12 @@ def exchange(cursor: duckdb.DuckDBPyConnection, datasource: Datasource, built: s
         cursor.execute(_RENAMED.format(live, keep))
         stood = cursor.execute("SELECT declaration FROM mainstem_datasource WHERE name = ?", [live]).fetchall()
         declared = replace(msgspec.json.decode(stood[0][0], type=Datasource), name=keep)
-        cursor.execute("INSERT INTO mainstem_datasource VALUES (?, ?)", [keep, msgspec.json.encode(declared).decode()])
+        cursor.execute("INSERT INTO mainstem_datasource VALUES (?, ?)", [keep, declaration_of(declared)])
         copied = 'SELECT ?, topic, "partition", next FROM mainstem_offset WHERE datasource = ?'
         cursor.execute(f"INSERT INTO mainstem_offset {copied}", [keep, live])
         cursor.execute("UPDATE mainstem_rejected SET datasource = ? WHERE datasource = ?", [keep, live])
     cursor.execute(_RENAMED.format(built, live))
-    declaration = msgspec.json.encode(datasource).decode()
+    declaration = declaration_of(datasource)
     cursor.execute("UPDATE mainstem_datasource SET declaration = ? WHERE name = ?", [declaration, live])
     cursor.execute("UPDATE mainstem_rejected SET datasource = ? WHERE datasource = ?", [live, built])
     forget(cursor, built)

@@ -17,7 +17,8 @@ def check_names(datasource: Datasource) -> None:
             raise ConfigurationError(f"{name!r} of datasource {datasource.name!r} is no identifier")
     if datasource.name.lower().startswith(_RESERVED):
         raise ConfigurationError(f"datasource {datasource.name}: names that begin with {_RESERVED} are kept back")
-    derived = [column.name for column in datasource.columns if column.name != column.dimension.name]
+    columns = dict.fromkeys((*datasource.fact_columns, *datasource.columns))
+    derived = [column.name for column in columns if column.name != column.dimension.name]
     if len({name.lower() for name in (*names, *derived)}) != len(names) + len(derived):
         raise ConfigurationError(f"datasource {datasource.name} has two dimensions of one name")
     if len({dimension.source for dimension in datasource.dimensions}) != len(names):

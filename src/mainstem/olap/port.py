@@ -6,16 +6,25 @@ a store that reads the topics by itself, as Druid does by its supervisors, has n
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Protocol
+
+import msgspec
 
 from mainstem.errors import ConfigurationError
 from mainstem.messages import Record
+from mainstem.olap.grains import begin_of
+from mainstem.olap.options import BY_DAY, Compaction, Partitioning, Rollup, fits_into
 
 Place = tuple[str, int]
 Rest = Callable[[Mapping[Place, int]], Iterable[Sequence[Record]]]
 """Pages of records that are missing up to the offsets it is given."""
 
 _KINDS = ("text", "integer", "decimal", "timestamp")
+_DAYS_MAX = 36_500
+_OPTIONS = ("rollup", "partitioning", "compaction", "keep_days", "late_after_s")
+_OF_ROWS = ("rollup", "late_after_s")
+"""The options that decide which rows are made of a topic."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +47,20 @@ class Dimension:
 
 @dataclass(frozen=True)
 class Column:
-    """A column that a question may name, and the dimension that it shows. Kinds: text, integer, timestamp."""
+    """A column that a question may name, and the dimension that it shows. Kinds: text, integer, timestamp.
+
+    `what` is the measure of a rollup that it holds, and empty where it holds the dimension's values. The number of
+    facts, `count`, is of no dimension: of one without a name.
+    """
 
     name: str
     kind: str
     dimension: Dimension
+    what: str = ""
+
+
+FACTS = Column("facts", "integer", Dimension("", "integer"), "count")
+"""How many facts are in a row of a rollup."""
 
 
 @dataclass(frozen=True)
@@ -50,25 +68,104 @@ class Datasource:
     """A table of facts made from a topic of JSON objects; one declaration serves every engine.
 
     A question that names no other than its `columns`, and quotes them, means the same to every engine.
+
+    `keep_days`: facts are forgotten once their whole segment (see `Partitioning`) is older than so many days; None for
+    never. `late_after_s`: a fact whose time is more than so many seconds before its record's is turned away; None for
+    never. With a `rollup` and with `late_after_s` other rows are made of the topic, so that a change of them needs a
+    rebuild; a change of anything else applies from then on.
     """
 
     name: str
     topic: str
     time: str
     dimensions: tuple[Dimension, ...]
+    rollup: Rollup | None = None
+    partitioning: Partitioning = BY_DAY
+    compaction: Compaction | None = None
+    keep_days: int | None = None
+    late_after_s: int | None = None
 
     def __post_init__(self) -> None:
         if self.time not in {d.name for d in self.dimensions if d.kind == "timestamp"}:
             raise ConfigurationError(f"datasource {self.name}: {self.time!r} is not one of its timestamp dimensions")
+        if self.rollup is not None:
+            _check_rollup(self, self.rollup)
+        _check_options(self)
 
     @property
-    def columns(self) -> tuple[Column, ...]:
-        """What every engine has, in the order of the dimensions.
+    def measured(self) -> frozenset[str]:
+        """The dimensions of which there are only measures."""
+        return frozenset(measure.of for measure in self.rollup.measures) if self.rollup is not None else frozenset()
+
+    @property
+    def fact_columns(self) -> tuple[Column, ...]:
+        """What a fact has, in the order of the dimensions.
 
         The time is `__time`; text and integers have their dimension's name; a decimal `price` is `price_cents`, an
         integer; another timestamp `paidAt` is `paidAt_ms`, an integer of milliseconds since the epoch.
         """
         return tuple(_column(dimension, self.time) for dimension in self.dimensions)
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """What every engine has: those of the facts.
+
+        Of a rollup those that are not measured, the number of `facts`, and the measures: `sum_price_cents`.
+        """
+        facts = self.fact_columns
+        if self.rollup is None:
+            return facts
+        of = {column.dimension.name: column for column in facts}
+        measures = (
+            Column(f"{each.what}_{of[each.of].name}", "integer", of[each.of].dimension, each.what)
+            for each in self.rollup.measures
+        )
+        return (*(column for column in facts if column.dimension.name not in self.measured), FACTS, *measures)
+
+    def kept_from(self, now: datetime) -> datetime | None:
+        """From which time on facts are kept, of a time now (both naive, in UTC); None where all are."""
+        if self.keep_days is None:
+            return None
+        return begin_of(self.partitioning.segments, now - timedelta(days=self.keep_days))
+
+
+def declaration_of(datasource: Datasource) -> str:
+    """What decides which rows it has, as JSON, in which what is not declared leaves no trace, as in files of before."""
+    declared = msgspec.to_builtins(datasource)
+    left_out = [name for name in _OPTIONS if name not in _OF_ROWS or declared[name] is None]
+    return msgspec.json.encode({name: value for name, value in declared.items() if name not in left_out}).decode()
+
+
+def _check_rollup(datasource: Datasource, rollup: Rollup) -> None:
+    known = {each.name: each.kind for each in datasource.dimensions}
+    for measure in rollup.measures:
+        if known.get(measure.of) not in ("integer", "decimal"):
+            raise ConfigurationError(
+                f"datasource {datasource.name}: {measure.of!r}, which its rollup measures, is none of its integer or"
+                " decimal dimensions"
+            )
+    if not fits_into(rollup.grain, datasource.partitioning.segments):
+        raise ConfigurationError(
+            f"datasource {datasource.name}: a {rollup.grain} of its rollup is longer than a segment,"
+            f" which is a {datasource.partitioning.segments}"
+        )
+
+
+def _check_options(datasource: Datasource) -> None:
+    texts = {each.name for each in datasource.dimensions if each.kind == "text"}
+    for name in datasource.partitioning.by:
+        if name not in texts:
+            raise ConfigurationError(
+                f"datasource {datasource.name}: segments are cut by text dimensions, not by {name!r}"
+            )
+    if datasource.partitioning.by and datasource.compaction is None:
+        raise ConfigurationError(
+            f"datasource {datasource.name}: segments are cut by dimensions as they are compacted: declare a compaction"
+        )
+    if datasource.keep_days is not None and not 1 <= datasource.keep_days <= _DAYS_MAX:
+        raise ConfigurationError(f"datasource {datasource.name}: facts are kept for 1 to {_DAYS_MAX} days")
+    if datasource.late_after_s is not None and not 1 <= datasource.late_after_s <= _DAYS_MAX * 86_400:
+        raise ConfigurationError(f"datasource {datasource.name}: a fact is late after 1 s to {_DAYS_MAX} days")
 
 
 def _column(dimension: Dimension, time: str) -> Column:
@@ -118,14 +215,18 @@ class IngestingOlap(Olap, Protocol):
     def ingest(self, datasource: Datasource, records: Sequence[Record]) -> int:
         """Add the records that are beyond the datasource's offsets, with the offsets, in one transaction; how many.
 
-        A record that does not fit the declaration is counted and kept as rejected, and never stops the others.
+        A record that does not fit the declaration, or is late by it, is counted and kept as rejected, and never stops
+        the others. Facts that are no longer kept are forgotten in the same transaction, so many at once.
         """
 
     def offsets(self, datasource: Datasource) -> Mapping[Place, int]:
         """Up to where the topic is in the datasource."""
 
     def rejected(self, datasource: Datasource) -> int:
-        """How many records did not fit."""
+        """How many records did not fit or were late."""
+
+    def late(self, datasource: Datasource) -> int:
+        """How many of these were late."""
 
 
 class RebuildingOlap(IngestingOlap, Protocol):

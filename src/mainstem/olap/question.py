@@ -12,6 +12,7 @@ from typing import Literal, get_args
 
 from mainstem.errors import InvalidQuery
 from mainstem.olap.grains import GRAINS, Grain, begin_of
+from mainstem.olap.options import Rollup
 from mainstem.olap.port import Datasource, Dimension
 
 Value = str | int | Decimal | datetime
@@ -139,7 +140,8 @@ class Question:
     For each group there is a row: the period, where there is a `grain`, the dimensions in `by`, and the `measures`.
     Rows come in the order of these keys, or as `top` says. All of `where` holds, and `within` beside whatever is asked;
     the time is from `since` on, before `until`. With `compared` each measure comes a second time, of the time of the
-    same length before `since`. The rows begin `behind` a row's keys, and are `limit` at most.
+    same length before `since`. The rows begin `behind` a row's keys, and are `limit` at most. A rollup answers as its
+    facts would, and what cannot be known from it is refused.
     """
 
     datasource: Datasource
@@ -172,6 +174,8 @@ class Question:
             raise InvalidQuery(f"two columns would have one name: {', '.join(names)}")
         _check_time(self)
         _check_order(self)
+        if self.datasource.rollup is not None:
+            _check_rollup(self, self.datasource.rollup)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -330,3 +334,34 @@ def _check_behind(question: Question, behind: tuple[Value, ...]) -> None:
                 raise InvalidQuery(f"a page begins behind a {question.grain}'s begin")
         else:
             stored(dimension_of(question.datasource, name), value)
+
+
+def _check_rollup(question: Question, rollup: Rollup) -> None:
+    """Only what the facts themselves would be told as."""
+    datasource = question.datasource
+    if question.grain is not None and GRAINS.index(question.grain) < GRAINS.index(rollup.grain):
+        raise InvalidQuery(f"{datasource.name} is rolled up by {rollup.grain}: {question.grain} is finer")
+    for at in (question.since, question.until):
+        if at is not None and begin_of(rollup.grain, utc(at)) != utc(at):
+            raise InvalidQuery(f"{datasource.name} is rolled up by {rollup.grain}: a time is one's begin (UTC)")
+    for name in (*question.by, *(_dimension(each) for each in question.filters)):
+        if name in datasource.measured:
+            raise InvalidQuery(f"of {name} only measures are kept: nothing is grouped by it or filtered")
+        if name == datasource.time:
+            raise InvalidQuery(f"{datasource.name} is rolled up: its time is asked for by a begin and an end")
+    for measure in question.measures:
+        _check_rolled_up(datasource, rollup, measure)
+
+
+def _check_rolled_up(datasource: Datasource, rollup: Rollup, measure: Measure) -> None:
+    if measure.what == "quantile" or measure.of == datasource.time:
+        raise InvalidQuery(f"{datasource.name} is rolled up: {measure.name} cannot be known from that")
+    if measure.of in datasource.measured:
+        kept = {each.what for each in rollup.measures if each.of == measure.of}
+        if ("sum" if measure.what == "avg" else measure.what) not in kept:
+            known = ", ".join(sorted(kept))
+            raise InvalidQuery(f"of {measure.of} only {known} is kept: {measure.name} cannot be known from that")
+
+
+def _dimension(found: Filter) -> str:
+    return found.filter.dimension if isinstance(found, Not) else found.dimension

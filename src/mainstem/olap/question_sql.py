@@ -11,7 +11,7 @@ from typing import Any
 
 from mainstem.errors import InvalidQuery
 from mainstem.olap.grains import Grain, behind, periods_between
-from mainstem.olap.port import Column, Datasource
+from mainstem.olap.port import FACTS, Column, Datasource
 from mainstem.olap.question import (
     Equal,
     Filter,
@@ -80,7 +80,7 @@ def since_before(question: Question) -> datetime | None:
 
 def column_of(datasource: Datasource, name: str) -> Column:
     """The column that shows a dimension."""
-    return next(column for column in datasource.columns if column.dimension.name == name)
+    return next(column for column in datasource.columns if column.dimension.name == name and not column.what)
 
 
 def _times(question: Question) -> tuple[datetime | None, datetime | None]:
@@ -110,19 +110,40 @@ def _measures(question: Question, quantile: Quantile, only: tuple[str, datetime 
 def _measure(datasource: Datasource, measure: Measure, quantile: Quantile, only: Sql) -> Sql:
     """Its values are bound as often as its filter stands in it."""
     text, values = only
-    if measure.what == "count":
-        return f"count(*){text}", values
-    name = _name(datasource, measure.of)
+    count = _count(datasource, text)
     match measure.what:
+        case "count":
+            sql = count
+        case "sum":
+            sql = f"sum({_summed(datasource, measure.of)}){text}"
         case "avg":  # the average of integers is one to some engines
-            sql = f"CAST(sum({name}){text} AS DOUBLE) / count(*){text}"
+            sql = f"CAST(sum({_summed(datasource, measure.of)}){text} AS DOUBLE) / {count}"
         case "distinct":
-            sql = f"approx_count_distinct({name}){text}"
+            sql = f"approx_count_distinct({_name(datasource, measure.of)}){text}"
         case "quantile":
-            sql = quantile(name, measure.percent, text)
+            sql = quantile(_name(datasource, measure.of), measure.percent, text)
         case _:
-            sql = f"{measure.what}({name}){text}"
+            kept = _kept(datasource, measure.what, measure.of)
+            sql = f"{measure.what}({kept or _name(datasource, measure.of)}){text}"
     return sql, values * sql.count("?")
+
+
+def _count(datasource: Datasource, only: str) -> str:
+    """How many facts there are."""
+    return f"count(*){only}" if datasource.rollup is None else f'coalesce(sum("{FACTS.name}"){only}, 0)'
+
+
+def _summed(datasource: Datasource, dimension: str) -> str:
+    """What is added up for a dimension's sum: of a rollup the sums, or the value as often as there are facts."""
+    name = _kept(datasource, "sum", dimension) or _name(datasource, dimension)
+    by_fact = datasource.rollup is not None and dimension not in datasource.measured
+    return f'{name} * "{FACTS.name}"' if by_fact else name
+
+
+def _kept(datasource: Datasource, what: str, dimension: str) -> str | None:
+    """The column of a rollup's measure, if there is one."""
+    found = (c.name for c in datasource.columns if c.what == what and c.dimension.name == dimension)
+    return next((f'"{name}"' for name in found), None)
 
 
 def _first(question: Question) -> list[str]:

@@ -5,12 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import msgspec
-
 from mainstem.errors import Refused
 from mainstem.log.port import Log
 from mainstem.messages import Record
-from mainstem.olap.port import Datasource, Place, RebuildingOlap
+from mainstem.olap.port import Datasource, Place, RebuildingOlap, declaration_of
 from mainstem.rebuild.comparing import SHOWN, Comparison, Difference
 from mainstem.rebuild.progress import Meter, Progress, Stopped, check_whole
 
@@ -55,7 +53,7 @@ class DatasourceRebuild:
         return self._meter.during(self._back)
 
     def _build(self, *, swap: bool) -> None:
-        name, declaration = self._table.name, msgspec.json.encode(self._table).decode()
+        name, declaration = self._table.name, declaration_of(self._table)
         if self._olap.declared(name) != declaration:
             self._olap.drop(name)
             check_whole(self._log, self._live.topic, "; the datasource stays as it is")

@@ -96,6 +96,11 @@ def stale_datasource(datasource: Datasource) -> str:
     return f"stale: rebuild (it is declared otherwise: `mainstem rebuild {datasource.name}`)"
 
 
+def undeployed_datasource(datasource: Datasource) -> str:
+    """What to do about one whose segments, their compaction or retention are declared otherwise."""
+    return f"undeployed: deploy (segments of {datasource.name} are declared otherwise: `mainstem deploy`)"
+
+
 def begun(row: Pointed, live: int, built: int) -> Pointed:
     """With another version that is filled. Raises Fenced where these two are others by now, as all below do."""
     if (row.live, row.built) != (live, built):

@@ -14,6 +14,7 @@ import msgspec
 from mainstem.errors import InvalidQuery, StoreError
 from mainstem.log.port import Log, Place
 from mainstem.messages import Record
+from mainstem.olap.grains import begin_of
 from mainstem.olap.port import Datasource, Olap
 
 _PAGE = 10_000
@@ -25,13 +26,14 @@ Row = tuple[Any, ...]
 
 
 def last_rows(datasource: Datasource, log: Log, since: Mapping[Place, int]) -> Sequence[Row]:
-    """Of each partition and day, the last of the records that stand from these offsets on."""
+    """Of each partition and day, the last of the records that stand from these offsets on and are kept."""
+    kept_from = datasource.kept_from(datetime.now(UTC).replace(tzinfo=None))
     found: dict[tuple[int, date], Row] = {}
     for partition, held in log.ranges(datasource.topic).items():
         begin = max(held.begin, since.get((datasource.topic, partition), held.begin))
         for record in _records(log, datasource.topic, partition, begin, held.end):
             row = _row(datasource, record)
-            if row is not None:
+            if row is not None and (kept_from is None or row[0] >= kept_from):
                 found[partition, row[0].date()] = row
     return tuple(dict.fromkeys(found.values()))
 
@@ -84,7 +86,15 @@ def _row(datasource: Datasource, record: Record) -> Row | None:
     except (msgspec.MsgspecError, KeyError, TypeError, ValueError, ArithmeticError):
         return None
     at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-    return (at.replace(tzinfo=None, microsecond=at.microsecond // 1000 * 1000), *values)
+    if _is_late(datasource, at, record):
+        return None
+    at = at.replace(tzinfo=None, microsecond=at.microsecond // 1000 * 1000)
+    return (at if datasource.rollup is None else begin_of(datasource.rollup.grain, at), *values)
+
+
+def _is_late(datasource: Datasource, at: datetime, record: Record) -> bool:
+    late_after_s = datasource.late_after_s
+    return late_after_s is not None and at.timestamp() < record.timestamp_ms / 1000 - late_after_s
 
 
 def _fits(kind: str, value: Any) -> bool:

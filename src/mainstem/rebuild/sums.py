@@ -4,6 +4,8 @@ Rows that one of them has read and the other not yet are no differences. So wher
 hours, then of their minutes, the rows of those minutes are looked at; then it is waited until both have read whatever
 stood on the topic by then, and the rows that differed are looked at again. What still differs, differs.
 
+Rows of a rollup are compared as they are once those that are alike are one: while it reads, a store leaves several.
+
 Nothing is left out of the sums but what the checksum of a text does: see the store's.
 """
 
@@ -45,6 +47,7 @@ class SumsCompared:
         self._checksum = checksum
         self._sides = (live, built)
         self._columns = [column.name for column in datasource.columns]
+        self._rows = _whole(datasource)
         self._counted: list[Sum] = [(0, 0), (0, 0)]
         self._found = 0
         self._complete = True
@@ -86,14 +89,14 @@ class SumsCompared:
     def _sums(self, olap: Olap, grain: str, begin: datetime | None, end: datetime | None) -> Mapping[datetime, Sum]:
         where = "" if begin is None else ' WHERE "__time" >= ? AND "__time" < ?'
         sql = f"""SELECT date_trunc('{grain}', "__time"), count(*), sum({self._checksum})
-            FROM "{self._datasource.name}"{where} GROUP BY 1"""
+            FROM {self._rows}{where} GROUP BY 1"""
         parameters = () if begin is None else (begin, end)
         rows = olap.ask(sql, parameters, row_limit=_ROWS_MAX, timeout_s=_ASK_S).rows
         return {at: (int(count), int(checksum or 0) % 2**_BITS) for at, count, checksum in rows}
 
     def _minute(self, begin: datetime) -> _Minute:
         names = ", ".join(f'"{name}"' for name in self._columns)
-        sql = f"""SELECT {names}, {self._checksum}, count(*) FROM "{self._datasource.name}"
+        sql = f"""SELECT {names}, {self._checksum}, count(*) FROM {self._rows}
             WHERE "__time" >= ? AND "__time" < ? GROUP BY {", ".join(map(str, range(1, len(self._columns) + 2)))}"""
         found, checksums, sums = Counter[Row](), dict[Row, int](), list[Sum]()
         for olap, sign in zip(self._sides, (1, -1), strict=True):
@@ -132,6 +135,16 @@ class SumsCompared:
         if more > 0:
             return Difference(key, text, None, f"the live one has it {_times(more)} more than the new one")
         return Difference(key, None, text, f"the new one has it {_times(-more)} more than the live one")
+
+
+def _whole(datasource: Datasource) -> str:
+    """The table; of a rollup one with each period and values of the dimensions once."""
+    if datasource.rollup is None:
+        return f'"{datasource.name}"'
+    keys = [f'"{column.name}"' for column in datasource.columns if not column.what]
+    sums = {"count": "sum"}
+    measures = [f'{sums.get(c.what, c.what)}("{c.name}") AS "{c.name}"' for c in datasource.columns if c.what]
+    return f'(SELECT {", ".join([*keys, *measures])} FROM "{datasource.name}" GROUP BY {", ".join(keys)}) t'
 
 
 def _names(column: Column) -> bool:

@@ -261,9 +261,8 @@ class VersionedRebuild:
         held = self._pointers.change(self._name, lambda now: holding(now, live, number)).held
         try:
             self._wait(SETTLED_S)
-            rows = last_rows(self._datasource, self._log, since)
-            olap = self._olap.asked(partial(_called, version.name))
-            while not shows(self._datasource, olap, rows, max(_LOOK_S, until_s - time.monotonic())):
+            shown = self._shown(version, since)
+            while not shown(max(_LOOK_S, until_s - time.monotonic())):
                 if time.monotonic() > until_s:
                     return False
                 self._wait(_SHOW_LOOK_S)
@@ -273,6 +272,22 @@ class VersionedRebuild:
             return True
         finally:
             self._pointers.change(self._name, lambda now: released(now, held))
+
+    def _shown(self, version: Datasource, since: Mapping[Place, int]) -> Callable[[float], bool]:
+        """Whether it answers, within so many seconds, with all that is on the topic now."""
+        rows = last_rows(self._datasource, self._log, since)
+        ends = self._ends() if self._datasource.rollup is not None else {}
+        olap = self._olap.asked(partial(_called, version.name))
+        return lambda timeout_s: self._has_read(version, ends) and shows(self._datasource, olap, rows, timeout_s)
+
+    def _has_read(self, version: Datasource, ends: Mapping[Place, int]) -> bool:
+        if not ends:
+            return True
+        try:
+            offsets = self._olap.feeding(version).offsets
+        except StoreUnavailable:
+            return False
+        return all(offsets.get(place, 0) >= end for place, end in ends.items())
 
 
 def _called(version: str, _: str) -> str:

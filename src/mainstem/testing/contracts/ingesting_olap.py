@@ -6,17 +6,36 @@ Bind an adapter by subclassing `IngestingOlapContract` and implementing `open`.
 import threading
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mainstem.errors import ConfigurationError
 from mainstem.messages import Record
+from mainstem.olap.asking import answered
+from mainstem.olap.options import Compaction, Partitioning, Rollup
 from mainstem.olap.port import Datasource, Dimension, IngestingOlap, Olap
+from mainstem.olap.question import Measure, Question
 from mainstem.testing.contracts.olap import MISFITS, SALES, OlapContract, record, sale
+from mainstem.testing.contracts.olap_options import KEPT, LATE, ROLLED, aged, logged, rolled
+from mainstem.testing.contracts.question_model import check, facts_of
+
+
+@contextmanager
+def ingested(
+    store: IngestingOlap, datasources: Sequence[Datasource], records: Sequence[Record]
+) -> Iterator[IngestingOlap]:
+    """The store, with those datasources, each of them with the records of its topic; closed at the end."""
+    with closing(store):
+        for datasource in datasources:
+            store.create(datasource)
+            store.ingest(datasource, [record for record in records if record.topic == datasource.topic])
+        yield store
 
 
 class IngestingOlapContract(OlapContract):
@@ -26,14 +45,11 @@ class IngestingOlapContract(OlapContract):
     def open(self, folder: Path) -> IngestingOlap:
         """The store of that folder."""
 
-    @contextmanager
-    def filled(self, folder: Path, datasources: Sequence[Datasource], records: Sequence[Record]) -> Iterator[Olap]:
+    def filled(
+        self, folder: Path, datasources: Sequence[Datasource], records: Sequence[Record]
+    ) -> AbstractContextManager[Olap]:
         """Opened, created, and fed record by record of their topic."""
-        with closing(self.open(folder)) as olap:
-            for datasource in datasources:
-                olap.create(datasource)
-                olap.ingest(datasource, [record for record in records if record.topic == datasource.topic])
-            yield olap
+        return ingested(self.open(folder), datasources, records)
 
     @pytest.fixture
     def olap(self, tmp_path: Path) -> Iterator[IngestingOlap]:
@@ -135,6 +151,43 @@ class IngestingOlapContract(OlapContract):
         """A batch without any row moves the offsets."""
         assert olap.ingest(SALES, [record(n, b"{") for n in range(100)]) == 0
         assert (olap.rejected(SALES), olap.offsets(SALES)) == (100, {("sale", 0): 100})
+
+    def test_late_facts_are_counted(self, olap: IngestingOlap) -> None:
+        """Among those that were turned away, once each."""
+        olap.create(LATE)
+        batch = [*logged(), Record("late", 0, 5, "k", b"{", 0)]
+        assert (olap.ingest(LATE, batch), olap.ingest(LATE, batch)) == (3, 0)
+        assert (olap.rejected(LATE), olap.late(LATE)) == (3, 2)
+        assert olap.offsets(LATE) == {("late", 0): 6}
+
+    def test_batches_of_a_rollup_are_merged(self, olap: IngestingOlap) -> None:
+        """Whatever comes together: a row for each hour and values of its dimensions."""
+        olap.create(ROLLED)
+        facts = [each for each in rolled() if each.partition == 0]
+        assert sum(olap.ingest(ROLLED, facts[n : n + 7]) for n in range(0, len(facts), 7)) == 150
+        question = Question(
+            ROLLED, measures=(Measure(), Measure("sum", "price"), Measure("max", "weight")), grain="day"
+        )
+        check(answered(olap, question), question, facts_of(ROLLED, facts))
+        alike = 'SELECT count(*) FROM rolled GROUP BY "soldAt", "pieces", "shop" HAVING count(*) > 1'
+        assert list(olap.ask(alike).rows) == []
+
+    def test_what_does_not_decide_rows_may_be_declared_otherwise(self, olap: IngestingOlap) -> None:
+        """And back; it holds from the next batch on."""
+        olap.create(KEPT)
+        olap.ingest(KEPT, aged()[:2])
+        longer = replace(KEPT, keep_days=None, compaction=Compaction(), partitioning=Partitioning("month"))
+        olap.create(longer)
+        assert olap.ingest(longer, aged()[:3]) == 1
+        olap.create(KEPT)
+        assert olap.ingest(KEPT, aged()) == 0
+        assert [row[0] for row in olap.ask("SELECT id FROM kept ORDER BY 1").rows] == ["young", "younger"]
+
+    @pytest.mark.parametrize("option", [{"late_after_s": 60}, {"rollup": Rollup("day")}])
+    def test_other_rows_are_refused(self, olap: IngestingOlap, option: dict[str, Any]) -> None:
+        """They would be of another kind than those that stand."""
+        with pytest.raises(ConfigurationError, match="declared is"):
+            olap.create(replace(SALES, **option))
 
     def test_creating_again_leaves_what_stands(self, olap: IngestingOlap) -> None:
         """Rows and offsets."""

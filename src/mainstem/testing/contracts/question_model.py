@@ -26,8 +26,16 @@ _MISFIT = (msgspec.MsgspecError, ValueError, TypeError, KeyError, ArithmeticErro
 
 
 def facts_of(datasource: Datasource, records: Iterable[Record]) -> list[Row]:
-    """The rows that records are, by their dimensions; those that do not fit left out."""
-    return [row for each in records if (row := _row(datasource, each.value)) is not None]
+    """The rows that records are, by their dimensions; those that do not fit and those that are late left out."""
+    found = ((_row(datasource, each.value), each.timestamp_ms) for each in records)
+    return [row for row, logged_ms in found if row is not None and not _late(datasource, row, logged_ms)]
+
+
+def _late(datasource: Datasource, row: Row, logged_ms: int) -> bool:
+    if datasource.late_after_s is None:
+        return False
+    logged = datetime(1970, 1, 1) + timedelta(milliseconds=logged_ms)  # noqa: DTZ001 - in UTC, as all of them
+    return bool(logged - row[datasource.time] > timedelta(seconds=datasource.late_after_s))
 
 
 def _row(datasource: Datasource, value: bytes | None) -> Row | None:
