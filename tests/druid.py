@@ -20,7 +20,7 @@ from mainstem.olap.port import Datasource
 from mainstem.olap.question import Question
 from tests.stack import remove_topics
 
-_FILL_S = 30.0
+_FILL_S = 60.0
 
 
 def reading(place: Place) -> Reading:

@@ -140,7 +140,7 @@ class Supervisors:
     def upkeep(self, name: str) -> Json:
         """The compaction and the rules that stand for a datasource, as `upkeep_of` declares them."""
         rules = self._call("GET", _below(_RULES, name))
-        return {"compaction": self._found(_below(_COMPACTION, name)), "rules": rules or []}
+        return {"compaction": _said(self._found(_below(_COMPACTION, name))), "rules": rules or []}
 
     def keep_up(self, datasource: Datasource) -> tuple[Difference, ...]:
         """Set what is declared, and end what is not; the differences that there were."""
@@ -227,12 +227,15 @@ class Supervisors:
             self._call("POST", f"{self._of(name)}/terminate", limit_s=_ENDS_S)
 
     def drop(self, name: str) -> None:
-        """End it and its tasks, and have Druid forget its data; another of that name would go on where it came to.
+        """End it, its upkeep and its tasks, and have Druid forget its data.
 
-        What a task still published after its data are forgotten would come back, so they are ended first. Raises
-        StoreUnavailable where they do not end within a minute.
+        Another of that name would go on where it came to. What a task still published after its data are forgotten
+        would come back, so they are ended first. Raises StoreUnavailable where they do not end within a minute.
         """
         self.terminate(name)
+        for kind, stands in self.upkeep(name).items():
+            if stands:
+                self._set_upkeep(name, kind, [] if kind == "rules" else None)
         deadline = time.monotonic() + _DROP_S
         while tasks := self._tasks(name):
             if time.monotonic() > deadline:
@@ -241,9 +244,6 @@ class Supervisors:
                 self._http.call("POST", f"{_TASK}/{quote(task, safe='')}/shutdown", _CALL_S)
             time.sleep(_LOOK_S)
         self._call("DELETE", _below(_DATASOURCES, name))
-        for kind, stands in self.upkeep(name).items():
-            if stands:
-                self._set_upkeep(name, kind, [] if kind == "rules" else None)
 
     def _tasks(self, name: str) -> list[str]:
         """Those that have not ended."""
@@ -287,6 +287,13 @@ class Supervisors:
                 raise error
             text = "too slow" if isinstance(error, Overdue) else str(error)
             raise ConfigurationError(f"{self._http.place} refuses: {text}") from error
+
+
+def _said(stands: Any) -> Any:
+    """Without the many settings of which nothing is said."""
+    if not isinstance(stands, dict):
+        return stands
+    return {name: _said(value) for name, value in stands.items() if value is not None}
 
 
 def _below(path: str, name: str) -> str:

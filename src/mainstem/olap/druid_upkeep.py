@@ -26,7 +26,7 @@ def compaction_config(datasource: Datasource) -> Json | None:
     if by:
         partitions = {"type": "range", "partitionDimensions": by, "targetRowsPerSegment": rows}
     elif datasource.rollup is not None:
-        partitions = {"type": "hashed", "targetRowsPerSegment": rows}
+        partitions = {"type": "hashed", "maxRowsPerSegment": rows}  # what Druid makes of its target
     return {
         "dataSource": datasource.name,
         "skipOffsetFromLatest": f"PT{compaction.behind_hours}H",

@@ -8,9 +8,10 @@ import pytest
 from bank.analytics import BANKAPP
 from bank.main import application
 from deploy.configuration import application_settings
+from mainstem import Application, Partitioning
 from mainstem.assembly.deployment import deploy
 from mainstem.assembly.stages import Stages
-from mainstem.settings import read_settings
+from mainstem.settings import Settings, read_settings
 from tests.distributed import Deployed
 
 pytestmark = pytest.mark.stack
@@ -32,3 +33,25 @@ def test_a_datasource_that_is_declared_otherwise_is_left_and_told(deployed: Depl
         hop = next(each for each in stages.hops() if each.name == "olap-bankapp")
     assert (hop.state, "stale: rebuild" in str(hop.trouble)) == ("running", True)
     assert "supervisor bankapp: stands as declared" in deployed.deploy()
+
+
+def test_segments_that_are_declared_otherwise_are_told_and_deployed(deployed: Deployed) -> None:
+    """Without a rebuild; and back again by the release of before."""
+    settings = read_settings(application_settings(deployed.place))
+    kept = replace(BANKAPP, keep_days=3_000, partitioning=Partitioning("month"))
+    release = replace(application, datasources=(kept,))
+    assert "compaction and retention of bankapp: stands as declared" in deployed.deploy()
+    assert "undeployed: deploy" in str(_trouble(release, settings))
+    said = list[str]()
+    deploy(release, settings, said.append)
+    assert any("supervisor bankapp: changed: " in line and "MONTH is declared" in line for line in said), said
+    assert any("compaction and retention of bankapp: changed: " in line and "P3000D" in line for line in said), said
+    assert _trouble(release, settings) is None
+    assert any("compaction and retention of bankapp: changed: " in line for line in deployed.deploy().splitlines())
+    assert "compaction and retention of bankapp: stands as declared" in deployed.deploy()
+
+
+def _trouble(release: Application, settings: Settings) -> str | None:
+    with closing(Stages(release.configured(settings), settings, {})) as stages:
+        stages.look()
+        return next(each for each in stages.hops() if each.name == "olap-bankapp").trouble

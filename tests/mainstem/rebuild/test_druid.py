@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import httpx
@@ -15,10 +16,13 @@ from msgspec import structs
 from deploy.configuration import Place
 from mainstem.log.kafka import KafkaLog
 from mainstem.log.kafka_client import KafkaServers
+from mainstem.olap.asking import answered
 from mainstem.olap.druid import DruidOlap
 from mainstem.olap.druid_supervisor import Supervisors
 from mainstem.olap.druid_versions import DruidVersions
+from mainstem.olap.options import Compaction, Rollup, RollupMeasure
 from mainstem.olap.port import Datasource
+from mainstem.olap.question import Measure, Question
 from mainstem.rebuild import Versioned
 from mainstem.rebuild.pointing import LiveNames, Pointers
 from mainstem.rebuild.versioned import VersionedRebuild, cancel
@@ -145,3 +149,19 @@ def test_cancelled_and_compared(sold: Sold) -> None:
     assert any("dataSchema" in each for each in sold.versioned.olap.differs(changed) or ())
     cancel(sold.versioned, name)
     assert sold.supervisors.names().count(f"{name}__3") == 0
+
+
+def test_a_rollup_that_is_declared_later(sold: Sold) -> None:
+    """Its rows are made anew beside those of the facts, and made once more they are found to be the same."""
+    sold.datasource = replace(
+        sold.datasource, rollup=Rollup("hour", (RollupMeasure("sum", "price"),)), compaction=Compaction()
+    )
+    assert sold.versioned.stale(sold.datasource)
+    assert sold.rebuild().run(threading.Event()).error is None
+    assert not sold.versioned.stale(sold.datasource)
+    assert sold.supervisors.upkeep(f"{sold.datasource.name}__2")["compaction"] is not None
+    question = Question(sold.datasource, measures=(Measure(), Measure("sum", "price")), grain="day")
+    found = answered(sold.versioned.olap.asked(LiveNames(sold.pointers)), question)
+    assert [row[1:] for row in found.rows] == [(50, Decimal(500))]
+    again = sold.rebuild().run(threading.Event(), swap=False)
+    assert (again.error, again.comparison and again.comparison.differing) == (None, 0)
