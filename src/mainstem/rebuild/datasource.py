@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from mainstem.errors import Refused
@@ -111,18 +112,19 @@ class DatasourceRebuild:
                 begin = records[-1].offset + 1
 
     def _compare(self) -> None:
-        """As both stand; rows are known by all of their values."""
+        """As both stand, of what is kept; rows are known by all of their values."""
         self._meter.say("comparing")
         live, built = self._live.name, self._table.name
         if self._columns(live) != self._columns(built):
             return  # it is declared otherwise: this is what the rebuild is for
+        kept = self._kept()
         figures = [
-            self._one(f'SELECT count(*), coalesce(sum(hash(t)::HUGEINT), 0) FROM "{n}" t') for n in (live, built)
+            self._one(f'SELECT count(*), coalesce(sum(hash(t)::HUGEINT), 0) FROM "{n}" t{kept}') for n in (live, built)
         ]
         (live_rows, live_sum), (built_rows, built_sum) = figures
         differences, differing = list[Difference](), 0
         for one, other, side in ((live, built, "the new one has no such row"), (built, live, "the live one has not")):
-            rows = f'SELECT * FROM "{one}" EXCEPT ALL SELECT * FROM "{other}"'
+            rows = f'SELECT * FROM "{one}"{kept} EXCEPT ALL SELECT * FROM "{other}"{kept}'
             differing += int(self._one(f"SELECT count(*) FROM ({rows})")[0])
             for row in self._olap.ask(f"SELECT * FROM ({rows}) LIMIT {SHOWN}", timeout_s=_ASK_S).rows:
                 text = ", ".join(map(str, row))
@@ -133,6 +135,11 @@ class DatasourceRebuild:
         shown = tuple(differences[:SHOWN])
         found = Comparison(int(live_rows), int(built_rows), sums[0], sums[1], differing, shown, why)
         self._meter.say("comparing", comparison=found)
+
+    def _kept(self) -> str:
+        """What is too old goes as others come, and not of both at once."""
+        kept_from = self._live.kept_from(datetime.now(UTC).replace(tzinfo=None))
+        return "" if kept_from is None else f""" WHERE "{self._live.time}" >= TIMESTAMP '{kept_from}'"""
 
     def _columns(self, name: str) -> tuple[str, ...]:
         return self._olap.ask(f'SELECT * FROM "{name}" LIMIT 0').columns

@@ -6,13 +6,14 @@ stood on the topic by then, and the rows that differed are looked at again. What
 
 Rows of a rollup are compared as they are once those that are alike are one: while it reads, a store leaves several.
 
-Nothing is left out of the sums but what the checksum of a text does: see the store's.
+Nothing is left out of the sums but what is too old to be kept, which a store drops when it comes to it, and what the
+checksum of a text does: see the store's.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mainstem.olap.port import Column, Datasource, Olap
@@ -55,7 +56,8 @@ class SumsCompared:
     def compared(self, both_read: Callable[[], None], stopped: Callable[[], None]) -> Comparison:
         """`both_read` waits until both have read what is on the topic at that moment; `stopped` is asked often."""
         both_read()
-        whole = [self._sums(olap, "day", None, None) for olap in self._sides]
+        kept_from = self._datasource.kept_from(datetime.now(UTC).replace(tzinfo=None))
+        whole = [self._sums(olap, "day", kept_from, None) for olap in self._sides]
         minutes = list(self._looked(whole, 0, stopped))
         if self._found:
             both_read()
@@ -87,10 +89,11 @@ class SumsCompared:
             self._counted[side] = (counted[0] + rows, counted[1] + checksums)
 
     def _sums(self, olap: Olap, grain: str, begin: datetime | None, end: datetime | None) -> Mapping[datetime, Sum]:
-        where = "" if begin is None else ' WHERE "__time" >= ? AND "__time" < ?'
+        bounds = [(sign, at) for sign, at in ((">=", begin), ("<", end)) if at is not None]
+        where = " AND ".join(f'"__time" {sign} ?' for sign, _ in bounds)
         sql = f"""SELECT date_trunc('{grain}', "__time"), count(*), sum({self._checksum})
-            FROM {self._rows}{where} GROUP BY 1"""
-        parameters = () if begin is None else (begin, end)
+            FROM {self._rows}{where and f" WHERE {where}"} GROUP BY 1"""
+        parameters = [at for _, at in bounds]
         rows = olap.ask(sql, parameters, row_limit=_ROWS_MAX, timeout_s=_ASK_S).rows
         return {at: (int(count), int(checksum or 0) % 2**_BITS) for at, count, checksum in rows}
 

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from mainstem.log.sqlite import SqliteLog
 from mainstem.messages import NewRecord
 from mainstem.olap.duckdb import DuckdbOlap
 from mainstem.olap.ingestion import Ingestion
-from mainstem.olap.port import Dimension
+from mainstem.olap.port import Datasource, Dimension
 from mainstem.rebuild import Progress
 from mainstem.rebuild import datasource as datasource_module
 from mainstem.rebuild.datasource import DatasourceRebuild, built_of, old_of
@@ -119,6 +120,25 @@ def test_the_new_one_takes_the_place_of_the_live_one(fed: Fed) -> None:
     assert sum(fed.olap.offsets(SALES).values()) == sum(offsets.values()) + 5
     fed.sell(5)
     assert (fed.rows(), fed.rows(old_of(SALES.name)), fed.olap.declared(built_of(SALES.name))) == (60, 55, None)
+
+
+def test_rows_that_are_no_longer_kept_are_no_difference(fed: Fed) -> None:
+    """Though the live one still has them, since nothing has come since they are too old."""
+    value = sale(50, at="2020-01-31T09:30:00Z").value
+    fed.log.append([NewRecord(topic=SALES.topic, key="50", value=value, timestamp_ms=1)])
+    fed.sell(0)
+    kept = replace(SALES, keep_days=36_500)
+    assert _compared(fed, kept) == (51, 51, 0)
+    shorter = replace(SALES, keep_days=(datetime.now(UTC) - datetime(2020, 2, 2, tzinfo=UTC)).days)
+    assert _compared(fed, shorter) == (50, 50, 0)
+
+
+def _compared(fed: Fed, datasource: Datasource) -> tuple[int, int, int]:
+    """Rows of both, and how many differ."""
+    found = DatasourceRebuild(datasource, fed.log, fed.olap).run(threading.Event(), swap=False).comparison
+    fed.olap.drop(built_of(SALES.name))
+    assert found is not None
+    return found.live_rows, found.built_rows, found.differing
 
 
 def test_rows_that_were_doubled_are_told_and_put_right_and_put_back(fed: Fed) -> None:
