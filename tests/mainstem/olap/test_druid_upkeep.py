@@ -3,7 +3,7 @@
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 
 import httpx
@@ -101,7 +101,8 @@ def test_what_differs_is_told(stack: Place) -> None:
     """What makes other rows, which needs a rebuild; and what only has to be deployed. Late facts are counted."""
     name = f"late_{uuid.uuid4().hex[:8]}"
     late = replace(LATE, name=name, topic=name)
-    with supervised(stack, [late]) as supervisors, asked(stack, [late]) as olap:
+    with supervised(stack, [late]) as supervisors, asked(stack, [late]) as olap, ExitStack() as ended:
+        ended.callback(supervisors.drop, name)
         versions = DruidVersions(supervisors, olap, lambda: reading(stack))
         assert (versions.differs(late), versions.undeployed(late)) == (None, None)
         write(stack, [structs.replace(each, topic=name) for each in logged()])
@@ -116,7 +117,6 @@ def test_what_differs_is_told(stack: Place) -> None:
             ), other
         await_rows(stack, late, 3)
         _await(lambda: supervisors.ingested(name).thrown_away, 2)
-        supervisors.drop(name)
 
 
 @pytest.mark.stack
@@ -127,7 +127,8 @@ def test_segments_are_compacted_as_declared(stack: Place) -> None:
     datasource = replace(ROLLED, name=name, topic=name, compaction=Compaction(target_rows=20))
     coordinator = f"http://{stack.host}:{stack.ports.coordinator}/druid/coordinator/v1"
     kinds = 'SELECT "start", "shard_spec" FROM sys.segments WHERE "datasource" = ? AND "is_overshadowed" = 0'
-    with supervised(stack, [datasource]) as supervisors, asked(stack, [datasource]) as olap:
+    with supervised(stack, [datasource]) as supervisors, asked(stack, [datasource]) as olap, ExitStack() as ended:
+        ended.callback(supervisors.drop, name)
         supervisors.keep_up(datasource)
         write(stack, [structs.replace(each, topic=name) for each in rolled()])
         supervisors.post(datasource, reading(stack))

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from msgspec import structs
 
 from mainstem.messages import Record
 from mainstem.olap.asking import answered
 from mainstem.olap.options import Compaction, Partitioning, Rollup, RollupMeasure
 from mainstem.olap.port import Datasource, Dimension, Olap
-from mainstem.olap.question import Equal, Measure, Not, OneOf, Question, Range, Top
+from mainstem.olap.question import Equal, Measure, Not, OneOf, Prefix, Question, Range, Top
 from mainstem.testing.contracts.question_model import Row, check, facts_of
 
 _MEASURED = (
@@ -53,6 +54,7 @@ LATE = Datasource(
     "late", topic="late", time="at", dimensions=(Dimension("id"), Dimension("at", "timestamp")), late_after_s=3_600
 )
 KEPT = replace(LATE, name="kept", topic="kept", late_after_s=None, keep_days=3)
+BOTH = replace(LATE, name="both", topic="both", keep_days=3)
 
 ASKED: dict[str, dict[str, Any]] = {
     "all at once": {"measures": _ALL},
@@ -102,12 +104,21 @@ def logged(hours_ago: float = 24.0) -> list[Record]:
 
 
 def aged() -> list[Record]:
-    """Facts of now and of days that are kept, and of days that are not."""
-    now = datetime.now(UTC)
+    """Facts of now and of days that are kept, and of days that are not, each in time."""
     days = {"young": 0.1, "younger": 2.0, "old": 5.0, "older": 40.0}
+    times = {name: datetime.now(UTC) - timedelta(days=ago) for name, ago in days.items()}
     return [
-        Record("kept", 0, offset, "k", _fact(name, now - timedelta(days=ago)), 0)
-        for offset, (name, ago) in enumerate(days.items())
+        Record("kept", 0, offset, "k", _fact(name, at), round(at.timestamp() * 1_000))
+        for offset, (name, at) in enumerate(times.items())
+    ]
+
+
+def late_and_aged() -> list[Record]:
+    """Those of `logged` in one partition, and of `aged` in another."""
+    return [
+        structs.replace(record, topic="both", partition=partition)
+        for partition, records in enumerate((logged(), aged()))
+        for record in records
     ]
 
 
@@ -139,10 +150,10 @@ class OlapOptionsContract(ABC):
     @pytest.fixture(scope="class")
     @classmethod
     def optional(cls, tmp_path_factory: pytest.TempPathFactory) -> "Iterator[tuple[OlapOptionsContract, Olap]]":
-        """A store of the three, filled, and the contract that has filled it."""
+        """A store of a rollup and of what is late or old, filled, and the contract that has filled it."""
         self = cls()
-        records = [Record(record.topic + cls.suffix, *_rest(record)) for record in (*rolled(), *logged(), *aged())]
-        datasources = [self.named(each) for each in (ROLLED, LATE, KEPT)]
+        records = [structs.replace(each, topic=each.topic + cls.suffix) for each in (*rolled(), *late_and_aged())]
+        datasources = [self.named(each) for each in (ROLLED, BOTH)]
         with self.filled(tmp_path_factory.mktemp("optional"), datasources, records) as olap:
             yield self, olap
 
@@ -170,19 +181,19 @@ class OlapOptionsContract(ABC):
 
     def test_late_facts_are_turned_away(self, optional: "tuple[OlapOptionsContract, Olap]") -> None:
         """By the time of their record, to the millisecond; whatever the time is now."""
-        found = answered(optional[1], Question(self.named(LATE), by=("id",)))
+        found = answered(
+            optional[1],
+            Question(self.named(BOTH), by=("id",), where=(Not(Prefix("id", "old")), Not(Prefix("id", "young")))),
+        )
         assert list(found.rows) == [("an hour", 1), ("at once", 1), ("early", 1)]
 
     def test_old_facts_are_forgotten(self, optional: "tuple[OlapOptionsContract, Olap]") -> None:
         """Those of segments that are older than the days, and no others."""
         filler, olap = optional
-        filler.put_away(self.named(KEPT))
-        question = Question(self.named(KEPT), by=("id",))
+        filler.put_away(self.named(BOTH))
+        question = Question(self.named(BOTH), by=("id",))
+        kept = [(name, 1) for name in ("an hour", "at once", "early", "young", "younger")]
         deadline = time.monotonic() + self.forgets_s
-        while (rows := list(answered(olap, question).rows)) != [("young", 1), ("younger", 1)]:
+        while (rows := list(answered(olap, question).rows)) != kept:
             assert time.monotonic() < deadline, rows
             time.sleep(0.5)
-
-
-def _rest(record: Record) -> tuple[Any, ...]:
-    return (record.partition, record.offset, record.key, record.value, record.timestamp_ms)
