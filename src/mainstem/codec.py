@@ -3,7 +3,7 @@
 import base64
 import binascii
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import reduce
@@ -15,7 +15,7 @@ import msgspec
 from mainstem.errors import CodecError, InvalidQuery
 from mainstem.evolution import EventData
 from mainstem.evolution.upcasting import Place, Upcasting
-from mainstem.messages import AsOf, Change, Event, Position, Recorded
+from mainstem.messages import AsOf, Change, Event, Position, Record, Recorded
 from mainstem.tenancy import MARK, read_stream
 
 E = TypeVar("E", bound=Event)
@@ -65,6 +65,31 @@ class Decoder(Generic[M]):
         """All messages of a batch, and of each the number of the item that it came in: an item may hold several."""
         found = self.many(data)
         return found, range(len(found))
+
+    def of(self, records: Sequence[Record]) -> tuple[list[M], Sequence[int]]:
+        """The same of records, a value that is none read as empty."""
+        return self.spread([record.value or b"" for record in records])
+
+
+class Placed(Decoder[M]):
+    """Messages that `make` makes of a record, which tells where it stands in the log; `type_` is that of its value.
+
+    Each delivery is one of its own: a record that came again stands elsewhere.
+    """
+
+    def __init__(self, type_: Any, make: Callable[[Record], Sequence[M]]) -> None:
+        super().__init__(type_)
+        self._make = make
+
+    def spread(self, data: Sequence[bytes]) -> tuple[list[M], Sequence[int]]:
+        """As if they stood at the begin of a topic of no name: for values that are only looked at."""
+        return self.of([Record("", 0, number, "", value, 0) for number, value in enumerate(data)])
+
+    def of(self, records: Sequence[Record]) -> tuple[list[M], Sequence[int]]:
+        """Of each record all, in order. Raises what `make` raises."""
+        made = [self._make(record) for record in records]
+        numbers = [number for number, messages in enumerate(made) for _ in messages]
+        return [message for messages in made for message in messages], numbers
 
 
 class EventCodec(Generic[E]):

@@ -178,10 +178,10 @@ class _View:
             raise _UntoldError("keys wait behind dead letters")
         rows = _Memory(self.table, self._views)
         for page in self._done():
-            values = [record.value for record in page if record.value is not None]
+            records = [record for record in page if record.value is not None]
             batch = working(self._projection, rows.get, rows.find)
             try:
-                batch.handle_all(*self._binding.decoder.spread(values))
+                batch.handle_all(*self._binding.decoder.of(records))
             except StoreError:
                 raise
             except Exception as error:

@@ -131,7 +131,7 @@ class _Taken:
 
     def _leads_to(self, record: Record, position: Position) -> bool:
         try:
-            messages, _ = self._binding.decoder.spread([record.value or b""])
+            messages, _ = self._binding.decoder.of([record])
         except MainstemError:
             return False  # no listener could say whose it is
         reached = [found for message in messages if (found := self._binding.position(message)) is not None]

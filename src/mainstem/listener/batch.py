@@ -11,7 +11,7 @@ from mainstem.listener.letters import BEHIND, FAILED, dead_letter
 from mainstem.log.port import Log
 from mainstem.messages import NewRecord, Position, Record
 from mainstem.table import Table
-from mainstem.view.apply import Working, working
+from mainstem.view.apply import Working, WorkingJoin, working
 from mainstem.view.port import ViewStore
 from mainstem.view.projection import Rows
 
@@ -80,7 +80,7 @@ class Batches:
             unsent = [m for n, (r, m) in numbered if n not in again and not (sent is not None and sent(r))]
         else:
             unsent = messages
-        self._speak(outcome, unsent)
+        self._speak(outcome, _told(outcome.working, unsent))
         theirs = records if isinstance(numbers, range) else [records[number] for number in numbers]
         self._reach(outcome, theirs, messages)
         return outcome
@@ -120,7 +120,7 @@ class Batches:
     def _one(self, outcome: Outcome, record: Record, silent: bool) -> None:
         messages, _ = _decode(self._binding.decoder, [record])
         spoken = Outcome(None)
-        self._speak(spoken, messages)
+        self._speak(spoken, _told(outcome.working, messages))
         self._reach(spoken, [record] * len(messages), messages)
         for position in spoken.positions:
             _POSITIONS.check(position)
@@ -184,6 +184,11 @@ def reached(binding: Binding[Any], records: Sequence[Record], messages: Sequence
     return found
 
 
+def _told(working: Working[Any] | None, messages: Sequence[Any]) -> Sequence[Any]:
+    """What `emit` takes: of a join each message with its row."""
+    return working.joined(messages) if isinstance(working, WorkingJoin) else messages
+
+
 def _decode(decoder: Decoder[Any], records: Sequence[Record]) -> tuple[list[Any], Sequence[int]]:
     """The messages, and of each the number of its record: an event of an older form may be several today, or none."""
-    return decoder.spread([record.value or b"" for record in records])
+    return decoder.of(records)

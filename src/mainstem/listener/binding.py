@@ -49,7 +49,8 @@ class Binding(Generic[M]):
     """One listener: `group` reads `topic`, decodes each record, projects it into a view and emits records to `out`.
 
     `projection` and `emit` are pure and may both be given; a record that `emit` returns carries an identity, so that
-    the log takes it once. `position` says which version of which aggregate a message brings the view to, if any;
+    the log takes it once. Where the projection joins, `emit` takes a `With`: the message and the other view's row.
+    `position` says which version of which aggregate a message brings the view to, if any;
     of the messages of one key that come together only the last is asked, so their versions must rise.
     Where nobody waits for the view, `linger_ms` lets messages gather under load: after more than a few the next batch
     begins that long after them, with all that has come, and fewer batches cost less. A few are always taken at once.

@@ -101,7 +101,7 @@ class Filler:
         work: Working[Any] = working(self._projection, rows.get, rows.find)
         for record in records:
             try:
-                work.handle(self._binding.decoder.spread([record.value or b""])[0])
+                work.handle(self._binding.decoder.of([record])[0])
             except StoreError:
                 raise
             except Exception as error:
@@ -123,7 +123,7 @@ class Filler:
 
     def _messages(self, records: Sequence[Record], rows: Reading) -> tuple[list[Any], Sequence[int]]:
         try:
-            return self._binding.decoder.spread([record.value or b"" for record in records])
+            return self._binding.decoder.of(records)
         except CodecError as error:
             self.blame(records, rows, error)
             raise

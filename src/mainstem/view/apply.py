@@ -60,7 +60,7 @@ def working(projection: Projection[M], get: _Get, find: Find | None = None) -> W
             raise TypeError(f"{projection.table.name} has windows, which are found by their order")
         return WorkingWindows(projection, get, find)
     if isinstance(projection, Joined):
-        return _WorkingJoin(projection, get, find)
+        return WorkingJoin(projection, get, find)
     if isinstance(projection, Vectorised):
         from mainstem.view.vectorising import WorkingColumns  # Arrow, which an application may do without
 
@@ -171,7 +171,7 @@ class _WorkingFold(Generic[M]):
             self._known[key] = found.get(key)
 
 
-class _WorkingJoin(Generic[M]):
+class WorkingJoin(Generic[M]):
     """The other view's rows are read when messages come; where these are others once it writes, all is made again."""
 
     def __init__(self, projection: Joined[M, Any], get: _Get, find: Find | None) -> None:
@@ -213,6 +213,11 @@ class _WorkingJoin(Generic[M]):
 
     def held(self) -> int:
         return self._working.held() + sum(len(messages) for messages, _ in self._taken)
+
+    def joined(self, messages: Sequence[M]) -> list[With[M, Any]]:
+        """Each message with its row. Raises StoreBusy where the other view has not come far enough."""
+        self._look(messages)
+        return self._joined(messages)
 
     def _joined(self, messages: Sequence[M]) -> list[With[M, Any]]:
         on = self._projection.on
