@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from mainstem.query.access import Own, Rule, may
 from mainstem.query.bindings import BINDING_RULES
 from mainstem.query.dead_letters import DEAD_LETTER_RULES
+from mainstem.query.layers import LAYER_RULES
 from mainstem.query.privacy import PRIVACY_RULES
 from mainstem.query.processes import PROCESS_RULES
 from mainstem.query.rebuilds import REBUILD_RULES
@@ -49,6 +50,7 @@ WHO_MAY: Mapping[str, Rule] = {
     **DEAD_LETTER_RULES,
     **BINDING_RULES,
     **REBUILD_RULES,
+    **LAYER_RULES,
     "GET /analytics/cards": may(ANALYST, own=_ASKED_FOR),
     "GET /analytics/top-cards": may(ANALYST),
     "GET /analytics/spending": may(ANALYST, own=_ASKED_FOR),

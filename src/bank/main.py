@@ -15,6 +15,7 @@ from bank.guard import card_guard
 from bank.holder import HOLDERS
 from bank.http import REFUSALS as REFUSAL_STATUS
 from bank.http import routes
+from bank.layers import LAYERS
 from bank.ledgers import LEDGERS
 from bank.overview import CUSTOMER_CARDS, CUSTOMER_LIMITS
 from bank.payment import PAYMENTS
@@ -29,9 +30,11 @@ from mainstem.assembly import Running, bring_up
 from mainstem.assembly.metrics import samples_of
 from mainstem.assembly.places import mysql_server
 from mainstem.assembly.web import operations_of
+from mainstem.layers import LayersDesk
 from mainstem.query.access import Access, access_of
 from mainstem.query.bindings import binding_routes
 from mainstem.query.dead_letters import LISTENER_REFUSALS, dead_letter_routes
+from mainstem.query.layers import layer_routes
 from mainstem.query.metrics import Metrics, observed
 from mainstem.query.privacy import privacy_routes
 from mainstem.query.processes import process_routes
@@ -43,7 +46,8 @@ from mainstem.settings import Settings
 
 def _configured(declared: Application, settings: Settings) -> Application:
     guard = card_guard(settings.block_after_refusals, settings.block_within_ms)
-    return replace(declared, processes=(TRANSFER, guard))
+    declared = replace(declared, processes=(TRANSFER, guard))
+    return declared.with_layers(LAYERS) if settings.layers else declared
 
 
 application = Application(
@@ -124,6 +128,7 @@ def web(running: Running, access: Access) -> "object":
             *routes(bank),
             *process_routes(running.processes),
             *rebuild_routes(running.rebuilds),
+            *layer_routes(LayersDesk(running.application.layers, running.views)),
             *binding_routes(running.bindings),
             *dead_letter_routes(running.bindings),
             *privacy_routes(running.forgetter),

@@ -1,7 +1,7 @@
 """An application, declared once: what it decides, captures, listens to and asks. `assembly` brings it to life."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import reduce
 from operator import or_
@@ -11,6 +11,7 @@ from mainstem.cdc.port import Captured, Outbox
 from mainstem.decider import Decider
 from mainstem.eventstore.port import EventStore
 from mainstem.eventstore.refused import RefusalRow
+from mainstem.layers.declared import Layers
 from mainstem.listener.binding import Binding
 from mainstem.log.port import Log, Topic
 from mainstem.messages import Change, Recorded
@@ -84,6 +85,8 @@ class Application:
     """For its descriptions."""
     apart: bool = False
     """Whether it runs for tenants, which are kept apart."""
+    layers: Layers | None = None
+    """Its data layers, whose listeners and topics are among its own: see `with_layers`."""
 
     def __post_init__(self) -> None:
         listeners, deciders = self.all_listeners(), self.all_deciders()
@@ -96,6 +99,11 @@ class Application:
     def configured(self, settings: Settings) -> "Application":
         """The application as it runs with those settings."""
         return self if self.configure is None else self.configure(self, settings)
+
+    def with_layers(self, layers: Layers) -> "Application":
+        """The application with the layers' listeners and topics behind its own."""
+        listeners, topics = (*self.listeners, *layers.listeners), (*self.topics, *layers.topics)
+        return replace(self, listeners=listeners, topics=topics, layers=layers)
 
     def all_deciders(self) -> tuple[Decider[Any, Any, Any], ...]:
         """The declared deciders, and those of the process managers."""

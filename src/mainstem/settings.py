@@ -263,6 +263,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     privacy_keys_kept_ms: _Milliseconds = 5_000
     """How long a process keeps such a key in memory, and may use one that another process has destroyed."""
 
+    layers: bool = False
+    """Whether the bank keeps its data layers, from RAW to AGGREGATED, beside its views."""
+
     block_after_refusals: Annotated[int, Meta(ge=0, le=1_000)] = 0
     """After how many refused withdrawals within a time the bank blocks a card; 0 for never."""
 

@@ -72,6 +72,8 @@ WHO_IS_LET_IN: dict[str, set[str]] = {
     "POST /rebuilds/{view}/cancel": {"operator"},
     "POST /rebuilds/{view}/roll-back": {"operator"},
     "POST /rebuilds/{view}/forget": {"operator"},
+    "GET /layers": {"operator"},
+    "GET /layers/{layer}/lineage": {"operator"},
     "POST /subjects/{subject}/forget": {"operator"},
     "GET /analytics/cards": {"analyst", "customer"},
     "GET /analytics/top-cards": {"analyst"},

@@ -24,6 +24,7 @@ from mainstem.cli.dead_letters import dead_letters, show_actions
 from mainstem.cli.events import events
 from mainstem.cli.forget import forget
 from mainstem.cli.installed import add_installed
+from mainstem.cli.lineage import layers, lineage
 from mainstem.cli.monitoring import monitoring
 from mainstem.cli.new import new
 from mainstem.cli.processes import processes
@@ -269,6 +270,8 @@ def history(  # noqa: PLR0913 - the options of the command line
 
 app.command()(view)
 app.command()(dashboard)
+app.command()(layers)
+app.command()(lineage)
 app.command()(tenants)
 app.command()(forget)
 app.command()(archive)

@@ -48,7 +48,7 @@ def view(
     from mainstem.history import Until
 
     settings, declared = begin()
-    binding, table = _view_of(declared, name)
+    binding, table = _view_of(declared.configured(settings), name)
     moment, aggregate = (None, None) if position is None else _moment_or_aggregate(position)
     times = [each for each in (moment, None if at is None else read_time(at)) if each is not None]
     until = Until(

@@ -1,0 +1,94 @@
+"""`mainstem layers` and `mainstem lineage`: the data layers, and where a row of one comes from."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table as Grid
+
+from mainstem.cli.begin import Json, begin
+from mainstem.errors import InvalidQuery
+
+if TYPE_CHECKING:
+    from mainstem.layers.lineage import Traced
+
+_out = Console()
+
+
+def layers(*, as_json: Json = False) -> None:
+    """Show the data layers: their tables and topics, and how many changes passed or broke each rule of quality."""
+    from mainstem.layering import layers_of
+
+    settings, declared = begin()
+    found = layers_of(declared, settings)
+    if as_json:
+        _out.print_json(msgspec.json.encode(found).decode())
+        return
+    if not found:
+        _out.print("The application keeps no layers: see MAINSTEM_LAYERS.")
+        return
+    grid = Grid("layer", "tables", "hears", "speaks", "listeners")
+    for each in found:
+        grid.add_row(
+            each.layer, *("\n".join(names) for names in (each.tables, each.hears, each.speaks, each.listeners))
+        )
+    _out.print(grid)
+    rules = Grid("layer", "source", "rule", "changes")
+    for each in found:
+        for rule in each.quality:
+            rules.add_row(each.layer, rule.source, rule.rule, str(rule.changes))
+    _out.print(rules)
+
+
+def lineage(
+    layer: Annotated[str, typer.Argument(help="The layer, as `mainstem layers` names it.")],
+    *,
+    where: Annotated[
+        list[str] | None, typer.Option(help="COLUMN=VALUE: the rows that have it. May be repeated.")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(min=1, max=1_000, help="Show so many rows, and of each so many that it is made of.")
+    ] = 20,
+    behind: Annotated[
+        str | None, typer.Option(help="Of what a figure is made of, the rows behind that of this key.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show where rows of a layer come from: each with the rows of the layer before that made it, down to RAW.
+
+    Examples:
+
+    mainstem lineage aggregated --where fact=withdrawal --where grain=day
+
+    mainstem lineage curated --where card=123456789 --limit 5 --json
+    """
+    from mainstem.layering import lineage_of
+
+    conditions = where or []
+    unfit = [text for text in conditions if "," in text]
+    if unfit:
+        raise InvalidQuery(f"{unfit[0][:40]!r} has a comma, which no condition can have")
+    settings, declared = begin()
+    found = lineage_of(declared, settings, layer, conditions, limit=limit, behind=behind)
+    if as_json:
+        _out.print_json(msgspec.json.encode(found).decode())
+        return
+    for each in found:
+        for line in _lines(each):
+            _out.print(line, highlight=False, soft_wrap=True, markup=False)
+    if not found:
+        _out.print("No row of the layer is so.")
+
+
+def _lines(traced: "Traced", first: str = "", further: str = "") -> Iterator[str]:
+    """The row, and under it what it was made of; `first` and `further` stand before its lines."""
+    row = {name: value for name, value in traced.row.items() if value not in (None, "", traced.key)}
+    values = ", ".join(f"{name}={value}" for name, value in row.items())
+    yield f"{first}{traced.table} {traced.key}: {values}"
+    for number, each in enumerate(traced.made_of, 1):
+        last = number == len(traced.made_of) and not traced.more
+        yield from _lines(each, further + ("└── " if last else "├── "), further + ("    " if last else "│   "))
+    if traced.more:
+        yield f"{further}└── more: --behind {traced.made_of[-1].key if traced.made_of else traced.key}"

@@ -1,0 +1,69 @@
+"""What operators ask of an application's layers: what there is, what the rules have counted, where a figure is from."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from mainstem.errors import InvalidQuery
+from mainstem.layers.declared import Layer, Layers
+from mainstem.layers.lineage import Traced, conditions, trace
+from mainstem.layers.quality import counts
+from mainstem.view.port import ViewStore
+
+LINEAGE_MAX = 1_000
+"""How many rows may be asked for at once."""
+
+
+class RuleView(Struct, frozen=True):
+    """How many changes of a source broke a rule, or `passed` all."""
+
+    source: str
+    rule: str
+    changes: int
+
+
+class LayerView(Struct, frozen=True):
+    """A layer: its tables, the topics that it hears and speaks on, its listeners, and what its rules have counted."""
+
+    layer: str
+    tables: list[str]
+    hears: list[str]
+    speaks: list[str]
+    listeners: list[str]
+    quality: list[RuleView]
+
+
+class LayersDesk:
+    """Of an application that has layers, or has none."""
+
+    def __init__(self, layers: Layers | None, views: ViewStore) -> None:
+        self._layers = layers
+        self._views = views
+
+    def groups(self) -> tuple[str, ...]:
+        """The listeners whose tables are asked."""
+        return () if self._layers is None else tuple(each.group for each in self._layers.listeners)
+
+    def list(self) -> Sequence[LayerView]:
+        """In the order of the flow; none where the application has no layers."""
+        return [] if self._layers is None else [self._view(layer) for layer in self._layers.layers]
+
+    def lineage(self, layer: str, where: Sequence[str], *, limit: int, behind: str | None = None) -> Sequence[Traced]:
+        """As `trace`, of conditions as COLUMN=VALUE. Raises InvalidQuery where there is no such layer or column."""
+        if self._layers is None:
+            raise InvalidQuery("the application keeps no layers: see MAINSTEM_LAYERS")
+        if not 1 <= limit <= LINEAGE_MAX:
+            raise InvalidQuery(f"{limit} rows cannot be asked for: 1 to {LINEAGE_MAX} can")
+        found = self._layers.named(layer)
+        return trace(self._views, self._layers, found, conditions(found.tables, where), limit=limit, behind=behind)
+
+    def _view(self, layer: Layer) -> LayerView:
+        quality = [] if layer.quality is None else counts([*self._views.scan(layer.quality)]).items()
+        return LayerView(
+            layer.name,
+            [table.name for table in layer.tables],
+            sorted({step.topic for step in layer.steps}),
+            [topic.name for topic in layer.out],
+            [each.group for each in (*layer.steps, *layer.beside)],
+            [RuleView(source, rule, changes) for (source, rule), changes in quality],
+        )
