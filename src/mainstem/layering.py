@@ -1,13 +1,17 @@
 """What operators ask of an application's layers: of the process that has the files open, or of the views themselves."""
 
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from urllib.parse import quote, urlencode
 
 import msgspec
 
 from mainstem.application import Application
+from mainstem.assembly.places import raw_folder
+from mainstem.assembly.stores import open_log
 from mainstem.assembly.views import open_views
+from mainstem.errors import ConfigurationError
+from mainstem.layers.archive import RawArchive
 from mainstem.layers.desk import LayersDesk, LayerView
 from mainstem.layers.lineage import Traced
 from mainstem.operations import asked
@@ -44,3 +48,13 @@ def lineage_of(
         return LayersDesk(application.configured(settings).layers, views).lineage(
             layer, where, limit=limit, behind=behind
         )
+
+
+@contextmanager
+def raw_archive(application: Application, settings: Settings) -> Iterator[RawArchive]:
+    """The archive of what the first layer takes. Raises ConfigurationError where the application keeps no layers."""
+    layers = application.configured(settings).layers
+    if layers is None:
+        raise ConfigurationError("the application keeps no layers: see MAINSTEM_LAYERS")
+    with closing(open_log(settings)) as log:
+        yield RawArchive(log, raw_folder(settings), layers.sources)

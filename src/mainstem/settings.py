@@ -266,6 +266,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     layers: bool = False
     """Whether the bank keeps its data layers, from RAW to AGGREGATED, beside its views."""
 
+    layers_archive_dir: Path | None = None
+    """The folder of RAW's changes as Parquet files. Unless given, `raw` in the data folder."""
+
+    layers_archive_every_ms: Annotated[int, Meta(ge=0, le=86_400_000)] = 60_000
+    """How often the embedded form archives what RAW has taken, where it keeps layers; 0 for never."""
+
     block_after_refusals: Annotated[int, Meta(ge=0, le=1_000)] = 0
     """After how many refused withdrawals within a time the bank blocks a card; 0 for never."""
 

@@ -12,8 +12,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from litestar.testing import TestClient
 from msgspec.structs import replace as changed
 
+from bank.access import CARDS_CLAIM, WHO_MAY
 from bank.card import BlockCard, ChangeLimit, OpenCard, Repay, Withdraw
 from bank.layers import LAYERS
 from bank.layers.aggregated import AGGREGATED
@@ -21,12 +23,13 @@ from bank.layers.cleansed import CLEANSED
 from bank.layers.curated import CURATED
 from bank.layers.integrated import INTEGRATED
 from bank.layers.sums import layers_agree, sums_of_events, sums_of_layers
-from bank.main import application
+from bank.main import application, web
 from bank.simulation import simulation
 from mainstem import EVENT_TOPIC, NewRecord, Refused, scan
 from mainstem.assembly import Embedded, embedded
 from mainstem.layers import LayersDesk, Traced
 from mainstem.layers.raw import raw_table
+from mainstem.query.access import access_of
 from mainstem.rebuild import Rebuilds
 from mainstem.settings import Settings
 from mainstem.testing import FakeClock
@@ -252,6 +255,22 @@ def test_the_layers_agree_whatever_goes_wrong(seed: int) -> None:
         invariants=(*simulation.invariants, layers_agree),
     )
     assert simulate(layered, seed).commands
+
+
+def test_lineage_over_http(running: Embedded, clock: FakeClock) -> None:
+    _some(running, clock)
+    served: Any = web(running, access_of(running.settings, WHO_MAY, owned_claim=CARDS_CLAIM))
+    with TestClient(served, base_url="http://127.0.0.1:8080") as client:
+        names = [each["layer"] for each in client.get("/layers").raise_for_status().json()]
+        asked = {"where": "grain=day,fact=repayment"}
+        answer = client.get("/layers/aggregated/lineage", params=asked).raise_for_status()
+        wrong = client.get("/layers/aggregated/lineage", params={"where": "grain"})
+        nowhere = client.get("/layers/nowhere/lineage")
+    assert names == ["raw", "cleansed", "curated", "integrated", "aggregated"]
+    assert [each["row"]["cents"] for each in answer.json()] == [225]
+    assert answer.json()[0]["madeOf"][0]["madeOf"][0]["madeOf"][0]["madeOf"][0]["layer"] == "raw"
+    assert "Mainstem-Position" in answer.headers
+    assert [each.status_code for each in (wrong, nowhere)] == [400, 400]
 
 
 def test_they_are_off_unless_asked_for(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import structlog
 from mainstem.application import Application, Sides
 from mainstem.assembly.flow import stages_before
 from mainstem.assembly.personal import open_keys, vault_on
+from mainstem.assembly.places import raw_folder
 from mainstem.assembly.running import (
     Life,
     Status,
@@ -40,6 +41,7 @@ from mainstem.eventstore.sqlite_integrity import SqliteIntegrity
 from mainstem.folder import Folder
 from mainstem.forgetting import Forgetter
 from mainstem.health import Hop, Memory, Seen, Trouble, hop_of, trouble_of, waited_s
+from mainstem.layers.archive import RawArchive
 from mainstem.listener.binding import Binding
 from mainstem.listener.runner import Runner
 from mainstem.log.port import Place, Range
@@ -201,6 +203,9 @@ class Embedded:
             self._life.run("sealing", sealing)
         if self.application.processes:
             self._life.run("processes", self.driver.run)
+        if self.application.layers is not None and self.settings.layers_archive_every_ms:
+            archive = RawArchive(self.log, raw_folder(self.settings), self.application.layers.sources)
+            self._life.run("raw-archive", partial(archive.run, self.settings.layers_archive_every_ms / 1000))
         self._life.run("watch", self._watch)
         self._life.run("housekeeping", self._keep_house)
         self.commands.start()

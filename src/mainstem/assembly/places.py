@@ -40,6 +40,11 @@ def archive_folder(settings: Settings) -> Path:
     return settings.archive_dir or settings.data_dir / "archive"
 
 
+def raw_folder(settings: Settings) -> Path:
+    """Where RAW's changes are as files."""
+    return settings.layers_archive_dir or settings.data_dir / "raw"
+
+
 def kafka_servers(settings: Settings) -> KafkaServers:
     """The cluster that holds the log."""
     return KafkaServers(

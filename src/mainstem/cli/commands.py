@@ -24,7 +24,7 @@ from mainstem.cli.dead_letters import dead_letters, show_actions
 from mainstem.cli.events import events
 from mainstem.cli.forget import forget
 from mainstem.cli.installed import add_installed
-from mainstem.cli.lineage import layers, lineage
+from mainstem.cli.lineage import archive_raw, layers, lineage
 from mainstem.cli.monitoring import monitoring
 from mainstem.cli.new import new
 from mainstem.cli.processes import processes
@@ -272,6 +272,7 @@ app.command()(view)
 app.command()(dashboard)
 app.command()(layers)
 app.command()(lineage)
+app.command(name="archive-raw")(archive_raw)
 app.command()(tenants)
 app.command()(forget)
 app.command()(archive)

@@ -42,6 +42,31 @@ def layers(*, as_json: Json = False) -> None:
     _out.print(rules)
 
 
+def archive_raw(
+    *,
+    check: Annotated[
+        bool, typer.Option("--check", help="Hold what is archived against the log, and add nothing.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Archive what RAW takes as Parquet files by topic and day; with --check exit 1 where one differs from the log."""
+    from mainstem.layering import raw_archive
+
+    settings, declared = begin()
+    with raw_archive(declared, settings) as archive:
+        differing = list(archive.differing()) if check else []
+        done = None if check else archive.step()
+    if as_json:
+        _out.print_json(msgspec.json.encode(differing if done is None else done).decode())
+    elif done is None:
+        _out.print(
+            "\n".join(differing) or "All that is archived is as the log has it.", highlight=False, soft_wrap=True
+        )
+    else:
+        _out.print(f"{done.records} records went to {done.files} files", highlight=False, soft_wrap=True)
+    raise typer.Exit(1 if differing else 0)
+
+
 def lineage(
     layer: Annotated[str, typer.Argument(help="The layer, as `mainstem layers` names it.")],
     *,

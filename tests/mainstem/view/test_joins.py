@@ -9,9 +9,14 @@ import pytest
 from msgspec import Struct
 
 from mainstem.application import Application
-from mainstem.codec import Decoder
+from mainstem.codec import Decoder, encode
 from mainstem.errors import ConfigurationError, StoreBusy
 from mainstem.listener.binding import Binding
+from mainstem.listener.runner import Runner
+from mainstem.log.port import Topic
+from mainstem.log.scan import scan
+from mainstem.log.sqlite import SqliteLog
+from mainstem.messages import NewRecord
 from mainstem.table import Table
 from mainstem.view import apply
 from mainstem.view.apply import working
@@ -144,3 +149,29 @@ def test_a_join_with_no_other_view_is_told_at_the_start() -> None:
     binding = Binding(group="priced", topic="event", decoder=Decoder(Sale), projection=JOINED)
     with pytest.raises(ConfigurationError, match="joins 'rate'"):
         Application(name="shop", deciders=(), listeners=(binding,))
+
+
+@pytest.mark.parametrize("one_by_one", [True, False])
+def test_what_a_join_speaks_is_made_of_both(views: SqliteViews, tmp_path: Path, one_by_one: bool) -> None:
+    """Whether the batch is handled at once or, since a record of it fails, one by one."""
+    log = SqliteLog(tmp_path / "log.db")
+    try:
+        sold, priced = Topic("sold", 1), Topic("priced", 1)
+        log.create(sold)
+        log.create(priced)
+        values = [encode(sale) for sale in SALES] + ([b"no JSON"] if one_by_one else [])
+        log.append([NewRecord(topic="sold", key=str(n), value=v, timestamp_ms=1) for n, v in enumerate(values)])
+        binding: Binding[Any] = Binding("pricing", "sold", Decoder(Sale), JOINED, emit=_priced, out=(priced,))
+        Runner(binding, log, views).step()
+        said = [record.value for page in scan(log, "priced") for record in page]
+        assert said == [encode(Priced(id_, amount)) for id_, amount in (("1", 110), ("2", 100), ("3", 220))]
+        assert _written(views) == {"1": 110, "2": 100, "3": 220}
+        assert len(views.parked("pricing")) == one_by_one
+    finally:
+        log.close()
+
+
+def _priced(pair: With[Sale, Rate]) -> list[NewRecord]:
+    return [
+        NewRecord(topic="priced", key=row.id, value=encode(row), timestamp_ms=1, identity=row.id) for row in _rows(pair)
+    ]
