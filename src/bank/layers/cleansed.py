@@ -23,12 +23,14 @@ from mainstem import (
     Decoder,
     MainstemError,
     NewRecord,
+    Record,
     Recorded,
     Rows,
     Table,
     changes_of,
     recorded_events,
 )
+from mainstem.codec import Placed
 from mainstem.layers import Broken, RawChange
 from mainstem.tenancy import qualified, read_stream
 
@@ -98,6 +100,7 @@ _EVENTS: Decoder[Recorded[Any]] = recorded_events(
 )
 _REFUSALS: Decoder[Change[_Kept]] = changes_of(_Kept)
 _ASKED: Decoder[_Asked] = Decoder(_Asked)
+_RAW: Decoder[RawChange] = Decoder(RawChange)
 
 
 def cleansed(raw: RawChange) -> Sequence[Cleansed]:
@@ -220,27 +223,23 @@ def _asked(kept: _Kept) -> _Asked:
         raise Broken("readable", f"the content of refusal {kept.id}: {error}") from error
 
 
-def _messages(raw: RawChange) -> Sequence[NewRecord]:
-    return [
-        NewRecord(
-            topic=TOPIC.name,
-            key=row.key,
-            value=msgspec.json.encode(row),
-            timestamp_ms=row.at_ms,
-            identity=row.id,
-        )
-        for row in cleansed(raw)
-    ]
+def _of_record(record: Record) -> Sequence[Cleansed]:
+    return cleansed(_RAW.one(record.value or b""))
 
 
-def step(raw_topic: str) -> Binding[RawChange]:
-    """Hears what RAW says."""
+def _message(row: Cleansed) -> Sequence[NewRecord]:
+    value = msgspec.json.encode(row)
+    return (NewRecord(topic=TOPIC.name, key=row.key, value=value, timestamp_ms=row.at_ms, identity=row.id),)
+
+
+def step(raw_topic: str) -> Binding[Cleansed]:
+    """Hears what RAW says. A raw change is held against the rules once, where it is read."""
     return Binding(
         group="layer-cleansed",
         topic=raw_topic,
-        decoder=Decoder(RawChange),
-        projection=Rows(CLEANSED, cleansed),
-        emit=_messages,
+        decoder=Placed(RawChange, _of_record),
+        projection=Rows(CLEANSED, lambda row: (row,)),
+        emit=_message,
         out=(TOPIC,),
         linger_ms=LINGER_MS,
     )
