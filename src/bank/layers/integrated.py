@@ -117,6 +117,7 @@ STEP: Binding[Shared] = Binding(
         on=lambda shared: (shared.fact.card,),
         into=Rows(INTEGRATED, integrated),
         ready=lambda row, shared: known(row, shared.fact),
+        emits_both=True,
     ),
     emit=_emit,
     out=(TOPIC,),

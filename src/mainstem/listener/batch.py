@@ -185,8 +185,8 @@ def reached(binding: Binding[Any], records: Sequence[Record], messages: Sequence
 
 
 def _told(working: Working[Any] | None, messages: Sequence[Any]) -> Sequence[Any]:
-    """What `emit` takes: of a join each message with its row."""
-    return working.joined(messages) if isinstance(working, WorkingJoin) else messages
+    """What `emit` takes: of a join that says so each message with its row."""
+    return working.told(messages) if isinstance(working, WorkingJoin) else messages
 
 
 def _decode(decoder: Decoder[Any], records: Sequence[Record]) -> tuple[list[Any], Sequence[int]]:

@@ -214,8 +214,10 @@ class WorkingJoin(Generic[M]):
     def held(self) -> int:
         return self._working.held() + sum(len(messages) for messages, _ in self._taken)
 
-    def joined(self, messages: Sequence[M]) -> list[With[M, Any]]:
-        """Each message with its row. Raises StoreBusy where the other view has not come far enough."""
+    def told(self, messages: Sequence[M]) -> Sequence[Any]:
+        """What `emit` takes of them. Raises StoreBusy where the other view has not come far enough."""
+        if not self._projection.emits_both:
+            return messages
         self._look(messages)
         return self._joined(messages)
 

@@ -72,6 +72,8 @@ class Joined(Generic[M, J]):
     ready: Callable[[J | None, M], bool] | None = None
     table: Table[Any] = _SAME
     """Where the rows go: to the table of `into`, unless another is named."""
+    emits_both: bool = False
+    """Whether the listener's `emit` takes the message with the row, as a `With`; else the message alone."""
 
     def __post_init__(self) -> None:
         if self.table is _SAME:

@@ -160,8 +160,9 @@ def test_what_a_join_speaks_is_made_of_both(views: SqliteViews, tmp_path: Path, 
         log.create(sold)
         log.create(priced)
         values = [encode(sale) for sale in SALES] + ([b"no JSON"] if one_by_one else [])
+        both = replace(JOINED, emits_both=True)
         log.append([NewRecord(topic="sold", key=str(n), value=v, timestamp_ms=1) for n, v in enumerate(values)])
-        binding: Binding[Any] = Binding("pricing", "sold", Decoder(Sale), JOINED, emit=_priced, out=(priced,))
+        binding: Binding[Any] = Binding("pricing", "sold", Decoder(Sale), both, emit=_priced, out=(priced,))
         Runner(binding, log, views).step()
         said = [record.value for page in scan(log, "priced") for record in page]
         assert said == [encode(Priced(id_, amount)) for id_, amount in (("1", 110), ("2", 100), ("3", 220))]
