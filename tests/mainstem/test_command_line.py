@@ -22,6 +22,7 @@ _SHELLS = ("bash", "zsh", "fish")
 
 _WITHOUT_JSON = {
     "run": "serves",
+    "dashboard": "serves",
     "deploy": "says its steps while it makes them",
     "asyncapi": "prints JSON and nothing else",
     "monitoring dashboard": "prints JSON and nothing else",

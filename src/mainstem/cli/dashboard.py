@@ -19,7 +19,10 @@ def dashboard(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port; 0 takes a free one.", min=0, max=65535)] = 8090,
 ) -> None:
-    """Serve the dashboard: pages about an application that runs, asked over its HTTP API."""
+    """Serve the dashboard: pages about an application that runs, asked over its HTTP API.
+
+    For example: mainstem dashboard --api http://127.0.0.1:9000
+    """
     settings = read_settings(os.environ)
     log_lines.configure(settings.log_level, json=settings.log_json)
     try:

@@ -18,7 +18,10 @@ _out = Console()
 
 
 def layers(*, as_json: Json = False) -> None:
-    """Show the data layers: their tables and topics, and how many changes passed or broke each rule of quality."""
+    """Show the data layers: their tables and topics, and how many changes passed or broke each rule of quality.
+
+    For example: mainstem layers --json
+    """
     from mainstem.layering import layers_of
 
     settings, declared = begin()
@@ -49,7 +52,10 @@ def archive_raw(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Archive what RAW takes as Parquet files by topic and day; with --check exit 1 where one differs from the log."""
+    """Archive what RAW takes as Parquet files by topic and day; with --check exit 1 where one differs from the log.
+
+    For example: mainstem archive-raw --check
+    """
     from mainstem.layering import raw_archive
 
     settings, declared = begin()
@@ -83,11 +89,7 @@ def lineage(
 ) -> None:
     """Show where rows of a layer come from: each with the rows of the layer before that made it, down to RAW.
 
-    Examples:
-
-    mainstem lineage aggregated --where fact=withdrawal --where grain=day
-
-    mainstem lineage curated --where card=123456789 --limit 5 --json
+    For example: mainstem lineage aggregated --where fact=withdrawal --where grain=day
     """
     from mainstem.layering import lineage_of
 
