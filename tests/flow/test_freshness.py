@@ -53,6 +53,7 @@ QUERIES: dict[str, str] = {
     "GET /actions": "/actions",
     "GET /bindings": "/bindings",
     "GET /rebuilds": "/rebuilds",
+    "GET /layers": "/layers",
     "GET /analytics/cards": "/analytics/cards",
     "GET /analytics/top-cards": "/analytics/top-cards",
     "GET /analytics/spending": "/analytics/spending",
@@ -60,8 +61,8 @@ QUERIES: dict[str, str] = {
 }
 """Every route that answers a query, with one that is answered."""
 
-UNANSWERED = {"GET /dead-letters/{listener}/{letter}"}
-"""There is no dead letter here. That the route says what it reads is seen at the start."""
+UNANSWERED = {"GET /dead-letters/{listener}/{letter}", "GET /layers/{layer}/lineage"}
+"""There is no dead letter here, and no layer. That the routes say what they read is seen at the start."""
 
 OF_NOW = {"GET /refusals", "GET /refusals/counts", "GET /transfers/{transfer_id}", "GET /cards/{card_id}/history"}
 
