@@ -89,7 +89,7 @@ class Shop:
             for statement in statements:
                 execute(connection, statement)
 
-    def records(self, count: int, timeout_s: float = 20.0) -> list[Message]:
+    def records(self, count: int, timeout_s: float = 60.0) -> list[Message]:
         """That many committed records of both topics."""
         settings = {"bootstrap.servers": self.bootstrap, "group.id": self.name, "auto.offset.reset": "earliest"}
         consumer = Consumer({**settings, "isolation.level": "read_committed", "enable.auto.commit": False})
