@@ -147,7 +147,7 @@ class Connect:
             response = self._ask(method, path, body)
             if response.status_code == httpx.codes.NOT_FOUND and none:
                 return None
-            if response.status_code != httpx.codes.CONFLICT:
+            if not _shares_out(response):
                 return self._content(response)
             time.sleep(_LOOK_S)
         raise StoreBusy(f"{self.place} shares its connectors out for too long")
@@ -172,6 +172,13 @@ class Connect:
         if response.is_server_error:
             raise StoreUnavailable(f"{self.place}: {text}")
         raise ConfigurationError(f"{self.place} refuses: {text}")
+
+
+def _shares_out(response: httpx.Response) -> bool:
+    """Whether it is to be asked again: some requests that come while connectors are shared out get a 500 for it."""
+    if response.status_code == httpx.codes.CONFLICT:
+        return True
+    return response.is_server_error and b"rebalance is expected" in response.content
 
 
 def _cause(trace: str) -> str:
