@@ -30,6 +30,7 @@ from mainstem.assembly.stores import open_integrity
 from mainstem.assembly.views import engine_of
 from mainstem.cdc.relay import producer_of
 from mainstem.cdc.sqlite import SqliteCapture
+from mainstem.durable import flush
 from mainstem.errors import ConfigurationError, StoreBusy, StoreCorrupt, StoreUnavailable
 from mainstem.eventstore.verifying import Verified, verify
 from mainstem.folder import Folder, owner_of
@@ -284,8 +285,4 @@ def _flush(folder: Path) -> None:
     """What is in it, and its own entries, are on the disk."""
     files = [each for each in folder.rglob("*") if each.is_file() and each.suffix in (".db", ".parquet")]
     for path in (*files, *{each.parent for each in files}, folder):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        flush(path)

@@ -7,7 +7,6 @@ before the last step leaves rows, and perhaps a file that nobody lists, which th
 file is read. Only what was half written is removed: another store may keep its files in the same folder.
 """
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from hashlib import sha256
@@ -16,6 +15,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from mainstem.durable import write_durably
 from mainstem.errors import StoreBusy, StoreCorrupt, StoreFull, StoreUnavailable, WriteConflict
 from mainstem.eventstore.archive import (
     RANGE,
@@ -259,27 +259,11 @@ def _ranges_of(band: Sequence[ArchivedEvent], name: str) -> list[ArchivedRange]:
 
 def _write(folder: Path, file: ArchiveFile, content: bytes) -> None:
     """Durable under its name, or not there under it."""
-    part = folder / f"{file.name}.part"
     try:
-        with part.open("wb") as target:
-            target.write(content)
-            target.flush()
-            os.fsync(target.fileno())
-        part.rename(folder / file.name)
-        _flush(folder)
+        write_durably(folder / file.name, content)
     except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
         kind = StoreFull if error.errno in _NO_SPACE else StoreUnavailable
         raise kind(f"the archive {folder} cannot be written: {error.strerror}") from error
-
-
-def _flush(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _compare(folder: Path, file: ArchiveFile, band: Sequence[ArchivedEvent]) -> None:

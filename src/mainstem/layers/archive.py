@@ -11,7 +11,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import structlog
 from msgspec import Struct
 
+from mainstem.durable import flush, write_durably
 from mainstem.errors import MainstemError, StoreBusy, StoreCorrupt, StoreUnavailable
 from mainstem.log.port import Log, Range
 from mainstem.messages import Record
@@ -157,29 +158,13 @@ def _write(folder: Path, run: Sequence[Record]) -> None:
     """The steps: all bytes to a file of another name, to the disk, then the name, then the name to the disk."""
     first = run[0]
     path = folder / RawFile(first.topic, _day_of(first), first.partition, first.offset, run[-1].offset).path
-    part = path.with_suffix(".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as target:
-            target.write(_content(run))
-            target.flush()
-            os.fsync(target.fileno())
-        part.chmod(0o444)
-        part.rename(path)
-        for parent in (path.parent, path.parent.parent, folder):
-            _sync(parent)
+        write_durably(path, _content(run), read_only=True)
+        for parent in (path.parent.parent, folder):
+            flush(parent)
     except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
         raise StoreUnavailable(f"the archive {folder} cannot be written: {error.strerror}") from error
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _schema() -> Any:

@@ -8,6 +8,7 @@ import duckdb
 
 from mainstem.olap.options import Rollup
 from mainstem.olap.port import Column, Datasource
+from mainstem.table import quoted
 
 _MERGED = {
     "count": "live.{0} + fresh.{0}",
@@ -28,18 +29,16 @@ def merge_facts(cursor: duckdb.DuckDBPyConnection, datasource: Datasource, rollu
 
 def merge_of(datasource: Datasource, rollup: Rollup) -> str:
     """The statement."""
-    keys = [_quoted(column.dimension.name) for column in datasource.columns if not column.what]
+    keys = [quoted(column.dimension.name) for column in datasource.columns if not column.what]
     measures = [column for column in datasource.columns if column.what]
-    names = [*keys, *(_quoted(column.name) for column in measures)]
-    period = (
-        f"CAST(date_trunc('{rollup.grain}', {_quoted(datasource.time)}) AS TIMESTAMP) AS {_quoted(datasource.time)}"
-    )
-    grouped = [period if key == _quoted(datasource.time) else key for key in keys]
-    taken = [*grouped, *(f"{_measured(column)} AS {_quoted(column.name)}" for column in measures)]
+    names = [*keys, *(quoted(column.name) for column in measures)]
+    period = f"CAST(date_trunc('{rollup.grain}', {quoted(datasource.time)}) AS TIMESTAMP) AS {quoted(datasource.time)}"
+    grouped = [period if key == quoted(datasource.time) else key for key in keys]
+    taken = [*grouped, *(f"{_measured(column)} AS {quoted(column.name)}" for column in measures)]
     numbers = ", ".join(str(number + 1) for number in range(len(keys)))
-    merged = (f"{_quoted(c.name)} = {_MERGED[c.what].format(_quoted(c.name))}" for c in measures)
+    merged = (f"{quoted(c.name)} = {_MERGED[c.what].format(quoted(c.name))}" for c in measures)
     return f"""
-        MERGE INTO {_quoted(datasource.name)} live
+        MERGE INTO {quoted(datasource.name)} live
         USING (SELECT {", ".join(taken)} FROM mainstem_facts GROUP BY {numbers}) fresh
         ON {" AND ".join(f"live.{key} = fresh.{key}" for key in keys)}
         WHEN MATCHED THEN UPDATE SET {", ".join(merged)}
@@ -51,10 +50,6 @@ def _measured(column: Column) -> str:
     """Of cents where the dimension is a decimal: a product of DECIMAL(18) that has more digits is an overflow."""
     if column.what == "count":
         return "count(*)"
-    name = _quoted(column.dimension.name)
+    name = quoted(column.dimension.name)
     value = f"CAST({name} AS DECIMAL(20,2)) * 100" if column.dimension.kind == "decimal" else name
     return f"CAST({column.what}({value}) AS {'HUGEINT' if column.what == 'sum' else 'BIGINT'})"
-
-
-def _quoted(name: str) -> str:
-    return f'"{name}"'

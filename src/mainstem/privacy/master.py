@@ -11,6 +11,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from mainstem.durable import flush
 from mainstem.errors import ConfigurationError, StoreUnavailable
 
 _BYTES = 32
@@ -69,10 +70,6 @@ def make_master_key(path: Path) -> None:
             return
         finally:
             made.unlink()
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        flush(path.parent)
     except OSError as error:
         raise StoreUnavailable(f"the master key {path} cannot be made: {error.strerror}") from error
