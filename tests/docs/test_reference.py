@@ -5,7 +5,7 @@ import importlib
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, get_args, get_origin, get_type_hints
 
 import httpx
 import msgspec
@@ -22,6 +22,7 @@ from mainstem.query.web import OPERATIONS_RULES
 from mainstem.settings import PREFIX, Secret, Settings
 from mainstem.sqlite import connect
 from mainstem.testing.simulation import Fault
+from tests.commands import commands_of
 from tests.docs.pages import DOCS, ROOT, code, name_of, pages, prose, rows_under
 from tests.process import BankProcess, bank_process
 
@@ -72,20 +73,11 @@ _COMMANDS = REFERENCE / "command-line.md"
 _HTTP = REFERENCE / "http.md"
 
 
-def _commands(group: TyperGroup, before: str = "") -> Iterator[tuple[str, Any]]:
-    """Those of groups with the group's name before them."""
-    for name, command in group.commands.items():
-        if isinstance(command, TyperGroup):
-            yield from _commands(command, f"{before}{name} ")
-        else:
-            yield before + name, command
-
-
 def test_every_command_and_option() -> None:
     group = typer.main.get_command(cli.app)
     assert isinstance(group, TyperGroup)
     text = _COMMANDS.read_text()
-    commands = dict(_commands(group))
+    commands = dict(commands_of(group))
     assert re.findall(r"^## mainstem (.+)$", text, re.MULTILINE) == list(commands)
     own = {_only(row[0]) for row in rows_under(_COMMANDS, "Command line") if row[0].startswith("`")}
     assert own == {option for each in group.params for option in each.opts} | {"--help"}

@@ -6,7 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from bank.main import application
 from mainstem import cli
+from tests.commands import commands_of
 
 _SHELLS = ("bash", "zsh", "fish")
 
@@ -30,21 +31,13 @@ _WITHOUT_JSON = {
 }
 
 
-def _commands(group: TyperGroup, before: str = "") -> Iterator[tuple[str, Any]]:
-    for name, command in group.commands.items():
-        if isinstance(command, TyperGroup):
-            yield from _commands(command, f"{before}{name} ")
-        else:
-            yield before + name, command
-
-
 def _group() -> TyperGroup:
     found = typer.main.get_command(cli.app)
     assert isinstance(found, TyperGroup)
     return found
 
 
-_COMMANDS = dict(_commands(_group()))
+_COMMANDS = dict(commands_of(_group()))
 
 
 def _options(command: Any) -> set[str]:
