@@ -56,7 +56,7 @@ class Decoder(Generic[M]):
     def whole(self, data: Sequence[bytes]) -> list[M] | None:
         """All of a batch in one call; None where one of them does not fit."""
         try:
-            found = self._many.decode(b"[" + b",".join(data) + b"]")
+            found = self._many.decode(b"".join((b"[", b",".join(data), b"]")))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         return found if len(found) == len(data) else None  # an item held a comma of its own outside any value

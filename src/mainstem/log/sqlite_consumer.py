@@ -127,8 +127,8 @@ class SqliteConsumer:
                 for number in waiting:
                     room = min(most, limit - len(found))
                     place = self._numbers[number]
-                    records = self._records(number, place, room, left_bytes)
-                    left_bytes -= sum(len(record.value or b"") for record in records)
+                    records, size = self._records(number, place, room, left_bytes)
+                    left_bytes -= size
                     if records:
                         self._offsets[place] = records[-1].offset + 1
                         found.extend(records)
@@ -139,12 +139,14 @@ class SqliteConsumer:
                     break
         return found
 
-    def _records(self, number: int, place: Place, limit: int, most_bytes: int) -> list[Record]:
-        """From memory where they are there and there is room for all that may be, else from the file."""
+    def _records(self, number: int, place: Place, limit: int, most_bytes: int) -> tuple[list[Record], int]:
+        """With the bytes of their values: from memory if they and room for all that may be are there, or the file."""
         offset = self._offsets[place]
         if most_bytes >= TAIL_BYTES and (found := self._log.tail.read(number, offset, limit)):
-            return found
-        return records_of(self._connection, *place, number, offset, limit, most_bytes=most_bytes)
+            return found, sum([len(record.value or b"") for record in found])
+        asked = self._connection.execute(READ, (number, offset, limit))
+        rows, size = _bounded(asked, most_bytes)
+        return _records_of(self._connection, place, number, offset, rows), size
 
     def _behind(self) -> list[int]:
         """The places that hold something beyond this consumer, in the order of their turns."""
@@ -180,24 +182,16 @@ class SqliteConsumer:
             self._connection.close()
 
 
-def records_of(
-    connection: Any,
-    topic: str,
-    partition: int,
-    place: int,
-    offset: int,
-    limit: int,
-    *,
-    most_bytes: int | None = None,
-) -> list[Record]:
-    """At most `limit` records of a place from `offset` on, up to the first that has `most_bytes` (above 0) behind it.
+def records_of(connection: Any, topic: str, partition: int, place: int, offset: int, limit: int) -> list[Record]:
+    """At most `limit` records of a place from `offset` on. Raises OffsetOutOfRange."""
+    rows = connection.execute(READ, (place, offset, limit)).fetchall()
+    return _records_of(connection, (topic, partition), place, offset, rows)
 
-    Raises OffsetOutOfRange.
-    """
-    asked = connection.execute(READ, (place, offset, limit))
-    rows = asked.fetchall() if most_bytes is None else _bounded(asked, most_bytes)
+
+def _records_of(connection: Any, place: Place, number: int, offset: int, rows: Sequence[Any]) -> list[Record]:
+    topic, partition = place
     if not rows or rows[0][0] != offset:
-        begin, end, _ = connection.execute(PLACE, (place,)).fetchall()[0]
+        begin, end, _ = connection.execute(PLACE, (number,)).fetchall()[0]
         if not begin <= offset <= end:
             raise _out_of_range(topic, partition, begin, end, offset)
     return [
@@ -206,8 +200,8 @@ def records_of(
     ]
 
 
-def _bounded(rows: Any, most_bytes: int) -> list[Any]:
-    """Those up to the first that has so many bytes behind it; a few more may have been read."""
+def _bounded(rows: Any, most_bytes: int) -> tuple[list[Any], int]:
+    """Those up to the first that has so many bytes behind it, and their bytes; a few more may have been read."""
     found: list[Any] = []
     left = most_bytes
     while left > 0 and (page := list(islice(rows, _AT_ONCE))):
@@ -216,7 +210,7 @@ def _bounded(rows: Any, most_bytes: int) -> list[Any]:
         found += page if whole < left else page[: _reaching(left, sizes)]
         left -= whole
     rows.close()  # else the file would be kept as it was when the question was asked
-    return found
+    return found, most_bytes - left
 
 
 def _reaching(most: int, sizes: Sequence[int]) -> int:

@@ -107,8 +107,10 @@ class _WorkingFold(Generic[M]):
         self._changed: dict[_Key, Struct | None] = {}
 
     def handle_all(self, messages: Sequence[M], numbers: Sequence[int]) -> None:
-        keys = [self._projection.key(message) for message in messages]
-        self._load([key for key in dict.fromkeys(keys) if key not in self._known])
+        key_of = self._projection.key
+        keys = [key_of(message) for message in messages]
+        touched = dict.fromkeys(keys)
+        self._load([key for key in touched if key not in self._known])
         known, changed = self._known.copy(), self._changed.copy()
         if isinstance(numbers, range):
             self._fold_each(known, keys, messages)
@@ -116,7 +118,7 @@ class _WorkingFold(Generic[M]):
             of_record = groupby(zip(numbers, keys, messages, strict=True), key=itemgetter(0))
             for _, group in of_record:
                 known.update(self._folded(known, [(key, message) for _, key, message in group]))
-        changed.update((key, known[key]) for key in dict.fromkeys(keys))
+        changed.update((key, known[key]) for key in touched)
         self._known, self._changed = known, changed
 
     def _fold_each(self, known: dict[_Key, Struct | None], keys: Sequence[_Key], messages: Sequence[M]) -> None:
