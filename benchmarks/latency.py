@@ -26,7 +26,7 @@ class Seen:
     analytics: list[float] = field(default_factory=list)
 
 
-def one_after_another(client: httpx.Client, card: str, samples: int) -> Seen:
+def one_after_another(client: httpx.Client, card: str, samples: int, *, pause_s: float = 0.0) -> Seen:
     """The statement by asking with the command's position, the analytics by asking again."""
     seen = Seen()
     begun = _begun(client, card)
@@ -43,6 +43,7 @@ def one_after_another(client: httpx.Client, card: str, samples: int) -> Seen:
                 raise AssertionError(f"withdrawal {number} is not in the analytical store after {_PATIENCE_S} s")
             time.sleep(_LOOK_S)
         seen.analytics.append(time.perf_counter() - began)
+        time.sleep(pause_s)
     return seen
 
 
@@ -71,7 +72,7 @@ def _analysed(client: httpx.Client, card: str) -> int:
     return int(rows[0]["withdrawals"]) if rows else 0
 
 
-def figures_of(seen: Seen, aims: Mapping[str, float]) -> list[Figure]:
+def figures_of(seen: Seen, aims: Mapping[str, float | None]) -> list[Figure]:
     """Medians and 99th percentiles; the aims are of the latter, in milliseconds."""
     figures = []
     for name, values, aim in (
