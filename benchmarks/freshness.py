@@ -1,4 +1,4 @@
-"""From a POST to the data of a chart, while 1,000 other withdrawals come every second; with `--stack`, on the real parts.
+"""From a POST to a chart's data, while 1,000 other withdrawals come every second; with `--stack`, on the real parts.
 
 The chart is that of a card's spending, asked again until it has the withdrawal. Both forms have all of the bank's
 listeners.

@@ -1,7 +1,7 @@
 """A steady load: `python steady.py URL RATE SECONDS` withdraws so often each second, whatever the answers take.
 
-It prints how many were answered a second, how many in other ways than accepted, and percentiles of the milliseconds from
-when each was due, so that what had to wait counts too.
+It prints how many were accepted a second, how many were not, and percentiles of the milliseconds from when each was
+due, so that what had to wait counts too.
 """
 
 import asyncio

@@ -266,7 +266,7 @@ def druid_process(place: Place, name: str) -> Properties:
         },
         "broker": {"druid.sql.enable": "true", "druid.broker.http.numConnections": "5"},
         "historical": {
-            "druid.segmentCache.locations": f'[{{"path":"{folder / "cache"}","maxSize":"1g"}}]',
+            "druid.segmentCache.locations": f'[{{"path":"{folder / "cache"}","maxSize":"20g"}}]',
         },
         "indexer": {
             "druid.worker.capacity": "4",

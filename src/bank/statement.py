@@ -53,10 +53,11 @@ def lines(change: Change[DebitCard]) -> Sequence[MoneyWithdrawal]:
 
 def messages(change: Change[DebitCard]) -> Sequence[NewRecord]:
     """The same line as a message for the analytical store."""
-    return [_message(line) for line in lines(change)]
+    return [message_of(line) for line in lines(change)]
 
 
-def _message(line: MoneyWithdrawal) -> NewRecord:
+def message_of(line: MoneyWithdrawal) -> NewRecord:
+    """What is told of the line."""
     content = MiniStatement(line.id, line.amount, line.debit_card_id, iso_time(line.transaction_date_ms))
     return NewRecord(
         topic=TOPIC.name,

@@ -6,6 +6,7 @@ only the rows whose values lie within the batch's, so a batch costs little more 
 
 import duckdb
 
+from mainstem.olap.columns import cents_of
 from mainstem.olap.options import Rollup
 from mainstem.olap.port import Column, Datasource
 from mainstem.table import quoted
@@ -47,9 +48,9 @@ def merge_of(datasource: Datasource, rollup: Rollup) -> str:
 
 
 def _measured(column: Column) -> str:
-    """Of cents where the dimension is a decimal: a product of DECIMAL(18) that has more digits is an overflow."""
+    """Of cents where the dimension is a decimal."""
     if column.what == "count":
         return "count(*)"
     name = quoted(column.dimension.name)
-    value = f"CAST({name} AS DECIMAL(20,2)) * 100" if column.dimension.kind == "decimal" else name
+    value = cents_of(name) if column.dimension.kind == "decimal" else name
     return f"CAST({column.what}({value}) AS {'HUGEINT' if column.what == 'sum' else 'BIGINT'})"
