@@ -171,9 +171,8 @@ class Writer:
         self._handler.begin()
         try:
             with self.store.transaction() as transaction:
-                self._handler.expect(transaction, requests)
-                for request in requests:
-                    outcome = self._handler.handle(transaction, request)
+                for routed in self._handler.expect(transaction, requests):
+                    outcome = self._handler.handle(transaction, routed)
                     assert isinstance(outcome, Answer | Refused)
                 if lost:
                     raise KeyError("power")

@@ -118,8 +118,7 @@ def test_retries_in_one_batch_apply_it_once(store: EventStore, bus: CommandBus) 
     requests = [Request(made.command, made.key, made.origin, made.retry_of)] * 2
     handler.begin()
     with store.transaction() as transaction:
-        handler.expect(transaction, requests)
-        outcomes = [handler.handle(transaction, each) for each in requests]
+        outcomes = [handler.handle(transaction, each) for each in handler.expect(transaction, requests)]
     assert [isinstance(each, Answer) and each.replayed for each in outcomes] == [False, True]
     assert len(store.read("debit_card-c")) == 3
 

@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from mainstem.command.answer import Answer
 from mainstem.command.closing import Closing
 from mainstem.command.handler import Handler, Outcome, Request
+from mainstem.command.patience import OVERDUE, Patience
 from mainstem.command.snapshotting import SnapshotCounts, SnapshotWriter
 from mainstem.errors import (
     AnswerTimeout,
@@ -80,8 +81,6 @@ _REASONS_MAX = 100
 _OTHER = "other"
 """Where a domain has more reasons than that, which are meant to be few, those that come later are counted together."""
 
-_OVERDUE = "no answer in time; the command may still be carried out"
-
 
 class _Ticket(Struct, frozen=True):
     request: Request
@@ -118,6 +117,7 @@ class CommandBus:
         self._writer: threading.Thread | None = None
         self._counts = {"accepted": 0, "refused": 0, "failed": 0, "batches": 0}
         self._refusals: Counter[str] = Counter()
+        self._patience: dict[asyncio.AbstractEventLoop, Patience] = {}
         self._last_error: str | None = None
 
     def start(self) -> None:
@@ -165,11 +165,8 @@ class CommandBus:
         self._enqueue(_Ticket(Request(command, key, origin, retry_of), future, loop))
         if self._idle:  # not at once: what else the loop has ready goes with it
             loop.call_soon(self._wake)
-        overdue = loop.call_later(self._limits.answer_timeout_s, _give_up, future)
-        try:
-            return await future
-        finally:
-            overdue.cancel()
+        self._patience_in(loop).wait_for(future)
+        return await future
 
     def execute(
         self,
@@ -214,6 +211,14 @@ class CommandBus:
         """Keep some of the snapshots that wait, where no thread does; how many."""
         return self._snapshots.step()
 
+    def _patience_in(self, loop: asyncio.AbstractEventLoop) -> Patience:
+        found = self._patience.get(loop)
+        if found is None:
+            with self._gate:
+                self._patience = {each: own for each, own in self._patience.items() if not each.is_closed()}
+                found = self._patience[loop] = Patience(loop, self._limits.answer_timeout_s)
+        return found
+
     def _put_down(self, request: Request) -> "Future[Answer]":
         future: Future[Answer] = Future()
         self._enqueue(_Ticket(request, future, None))
@@ -227,7 +232,7 @@ class CommandBus:
         try:
             return future.result(self._limits.answer_timeout_s)
         except TimeoutError:
-            raise AnswerTimeout(_OVERDUE) from None
+            raise AnswerTimeout(OVERDUE) from None
 
     def status(self) -> BusStatus:
         """A picture of the moment."""
@@ -352,8 +357,8 @@ class CommandBus:
         handler.begin()
         try:
             with self._store.transaction() as transaction:
-                handler.expect(transaction, requests)
-                outcomes = [handler.handle(transaction, request) for request in requests]
+                routed = handler.expect(transaction, requests)
+                outcomes = [handler.handle(transaction, each) for each in routed]
         except BaseException:
             handler.forget()
             raise
@@ -379,11 +384,6 @@ class CommandBus:
         self._counts["refused"] += refused
         self._counts["failed"] += len(outcomes) - accepted - refused
         self._counts["batches"] += 1
-
-
-def _give_up(future: "asyncio.Future[Answer]") -> None:
-    if not future.done():
-        future.set_exception(AnswerTimeout(_OVERDUE))
 
 
 def _cancelled(ticket: _Ticket) -> bool:

@@ -35,6 +35,17 @@ class Request(Struct, frozen=True):
     occurred_at_ms: int | None = None
 
 
+class Routed(Struct, frozen=True):
+    """A request, the aggregates that its command is for (None where there are none), and the stream of its own.
+
+    None where the aggregate's name or the tenant is not usable.
+    """
+
+    request: Request
+    aggregates: Aggregates | None
+    stream: str | None
+
+
 Outcome = Answer | CommandError
 
 SNAPSHOTS = Snapshots(every_events=1_000)
@@ -64,7 +75,7 @@ class Handler:
         self._pending: dict[str, tuple[Aggregates, Folded]] = {}
         self._boundaries: dict[str, Boundaries] = {}
         self._over: dict[tuple[str, Tags], Over] = {}
-        self._untold: Sequence[Request] = ()
+        self._untold: Sequence[Routed] = ()
         for decider in deciders:
             own = decider.snapshots or snapshots
             aggregates = Aggregates(decider, remembered=remembered, snapshots=own, naming=self._naming)
@@ -99,48 +110,55 @@ class Handler:
             self._boundaries[category].forget(tags)
         self.begin()
 
-    def expect(self, transaction: StoreTransaction, requests: Sequence[Request]) -> None:
-        """Tell the transaction what the requests will load."""
+    def expect(self, transaction: StoreTransaction, requests: Sequence[Request]) -> list[Routed]:
+        """Tell the transaction what the requests will load; each as `handle` takes it."""
         streams: dict[str, Wanted] = {}
-        for request in requests:
-            aggregates = self._by_command.get(type(request.command))
-            stream = None if aggregates is None else self._stream(aggregates, request)
-            if aggregates is not None and stream is not None:
-                streams[stream] = aggregates.wanted(stream)
+        routed = [self._routed(request) for request in requests]
+        for each in routed:
+            if each.aggregates is not None and each.stream is not None:
+                streams[each.stream] = each.aggregates.wanted(each.stream)
         keys = list({own_key(r.origin.tenant, r.key): None for r in requests if r.key is not None})
         began = time.perf_counter()
         transaction.expect(list(streams.values()), keys)
         self._read_s = (time.perf_counter() - began) / max(1, len(streams))
-        self._untold = requests
+        self._untold = routed
+        return routed
+
+    def _routed(self, request: Request) -> Routed:
+        aggregates = self._by_command.get(type(request.command))
+        if aggregates is None:
+            return Routed(request, None, None)
+        stream = self._naming.stream(aggregates.decider, request.command, request.origin.tenant)
+        return Routed(request, aggregates, stream)
 
     def _expect_tags(self, transaction: StoreTransaction) -> None:
         """Tell the transaction, once it is about the first, all tags: which they are, the aggregates' states tell."""
-        requests, self._untold = self._untold, ()
+        untold, self._untold = self._untold, ()
         wanted: dict[str, None] = {}
-        for request in requests:
-            aggregates = self._by_command.get(type(request.command))
+        for each in untold:
+            request, aggregates, stream = each.request, each.aggregates, each.stream
             boundaries = None if aggregates is None else self._boundaries.get(aggregates.decider.category)
-            if aggregates is None or boundaries is None:
+            if aggregates is None or boundaries is None or stream is None:
                 continue
-            stream = self._stream(aggregates, request)
-            if stream is not None:
-                folded = self._loaded(transaction, aggregates, stream)
-                tags = self._naming.tags(boundaries.tags(folded.state, request.command), request.origin.tenant)
-                wanted.update(dict.fromkeys(tags or ()))
+            folded = self._loaded(transaction, aggregates, stream)
+            tags = self._naming.tags(boundaries.tags(folded.state, request.command), request.origin.tenant)
+            wanted.update(dict.fromkeys(tags or ()))
         transaction.expect_tags(wanted)
 
-    def handle(self, transaction: StoreTransaction, request: Request) -> Outcome:
+    def handle(self, transaction: StoreTransaction, routed: Routed) -> Outcome:
         """Carry the command out. Store errors are raised; all that concerns this command alone is its outcome."""
-        aggregates = self._by_command.get(type(request.command))
+        request, aggregates, stream = routed.request, routed.aggregates, routed.stream
         if aggregates is None:
             return InvalidCommand(f"no decider takes the command {type(request.command).__name__}")
         if request.occurred_at_ms is not None and not 0 <= request.occurred_at_ms <= self._clock_ms():
             return InvalidCommand(f"{request.occurred_at_ms} ms is no time of the past")
         if request.key is None:
-            return self._decide(transaction, aggregates, request)
-        return self._once(transaction, aggregates, request, own_key(request.origin.tenant, request.key))
+            return self._decide(transaction, aggregates, request, stream)
+        return self._once(transaction, aggregates, request, stream, own_key(request.origin.tenant, request.key))
 
-    def _once(self, transaction: StoreTransaction, aggregates: Aggregates, request: Request, key: str) -> Outcome:
+    def _once(
+        self, transaction: StoreTransaction, aggregates: Aggregates, request: Request, stream: str | None, key: str
+    ) -> Outcome:
         digest = digest_of(request.command)
         kept = transaction.kept_answer(key)
         if kept is not None:
@@ -153,14 +171,15 @@ class Handler:
         if request.revoke:
             outcome: Outcome = Refused("revoked", "The command was revoked before it was carried out")
         else:
-            outcome = self._decide(transaction, aggregates, request)
+            outcome = self._decide(transaction, aggregates, request, stream)
         if isinstance(outcome, Answer | Refused):
             transaction.keep_answer(key, keep(digest, outcome), self._clock_ms())
         return outcome
 
-    def _decide(self, transaction: StoreTransaction, aggregates: Aggregates, request: Request) -> Outcome:
+    def _decide(
+        self, transaction: StoreTransaction, aggregates: Aggregates, request: Request, stream: str | None
+    ) -> Outcome:
         decider, tenant = aggregates.decider, request.origin.tenant
-        stream = self._stream(aggregates, request)
         if stream is None:
             return self._naming.why_not(tenant)
         folded = self._loaded(transaction, aggregates, stream)
@@ -202,9 +221,6 @@ class Handler:
 
     def _time_of(self, request: Request) -> int:
         return self._clock_ms() if request.occurred_at_ms is None else request.occurred_at_ms
-
-    def _stream(self, aggregates: Aggregates, request: Request) -> str | None:
-        return self._naming.stream(aggregates.decider, request.command, request.origin.tenant)
 
     def _loaded(self, transaction: StoreTransaction, aggregates: Aggregates, stream: str) -> Folded:
         """As it stands in this transaction."""
