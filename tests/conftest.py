@@ -7,7 +7,7 @@ import structlog
 
 pytest.register_assert_rewrite("mainstem.testing.contracts")
 
-pytest_plugins = ["tests.stack", "tests.distributed", "tests.secured", "tests.postgres", "tests.browser"]
+pytest_plugins = ["tests.stack", "tests.distributed", "tests.secured", "tests.postgres", "tests.browser", "tests.pages"]
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from playwright.sync_api import Page, expect, sync_playwright
@@ -21,11 +22,26 @@ _SHOTS = (
     ("flow", "/", _WIDE, "light", "#flow [role=listitem] >> nth=5"),
     ("views", "/views", _WIDE, "light", "[role=listitem] >> nth=5"),
     ("dead-letters", "/dead-letters", _WIDE, "light", "[role=listitem] >> nth=0"),
+    ("edit-letter", "/dead-letters", _WIDE, "light", "[role=listitem] >> nth=0"),
     ("system", "/system", _WIDE, "dark", "[role=listitem] >> nth=5"),
     ("card", "/card", _NARROW, "light", "tbody tr >> nth=2"),
     ("spending", "/spending", _WIDE, "light", "tbody tr >> nth=2"),
     ("history", "/history", _NARROW, "dark", "tbody tr >> nth=3"),
 )
+
+
+def _edit(page: Page) -> None:
+    page.get_by_role("button", name="Edit letter").first.click()
+    dialog = page.get_by_role("dialog")
+    value = dialog.get_by_label("New value")
+    value.fill(value.input_value().replace("CardOpened", "CardOpend"))
+    dialog.get_by_label("Reason").fill("the card was named wrong")
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog.get_by_role("alert")).to_be_visible()
+
+
+_STEPS: Mapping[str, Callable[[Page], None]] = {"edit-letter": _edit}
+"""What is done before a picture is taken."""
 
 
 def main() -> None:
@@ -85,6 +101,8 @@ def _take(page: Page, name: str, path: str, shown: str) -> None:
     page.goto(path)
     expect(page.locator(shown)).to_be_visible(timeout=_PATIENCE_MS)
     page.wait_for_timeout(12_000 if name == "flow" else 1_000)  # the chart of the flow shows what has been meanwhile
+    if name in _STEPS:
+        _STEPS[name](page)
     target = FOLDER / f"{name}.png"
     page.screenshot(path=target)
     print(f"{target.name}: {target.stat().st_size:,} bytes")  # noqa: T201 - a script

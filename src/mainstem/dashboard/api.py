@@ -21,6 +21,7 @@ _CONNECTIONS = httpx.Limits(max_connections=16, max_keepalive_connections=16)
 _TEXT_MAX = 500
 _BODY_MAX = 16 * 1024 * 1024
 _RETRY_MAX_S = 60.0
+_JSON = {"Content-Type": "application/json"}
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -72,10 +73,12 @@ class Api:
 
     async def post(self, path: str, content: Mapping[str, Any], *, key: str | None = None) -> Answer:
         """A command's answer; `key` is its idempotency key. Raises ApiError, ApiAway."""
-        headers = {"Content-Type": "application/json"}
-        if key is not None:
-            headers["Idempotency-Key"] = key
+        headers = _JSON if key is None else {**_JSON, "Idempotency-Key": key}
         return await self._ask("POST", path, content=_ENCODER.encode(content), headers=headers)
+
+    async def put(self, path: str, content: Mapping[str, Any]) -> Answer:
+        """What comes of putting this in the place of what is there. Raises ApiError, ApiAway."""
+        return await self._ask("PUT", path, content=_ENCODER.encode(content), headers=_JSON)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -83,10 +83,14 @@ class Desk:
             tell(str(error), well=False)
             return False
         tell(done)
+        await self.ask_anew()
+        return True
+
+    async def ask_anew(self) -> None:
+        """Ask at once for what is followed, and show it."""
         for followed, _, _ in list(self._followed):
             await self.watch.ask(followed)
         self.refresh()
-        return True
 
 
 def tell(text: str, *, well: bool = True) -> None:

@@ -1,23 +1,28 @@
-"""Dead letters: what listeners could not handle, why, and having it tried again."""
+"""Dead letters: what listeners could not handle, why, and having it tried again, mended or dropped."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 from nicegui import ui
 
+from mainstem.dashboard import editing
 from mainstem.dashboard.api import ApiAway, ApiError
-from mainstem.dashboard.asking import reason_for
+from mainstem.dashboard.asking import answer_of, dialog_of, reason_for
 from mainstem.dashboard.frame import Desk, tell
 from mainstem.dashboard.lists import Content, Listing, button, rename
 from mainstem.dashboard.watch import Followed
 
 _PAGE = 100
 _SHOWN_MAX = 20_000
+_MEANINGS = {
+    "Retry": "The letters are tried again, in the order of their key.",
+    "Drop": "What is dropped is never handled: it stays on record with the reason, and its key flows on without it.",
+}
 
 
 class _Letter:
-    """One letter."""
+    """One letter. That by itself it can be tried again or dropped, is said of the first of its key alone."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
@@ -28,30 +33,36 @@ class _Letter:
             self._cause = ui.label().classes("ms-bad")
             self._origin = ui.label().classes("ms-note")
             with ui.element("div").classes("ms-row"):
-                self._retry = button("Retry", self._retried, "Retry")
-                self._key = button("Retry its key", self._key_retried, "Retry key")
+                self._retry = button("Retry", lambda: self._act("Retry", "letter"), "Retry")
+                self._retry_key = button("Retry its key", lambda: self._act("Retry", "key"), "Retry key")
                 self._open = button("Show", self._opened, "Show")
+                self._edit = button("Edit", self._edited, "Edit")
+                self._drop = button("Drop", lambda: self._act("Drop", "letter"), "Drop", danger=True)
+                self._drop_key = button("Drop its key", lambda: self._act("Drop", "key"), "Drop key", danger=True)
 
     def show(self, content: Content) -> None:
         """Show it."""
-        name = f"{content['id']} of {content['listener']}"
         if content["id"] != self._content.get("id"):
-            rename(self._retry, f"Retry letter {name}")
-            rename(self._key, f"Retry key {content['key']} of {content['listener']}")
-            rename(self._open, f"Show letter {name}")
+            self._rename(
+                f"letter {content['id']} of {content['listener']}", f"{content['key']} of {content['listener']}"
+            )
         self._content = content
         self._title.set_text(f"{content['listener']}: {content['key']}")
         self._cause.set_text(f"{content['reason']}: {content['cause']}")
         edited = ", edited" if content["edited"] else ""
         self._origin.set_text(f"{content['origin']}, {content['at']}{edited}")
-        waits = content["reason"] != "failed"
-        self._retry.set_visibility(not waits)
+        for made in (self._retry, self._drop):
+            made.set_visibility(content["first"])
 
-    async def _retried(self) -> None:
-        await _retry(self._desk, self._content["listener"], {"letter": self._content["id"]})
+    def _rename(self, letter: str, key: str) -> None:
+        for made, word in ((self._retry, "Retry"), (self._open, "Show"), (self._edit, "Edit"), (self._drop, "Drop")):
+            rename(made, f"{word} {letter}")
+        for made, word in ((self._retry_key, "Retry"), (self._drop_key, "Drop")):
+            rename(made, f"{word} key {key}")
 
-    async def _key_retried(self) -> None:
-        await _retry(self._desk, self._content["listener"], {"key": self._content["key"]})
+    async def _act(self, word: str, which: str) -> None:
+        named = self._content["id" if which == "letter" else "key"]
+        await _ask(self._desk, word, self._content["listener"], {which: named})
 
     async def _opened(self) -> None:
         listener, letter = (quote(self._content[name], safe="") for name in ("listener", "id"))
@@ -62,25 +73,63 @@ class _Letter:
             return
         title = f"Letter {self._content['id']} of {self._content['listener']}"
         text = json.dumps(answer.content, indent=2, ensure_ascii=False, default=str)[:_SHOWN_MAX]
-        with ui.dialog().props(f'aria-label="{title}"') as dialog, ui.card().classes("ms-dialog"):
+        with dialog_of(title) as dialog, ui.card().classes("ms-dialog"):
             ui.label(title).classes("ms-title")
             ui.label(text.replace("\\n", "\n")).classes("ms-text").props(
                 'tabindex=0 role=region aria-label="Its content"'
             )
             ui.button("Close", on_click=lambda: dialog.submit(None)).props("no-caps autofocus")
-        await dialog
-        dialog.delete()
+        await answer_of(dialog)
+
+    async def _edited(self) -> None:
+        listener, letter = self._content["listener"], self._content["id"]
+        try:
+            text = await editing.editable(self._desk.api, listener, letter)
+        except (ApiError, ApiAway) as error:
+            tell(str(error), well=False)
+            return
+
+        async def save(value: str, reason: str) -> str | None:
+            return await editing.save(self._desk.api, listener, letter, value, reason)
+
+        if await editing.edited(f"Edit letter {letter} of {listener}", text, save):
+            tell(f"Letter {letter} of {listener} has another value: retry it.")
+            await self._desk.ask_anew()
 
 
-async def _retry(desk: Desk, listener: str, what: Mapping[str, str]) -> None:
+async def _ask(desk: Desk, word: str, listener: str, what: Mapping[str, str]) -> None:
     named = "all keys" if not what else " ".join(*what.items())
-    reason = await reason_for(
-        f"Retry {named} of {listener}", "The letters are tried again, in the order of their key.", "Retry"
-    )
+    reason = await reason_for(f"{word} {named} of {listener}", _MEANINGS[word], word)
     if reason is None:
         return
-    asked = desk.api.post(f"/dead-letters/{quote(listener, safe='')}/retry", {"reason": reason, **what})
-    await desk.act(asked, f"Retry of {named}: asked for. What fails again stays here.")
+    try:
+        path = f"/dead-letters/{quote(listener, safe='')}/{word.lower()}"
+        answer = await desk.api.post(path, {"reason": reason, **what})
+    except (ApiError, ApiAway) as error:
+        tell(str(error), well=False)
+        return
+    text, well = _outcome(answer.content)
+    tell(f"{word} of {named}: {text}", well=well)
+    await desk.ask_anew()
+
+
+def _outcome(actions: Sequence[Content]) -> tuple[str, bool]:
+    """What has come of actions in words, and whether nothing has failed."""
+    done = sum(each["count"] for each in actions if each["state"] == "done")
+    waiting = sum(each["state"] == "waiting" for each in actions)
+    failed = [each for each in actions if each["state"] == "failed"]
+    told = [f"{done} letter{'' if done == 1 else 's'} done"] if done or not (waiting or failed) else []
+    if waiting:
+        told.append(f"asked for, and not yet begun for {waiting} key{'' if waiting == 1 else 's'}")
+    if failed:
+        told.append(str(failed[0]["told"]) if len(failed) == 1 else f"{len(failed)} keys fail: {failed[0]['told']}")
+    return "; ".join(told), not failed
+
+
+def _with_first(letters: Sequence[Content]) -> list[Content]:
+    """Each with whether it is the `first` of its key: they come by listener, key, and the order of the key."""
+    keys = [(each["listener"], each["key"]) for each in letters]
+    return [{**each, "first": at == 0 or keys[at - 1] != keys[at]} for at, each in enumerate(letters)]
 
 
 def build(desk: Desk) -> None:
@@ -92,13 +141,13 @@ def build(desk: Desk) -> None:
 
         async def retry_all() -> None:
             if listener.value:
-                await _retry(desk, listener.value, {})
+                await _ask(desk, "Retry", listener.value, {})
 
         every = button("Retry all of it", retry_all, "Retry all letters of the listener")
     listing = Listing(lambda: _Letter(desk), "No dead letters.", "Dead letters")
 
     def show(found: Followed) -> None:
-        letters = found.content
+        letters = _with_first(found.content)
         more = " or more" if len(letters) >= _PAGE else ""
         count.set_text(f"{len(letters)}{more} waiting")
         names = sorted({each["listener"] for each in letters})

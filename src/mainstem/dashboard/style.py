@@ -57,6 +57,8 @@ a.ms-link:hover, a.ms-here { background: #ffffff; color: #0b2a5b; }
 .ms-big { font-size: 1.5rem; font-weight: 700; font-variant-numeric: tabular-nums; }
 .ms-text { white-space: pre-wrap; overflow-wrap: anywhere; font-family: ui-monospace, monospace; font-size: 0.85rem;
         max-height: 40vh; overflow: auto; border: 1px solid var(--ms-line); border-radius: 6px; padding: 8px; }
+.ms-wide { width: 100%; }
+.ms-code textarea { font-family: ui-monospace, monospace; font-size: 0.85rem; line-height: 1.4; min-height: 30vh; }
 .ms-dialog { background: var(--ms-back); color: var(--ms-text); width: min(720px, 94vw); max-width: none;
         gap: 10px; }
 .q-field__label, .q-field__native, .q-field__messages { color: var(--ms-text); }
