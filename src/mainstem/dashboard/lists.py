@@ -1,6 +1,6 @@
 """Lists that change in place: what has not changed keeps its elements, and with them the keyboard's focus."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from nicegui import ui
@@ -77,8 +77,18 @@ class Rows:
 
 
 def button(text: str, act: Callable[[], Any], label: str, *, danger: bool = False) -> ui.button:
-    """A button whose name for readers of the screen says of what it is."""
-    made = ui.button(text, on_click=act, color=None).props("outline no-caps")
+    """A button whose name for readers of the screen says of what it is.
+
+    What it begins belongs to the page, and goes on where the button's own place in a list is gone meanwhile.
+    """
+
+    async def pressed() -> None:
+        with ui.context.client:
+            begun = act()
+            if isinstance(begun, Awaitable):
+                await begun
+
+    made = ui.button(text, on_click=pressed, color=None).props("outline no-caps")
     made.classes("ms-button ms-bad" if danger else "ms-button")
     return made.props(f'aria-label="{_quoted(label)}"')
 

@@ -100,20 +100,36 @@ def test_what_is_dropped_is_on_record(page: Page, site: Site) -> None:
     ]
 
 
-def test_a_letter_that_is_gone_meanwhile(page: Page, site: Site) -> None:
-    """The dialog says so; what was written is still there."""
+def _dropped_elsewhere(page: Page, site: Site, card: str) -> None:
+    with site.bank.client() as client:
+        asked = {"key": f"debit_card-{card}", "reason": "sooner"}
+        client.post("/dead-letters/activity/drop", json=asked).raise_for_status()
+    expect(_letters(page, card)).to_have_count(0)
+
+
+def test_a_letter_that_is_gone_while_it_is_edited(page: Page, site: Site) -> None:
+    """The dialog stays, with what was written, and says so."""
     _open_cards(site, "card-z-6")
     open_page(page, "dead-letters")
     _letters(page, "card-z-6").get_by_role("button", name="Edit letter").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Reason, for the record").fill("too late")
-    with site.bank.client() as client:
-        client.post(
-            "/dead-letters/activity/drop", json={"key": "debit_card-card-z-6", "reason": "sooner"}
-        ).raise_for_status()
+    _dropped_elsewhere(page, site, "card-z-6")
     dialog.get_by_role("button", name="Save").click()
     expect(dialog.get_by_role("alert")).to_contain_text("waits")
+    expect(dialog.get_by_label("Reason, for the record")).to_have_value("too late")
     answer(page, "Leave it")
+
+
+def test_a_letter_that_is_gone_before_it_is_retried(page: Page, site: Site) -> None:
+    """What the API says of it is told, although the button that was pressed is gone."""
+    _open_cards(site, "card-z-7")
+    open_page(page, "dead-letters")
+    _letters(page, "card-z-7").get_by_role("button", name="Retry letter").click()
+    _dropped_elsewhere(page, site, "card-z-7")
+    answer(page, "Retry", "too late")
+    expect(page.get_by_text("of activity waits")).to_be_visible()
+    button(page, "Close").first.click()
 
 
 def test_dead_letters(page: Page, site: Site) -> None:
