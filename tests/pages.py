@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from tests.browser import DashboardProcess, Told, dashboard_process
 from tests.process import BankProcess, bank_process
 
-PAGES = ("", "views", "dead-letters", "system", "card", "spending", "history")
+PAGES = ("", "views", "layers", "dead-letters", "system", "card", "spending", "history")
 PATIENCE_MS = 10_000
 CARD = "123456789"
 TROUBLED = "card-z-1"
@@ -35,7 +35,7 @@ def site(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FAULTY_BANK_MENDED", str(mended))
         with (
-            bank_process(folder / "data", app="tests.faulty_bank:application") as bank,
+            bank_process(folder / "data", app="tests.faulty_bank:application", layers="true") as bank,
             dashboard_process(folder / "dashboard.log", bank.url) as dashboard,
         ):
             with bank.client() as client:
@@ -73,6 +73,7 @@ def open_page(page: Page, path: str) -> None:
 FIRST = {
     "": "#flow [role=listitem] >> nth=3",
     "views": "[role=listitem] >> nth=3",
+    "layers": "[aria-label=Layers] .ms-caps >> nth=4",
     "dead-letters": "[role=status]",
     "system": "[aria-label=Listeners] [role=listitem] >> nth=3",
     "card": "#balance:has-text('withdrawn')",

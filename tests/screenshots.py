@@ -21,6 +21,14 @@ _WIDE, _NARROW = (1100, 760), (390, 760)
 _SHOTS = (
     ("flow", "/", _WIDE, "light", "#flow [role=listitem] >> nth=5"),
     ("views", "/views", _WIDE, "light", "[role=listitem] >> nth=5"),
+    ("layers", "/layers", _WIDE, "light", "[aria-label=Layers] [role=listitem] >> nth=4"),
+    (
+        "lineage",
+        "/layers?layer=aggregated&where=grain=day,fact=withdrawal",
+        _WIDE,
+        "dark",
+        "[aria-label=Rows] > * >> nth=0",
+    ),
     ("dead-letters", "/dead-letters", _WIDE, "light", "[role=listitem] >> nth=0"),
     ("edit-letter", "/dead-letters", _WIDE, "light", "[role=listitem] >> nth=0"),
     ("system", "/system", _WIDE, "dark", "[role=listitem] >> nth=5"),
@@ -40,7 +48,14 @@ def _edit(page: Page) -> None:
     expect(dialog.get_by_role("alert")).to_be_visible()
 
 
-_STEPS: Mapping[str, Callable[[Page], None]] = {"edit-letter": _edit}
+def _down(page: Page) -> None:
+    for table in ("aggregated", "integrated", "curated"):
+        page.get_by_role("button", name=f"What made {table}").first.click()
+        expect(page.locator("[aria-expanded=true]").last).to_be_visible()
+    page.locator("form[aria-label=Lineage]").evaluate("each => each.scrollIntoView()")
+
+
+_STEPS: Mapping[str, Callable[[Page], None]] = {"edit-letter": _edit, "lineage": _down}
 """What is done before a picture is taken."""
 
 
@@ -51,7 +66,7 @@ def main() -> None:
         folder = Path(place)
         os.environ["FAULTY_BANK_MENDED"] = str(folder / "mended")
         _fill(folder / "data")
-        with bank_process(folder / "data", app="tests.faulty_bank:application") as bank:
+        with bank_process(folder / "data", app="tests.faulty_bank:application", layers="true") as bank:
             _make_dead_letters(bank)
             with dashboard_process(folder / "dashboard.log", bank.url) as dashboard:
                 _shoot(dashboard.url, bank)

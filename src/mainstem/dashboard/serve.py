@@ -14,7 +14,7 @@ from fastapi import FastAPI, Request
 from nicegui import app as nicegui_app
 from nicegui import ui
 
-from mainstem.dashboard import flow, letters, system, views
+from mainstem.dashboard import flow, layers, letters, system, views
 from mainstem.dashboard.api import Api
 from mainstem.dashboard.frame import Desk, Page, frame
 from mainstem.dashboard.guarding import Guarded
@@ -26,6 +26,7 @@ _STOP_S = 3
 PAGES = (
     Page("/", "Flow", flow.build),
     Page("/views", "Views", views.build),
+    Page("/layers", "Layers", layers.build),
     Page("/dead-letters", "Dead letters", letters.build),
     Page("/system", "System", system.build),
 )

@@ -31,6 +31,16 @@ a.ms-link:hover, a.ms-here { background: #ffffff; color: #0b2a5b; }
         width: 100%; }
 .ms-card { background: var(--ms-card); border: 1px solid var(--ms-line); border-radius: 8px; padding: 10px 12px;
         display: flex; flex-direction: column; gap: 6px; min-width: 0; overflow-wrap: anywhere; }
+.ms-part { display: flex; flex-direction: column; gap: 4px; padding-top: 6px; min-width: 0; }
+.ms-card .ms-cards { grid-template-columns: minmax(0, 1fr); gap: 6px; }
+.ms-caps { text-transform: uppercase; letter-spacing: 0.04em; }
+.ms-grow { flex: 1 1 220px; min-width: 0; }
+form[aria-label=Lineage] { scroll-margin-top: 130px; }
+.ms-fields { display: flex; flex-wrap: wrap; gap: 4px 20px; margin: 0; font-variant-numeric: tabular-nums; }
+.ms-fields dt { color: var(--ms-soft); font-size: 0.78rem; line-height: 1.2; }
+.ms-fields dd { margin: 0; overflow-wrap: anywhere; }
+.ms-tree { display: flex; flex-direction: column; gap: 8px; width: 100%; }
+.ms-card > .ms-tree { border-left: 3px solid var(--ms-line); padding-left: 8px; }
 .ms-title { font-weight: 600; }
 .ms-row { display: flex; flex-wrap: wrap; gap: 8px; align-items: center; }
 .ms-form { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 200px), 1fr)); gap: 8px 12px;

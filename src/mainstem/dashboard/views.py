@@ -37,15 +37,9 @@ class _View:
 
     def _button(self, act: str) -> ui.button:
         async def pressed() -> None:
-            await self._act(act)
+            await act_on(self._desk, self._name, act)
 
         return button(_ACTS[act][0], pressed, _ACTS[act][0], danger=act in ("/cancel", "/forget"))
-
-    async def _act(self, act: str) -> None:
-        word, meaning = _ACTS[act]
-        if await confirmed(f"{word}: {self._name}", meaning, word):
-            path = f"/rebuilds/{quote(self._name, safe='')}{act}"
-            await self._desk.act(self._desk.api.post(path, {}), f"{word} of {self._name}: begun")
 
     def show(self, content: Content) -> None:
         """Show how it stands."""
@@ -55,9 +49,8 @@ class _View:
             for act, made in self._buttons.items():
                 rename(made, f"{_ACTS[act][0]} {self._name}")
         self._title.set_text(self._name)
-        self._stands.set_text(f"kept by {content['listener']}; {_standing(content)}")
-        progress = content["progress"]
-        busy = progress is not None and progress["state"] in _AT_WORK
+        self._stands.set_text(f"kept by {content['listener']}; {standing(content)}")
+        progress, busy = content["progress"], at_work(content)
         self._show_progress(progress, busy=busy)
         self._buttons[""].set_enabled(not busy)
         self._buttons["/compare"].set_enabled(not busy)
@@ -70,28 +63,44 @@ class _View:
         self._bar.set_visibility(busy)
         if progress is None:
             return
-        self._progress.set_text(_told(progress))
+        self._progress.set_text(told(progress))
         self._bar.set_value(progress["records"] / progress["of"] if progress["of"] else 0.0)
 
 
-def _standing(content: Content) -> str:
-    told = ["made by other code than today's: stale" if content["stale"] else "up to date with the code"]
+async def act_on(desk: Desk, view: str, act: str = "") -> None:
+    """Rebuild a view, or do another thing that can be done with it, once people say that it is meant."""
+    word, meaning = _ACTS[act]
+    if await confirmed(f"{word}: {view}", meaning, word):
+        path = f"/rebuilds/{quote(view, safe='')}{act}"
+        await desk.act(desk.api.post(path, {}), f"{word} of {view}: begun")
+
+
+def at_work(content: Content) -> bool:
+    """Whether it is being rebuilt."""
+    progress = content["progress"]
+    return progress is not None and progress["state"] in _AT_WORK
+
+
+def standing(content: Content) -> str:
+    """How a view stands, in words."""
+    words = ["made by other code than today's: stale" if content["stale"] else "up to date with the code"]
     if content["unfinished"]:
-        told.append("a version beside it is not finished")
+        words.append("a version beside it is not finished")
     if content["kept"]:
-        told.append("the replaced version is kept")
-    return "; ".join(told)
+        words.append("the replaced version is kept")
+    return "; ".join(words)
 
 
-def _told(progress: Content) -> str:
-    told = [f"{progress['state']}: {progress['records']:,} of {progress['of']:,} records"]
+def told(progress: Content) -> str:
+    """A rebuild's progress in words."""
+    words = [f"{progress['state']}: {progress['records']:,} of {progress['of']:,} records"]
     if progress["rate"]:
-        told.append(f"{float(progress['rate']):,.0f} /s")
+        words.append(f"{float(progress['rate']):,.0f} /s")
     if progress["leftS"] is not None:
-        told.append(f"{float(progress['leftS']):,.0f} s left")
+        words.append(f"{float(progress['leftS']):,.0f} s left")
     if progress["error"]:
-        told.append(str(progress["error"]))
-    return ", ".join(told)
+        words.append(str(progress["error"]))
+    return ", ".join(words)
 
 
 def build(desk: Desk) -> None:

@@ -206,7 +206,7 @@ def test_listeners(page: Page) -> None:
 def test_the_ways_between_pages_and_the_theme(page: Page) -> None:
     """A theme that was chosen stays when the page is opened again."""
     open_page(page, "")
-    for name in ("Views", "Dead letters", "System", "Card", "Spending", "History", "Flow"):
+    for name in ("Views", "Layers", "Dead letters", "System", "Card", "Spending", "History", "Flow"):
         page.get_by_role("navigation").get_by_role("link", name=name, exact=True).click()
         expect(page.get_by_role("heading", level=1)).to_have_text(name)
         expect(page.locator("[aria-current=page]")).to_have_text(name)
