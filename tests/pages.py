@@ -9,7 +9,9 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser import DashboardProcess, Told, dashboard_process
+from tests.controls import Controls
 from tests.process import BankProcess, bank_process
+from tests.used_controls import USES
 
 PAGES = ("", "views", "layers", "dead-letters", "system", "card", "spending", "history")
 PATIENCE_MS = 10_000
@@ -45,17 +47,21 @@ def site(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture
-def page(site: Site) -> Iterator[Page]:
+def page(site: Site, request: pytest.FixtureRequest) -> Iterator[Page]:
     """A page that must not have complained, nor asked for anything that is not the dashboard's."""
     context = site.browser.new_context(base_url=site.dashboard.url, viewport={"width": 1200, "height": 900})
     context.set_default_timeout(PATIENCE_MS)
     expect.set_options(timeout=PATIENCE_MS)
+    controls = Controls(context)
     page = context.new_page()
     told = Told(page)
     yield page
     context.close()
+    test = request.node.originalname
     assert told.errors == []
     assert [each for each in told.requests if not each.startswith((f"{site.dashboard.url}/", "data:", "blob:"))] == []
+    assert controls.unlisted(USES) == set(), "tests/used_controls.py names no test that uses these"
+    assert controls.unused(USES, test) == [], "tests/used_controls.py says that this test uses these"
 
 
 def withdraw(client: httpx.Client, amount: str) -> None:

@@ -6,7 +6,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser import low_contrasts, nameless_controls, unreached_by_tab
+from tests.controls import Controls
 from tests.pages import FIRST, PAGES, TROUBLED, Site, answer, button, open_page, withdraw
+from tests.used_controls import USES
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -26,8 +28,10 @@ def test_everybody_can_use_a_page(page: Page, path: str) -> None:
     page.wait_for_function("document.documentElement.scrollWidth <= 390")
 
 
-def test_the_checks_find_what_is_wrong(page: Page) -> None:
+def test_the_checks_find_what_is_wrong(site: Site) -> None:
     """Checks that find nothing on any page would say nothing."""
+    context = site.browser.new_context(base_url=site.dashboard.url)
+    controls, page = Controls(context), context.new_page()
     open_page(page, "card")
     page.evaluate(
         "document.querySelector('#content').insertAdjacentHTML('beforeend', '<button></button>"
@@ -38,6 +42,18 @@ def test_the_checks_find_what_is_wrong(page: Page) -> None:
     assert [each.split(":")[0] for each in low_contrasts(page)] == ["pale"]
     page.evaluate("document.getElementById('held').addEventListener('focus', event => event.target.blur())")
     assert ["held" in each for each in unreached_by_tab(page)] == [True]
+    page.get_by_role("button", name="Show card").click()
+    context.close()
+    new = {("button", ""), ("button", "off"), ("link", "held")}
+    assert {(each.role, each.name) for each in controls.unlisted(USES)} == new
+    left = {use.name for use in controls.unused(USES, "test_another_card")}
+    assert left == {"Card"}
+
+
+def test_the_tests_that_use_controls_are_there(request: pytest.FixtureRequest) -> None:
+    """A test that is renamed, or taken out, is no test that uses a control."""
+    texts = "".join(each.read_text() for each in request.path.parent.glob("test_*.py"))
+    assert [use.test for use in USES if f"def {use.test}(page: Page" not in texts] == []
 
 
 def test_withdrawing(page: Page, site: Site) -> None:
@@ -107,7 +123,9 @@ def test_the_slider_over_a_cards_history(page: Page, site: Site) -> None:
         for amount in (1, 2, 3):
             client.post("/moneywithdrawals", json={"debitCard": "past-1", "amount": amount}).raise_for_status()
         version, then = page.locator("#version"), page.get_by_label("The card then").locator("tbody")
-        page.goto("/history?card=past-1")
+        page.goto("/history")
+        page.get_by_label("Card", exact=True).fill("past-1")
+        button(page, "Show card").click()
         expect(version).to_contain_text("Version 4 of 4, 20")
         expect(then).to_contain_text("94.00")
         for name, told, balance in (
@@ -210,7 +228,7 @@ def test_the_ways_between_pages_and_the_theme(page: Page) -> None:
         page.get_by_role("navigation").get_by_role("link", name=name, exact=True).click()
         expect(page.get_by_role("heading", level=1)).to_have_text(name)
         expect(page.locator("[aria-current=page]")).to_have_text(name)
-    for theme, dark in (("dark", True), ("light", False), ("dark", True)):
+    for theme, dark in (("dark", True), ("light", False), ("auto", False), ("dark", True)):
         page.get_by_role("combobox", name="Theme").click()
         page.get_by_role("option", name=theme).click()
         expect(page.locator("body.body--dark")).to_have_count(int(dark))
