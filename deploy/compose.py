@@ -38,6 +38,10 @@ Grafana reaches Prometheus.
 _MONITORING = "monitoring"
 """The profile of what watches: it is not started unless asked for."""
 
+_PAGES = "dashboard"
+"""The profile of the dashboard: whoever reaches it acts with its token, so that it is started where it is asked for."""
+
+_DASHBOARD_SECRET, _DASHBOARD_PORT = "dashboard_token", 8090
 _SUPERSET_SECRETS = ("superset_key", "superset_password")
 
 Service = dict[str, Any]
@@ -82,12 +86,13 @@ def composition() -> Service:
         "deploy": _deploy(),
         "bank": _bank(),
         "listeners": _listeners(),
+        "dashboard": _dashboard(),
         "superset": _superset(),
         "prometheus": _prometheus(),
         "grafana": _grafana(),
     }
     own = (configuration.CAPTURE_SECRET, configuration.MASTER_KEY_SECRET)
-    watching = (_TOKEN_SECRET, _GRAFANA_SECRET)
+    watching = (_TOKEN_SECRET, _GRAFANA_SECRET, _DASHBOARD_SECRET)
     secrets = (*own, "mysql_password", "mysql_root_password", "api_key", *_SUPERSET_SECRETS, *watching)
     volumes = ("mysql", "archive", "zookeeper", "kafka", "druid", "superset", "prometheus", "grafana")
     return {
@@ -289,9 +294,37 @@ def _bank() -> Service:
             },
             secrets=["api_key"],
         ),
-        ports=_published(PLACE.ports.bank),
+        ports=[*_published(PLACE.ports.bank), *_published(_DASHBOARD_PORT)],
         depends_on=_deployed(),
     )
+
+
+def _dashboard() -> Service:
+    """In the bank's own network: the token crosses none, and what the dashboard listens on is published by the bank.
+
+    It reads no secret but its token. Beyond loopback it would answer for every name, so it is told its own.
+    """
+    live = f"import urllib.request as u; u.urlopen('http://127.0.0.1:{_DASHBOARD_PORT}/system', timeout=3)"
+    api, port = f"http://127.0.0.1:{PLACE.ports.bank}", str(_DASHBOARD_PORT)
+    part = _part(
+        "512m",
+        f'python -c "{live}"',
+        image="mainstem-bank:0.1.0",
+        profiles=[_PAGES],
+        command=["dashboard", "--api", api, "--host", "0.0.0.0", "--port", port],  # noqa: S104 - as the bank
+        environment={
+            "MAINSTEM_AUTH_TOKEN_FILE": f"/run/secrets/{_DASHBOARD_SECRET}",
+            "MAINSTEM_HTTP_NAMES": "localhost",
+            "MAINSTEM_LOG_JSON": "true",
+        },
+        secrets=[_DASHBOARD_SECRET],
+        network_mode="service:bank",
+        read_only=True,
+        tmpfs=["/tmp"],  # noqa: S108 - in a container of its own
+        cap_drop=["ALL"],
+        depends_on=_after("bank"),
+    )
+    return {name: value for name, value in part.items() if name != "networks"}
 
 
 _ALIVE = "/tmp/listeners-alive"  # noqa: S108 - in a container of its own

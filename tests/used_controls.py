@@ -19,6 +19,8 @@ USES = (
     *_used("test_the_ways_between_pages_and_the_theme", "*", "link", *_TITLES, "Skip to the content"),
     *_used("test_the_ways_between_pages_and_the_theme", "*", "combobox", "Theme"),
     *_used("test_the_ways_between_pages_and_the_theme", "*", "option", "dark", "light", "auto"),
+    *_used("test_choosing_a_tenant", "*", "combobox", "Tenant"),
+    *_used("test_choosing_a_tenant", "*", "option", "acme", "north-bank", "of no tenant"),
     *_used("test_withdrawing", "*", "button", "Close"),
     *_used("test_listeners", "*", "textbox", "Reason, for the record"),
     *_used("test_rebuilding_a_view", "*", "button", "Leave it"),

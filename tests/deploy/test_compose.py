@@ -19,6 +19,7 @@ from deploy.application import environment
 from deploy.compose import CONNECTOR_FILE, DRUID, PLACE, SUPERVISOR_FILE, composition, generated, seed_files
 from deploy.configuration import Place, Ports
 from mainstem.cdc.connect import Connect
+from mainstem.dashboard.api import Api
 from mainstem.settings import read_settings
 from tests.distributed import Deployed
 
@@ -28,6 +29,8 @@ _SERVICES: dict[str, Any] = composition()["services"]
 _LASTING = [name for name in _SERVICES if name != "deploy"]
 _HERE = Place("127.0.0.1", Ports(), Path("/there/data"))
 _OURS = ("bank", "listeners", "deploy")
+_PARTS = {name: each for name, each in _SERVICES.items() if name != "dashboard"}
+"""Without what is in the network of another."""
 
 
 def _run(*words: str) -> "subprocess.CompletedProcess[str]":
@@ -69,7 +72,7 @@ def test_a_service_is_watched_limited_and_comes_back(name: str) -> None:
     assert service["security_opt"] == ["no-new-privileges:true"]
 
 
-@pytest.mark.parametrize("name", _OURS)
+@pytest.mark.parametrize("name", [*_OURS, "dashboard"])
 def test_our_own_have_no_rights(name: str) -> None:
     service = _SERVICES[name]
     assert service["read_only"]
@@ -78,8 +81,9 @@ def test_our_own_have_no_rights(name: str) -> None:
 
 
 def test_ports_are_the_seeds_and_stay_on_this_machine() -> None:
-    published = {name: port for name, service in _SERVICES.items() for port in service.get("ports", ())}
-    assert published == {
+    published = {port: name for name, service in _SERVICES.items() for port in service.get("ports", ())}
+    assert published.pop("127.0.0.1:8090:8090") == "bank", "the dashboard is in its network"
+    assert {name: port for port, name in published.items()} == {
         "bank": "127.0.0.1:8080:8080",
         "druid-coordinator": "127.0.0.1:8081:8081",
         "druid-broker": "127.0.0.1:8082:8082",
@@ -197,18 +201,18 @@ def test_both_forms_have_one_configuration() -> None:
 
 def test_the_dashboards_reach_druids_broker_and_nothing_else() -> None:
     """Whoever gets into Superset may ask Druid, but change no card, no topic and no connector."""
-    networks = {name: set(service["networks"]) for name, service in _SERVICES.items()}
+    networks = {name: set(service["networks"]) for name, service in _PARTS.items()}
     assert set().union(*networks.values()) == set(composition()["networks"])
     reached = {name for name, own in networks.items() if own & networks["superset"]}
     assert reached == {"superset", "druid-broker"}
-    assert {name for name, own in networks.items() if "data" in own} == set(_SERVICES) - {"superset", "grafana"}
+    assert {name for name, own in networks.items() if "data" in own} == set(_PARTS) - {"superset", "grafana"}
     assert {name for name, own in networks.items() if own & networks["grafana"]} == {"grafana", "prometheus"}
 
 
 def test_what_watches_is_started_where_it_is_asked_for_alone() -> None:
-    assert {name for name, each in _SERVICES.items() if each.get("profiles")} == {"prometheus", "grafana"}
+    assert {name for name, each in _SERVICES.items() if each.get("profiles")} == {"prometheus", "grafana", "dashboard"}
     waited = {part for each in _SERVICES.values() if not each.get("profiles") for part in each.get("depends_on", ())}
-    assert not waited & {"prometheus", "grafana"}
+    assert not waited & {"prometheus", "grafana", "dashboard"}
 
 
 def test_prometheus_may_ask_the_bank() -> None:
@@ -227,6 +231,24 @@ def test_prometheus_may_ask_the_bank() -> None:
     assert claims["exp"] > datetime(2090, 1, 1, tzinfo=UTC).timestamp()
 
 
+def test_the_dashboard_may_ask_the_bank() -> None:
+    """In the bank's network, on loopback, with a token that its key has made and that lasts, for what the pages do."""
+    service = _SERVICES["dashboard"]
+    assert service["network_mode"] == "service:bank"
+    assert not {"networks", "ports", "volumes"} & set(service)
+    asked = service["command"][service["command"].index("--api") + 1]
+    assert f"{asked.removeprefix('http://')}:8080" in _SERVICES["bank"]["ports"]
+    (name,) = service["secrets"]
+    settings = {**service["environment"], "MAINSTEM_AUTH_TOKEN_FILE": str(_DEPLOY / "secrets" / name)}
+    token = read_settings(settings).auth_token
+    assert token is not None
+    Api(asked, token)
+    key = (_DEPLOY / "secrets/api_key").read_text().rstrip()
+    claims = jwt.decode(token.value, key, algorithms=["HS256"])
+    assert set(claims["scope"].split()) == {"operator", "teller", "analyst"}
+    assert claims["exp"] > datetime(2090, 1, 1, tzinfo=UTC).timestamp()
+
+
 def test_no_password_stands_in_the_compose_file() -> None:
     """Only where each is read from, so that other files make other passwords."""
     secrets = {path.name: path.read_text().strip() for path in (_DEPLOY / "secrets").iterdir()}
@@ -237,7 +259,8 @@ def test_no_password_stands_in_the_compose_file() -> None:
     assert (
         not {
             secrets[name]
-            for name in ("api_key", "mysql_root_password", "superset_key", "metrics_token", "grafana_password")
+            for name in set(secrets)
+            - {"mysql_password", "privacy_master_key", "superset_password", "capture.properties"}
         }
         & words
     )

@@ -7,7 +7,7 @@ from bank.dashboard import card, history, spending
 from mainstem.dashboard.frame import Page
 
 PAGES = (
-    Page("/card", "Card", card.build),
-    Page("/spending", "Spending", spending.build),
-    Page("/history", "History", history.build),
+    Page("/card", "Card", card.build, of_tenant=True),
+    Page("/spending", "Spending", spending.build, of_tenant=True),
+    Page("/history", "History", history.build, of_tenant=True),
 )

@@ -1,12 +1,11 @@
 """Which card a page is about."""
 
-import json
 import re
 from collections.abc import Callable
 
 from nicegui import ui
 
-from mainstem.dashboard.frame import Desk
+from mainstem.dashboard.frame import Desk, keep_in_address
 
 FIRST = "123456789"
 """The card that the bank starts with."""
@@ -26,7 +25,7 @@ def choose_card(desk: Desk, chosen: Callable[[str], None]) -> None:
     def choose() -> None:
         card = (field.value or "").strip()
         if field.validate():
-            ui.run_javascript(f"history.replaceState(null, '', '?card=' + encodeURIComponent({json.dumps(card)}))")
+            keep_in_address({"card": card})
             chosen(card)
 
     form.on("submit.prevent", choose)

@@ -9,6 +9,7 @@ from rich.console import Console
 from mainstem import log_lines
 from mainstem.errors import ConfigurationError
 from mainstem.settings import read_settings
+from mainstem.tenancy import served_tenants
 
 _out = Console()
 
@@ -27,7 +28,7 @@ def dashboard(
     log_lines.configure(settings.log_level, json=settings.log_json)
     try:
         from mainstem.dashboard.api import Api
-        from mainstem.dashboard.serve import pages_of, serve
+        from mainstem.dashboard.serve import Served, pages_of, serve
     except ModuleNotFoundError as error:
         text = f"the dashboard needs {error.name}: install mainstem[dashboard]"
         raise ConfigurationError(text) from error
@@ -36,4 +37,7 @@ def dashboard(
         told = f"\nThe dashboard is at [bold]{url}[/], of the application at {api}. Ctrl-C stops it.\n"
         _out.print(told, highlight=False, soft_wrap=True)
 
-    serve(Api(api, settings.auth_token), host, port, pages_of(settings.app), listening=listening)
+    tenants = () if settings.auth_token else served_tenants(settings.tenants)  # a token is of the tenant that it names
+    names = [name.strip() for name in (settings.http_names or "").split(",") if name.strip()]
+    served = Served(pages_of(settings.app), tenants, names)
+    serve(Api(api, settings.auth_token), host, port, served, listening=listening)

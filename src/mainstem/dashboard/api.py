@@ -4,6 +4,7 @@ import ipaddress
 import json
 import math
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from decimal import Decimal
 from http import HTTPStatus
@@ -58,9 +59,16 @@ class Api:
         """Raises ConfigurationError for an address that is none, or to which the token would go in plain text."""
         self.url = _checked(url, with_token=token is not None)
         headers = {} if token is None else {"Authorization": f"Bearer {token.value}"}
+        self._within: Mapping[str, str] = {}
         self._client = httpx.AsyncClient(
             base_url=self.url, headers=headers, timeout=_TIMEOUT, limits=_CONNECTIONS, trust_env=False
         )
+
+    def within(self, tenant: str | None) -> "Api":
+        """The same client, whose requests are about that tenant; about none where there is no name."""
+        found = copy(self)
+        found._within = {} if tenant is None else {"X-Tenant": tenant}
+        return found
 
     async def get(self, path: str, *, position: str | None = None, **query: str | int) -> Answer:
         """A query's answer. With a position it waits for that. Raises ApiError, ApiAway."""
@@ -92,9 +100,12 @@ class Api:
             raise ApiAway(f"{self.url} answers something that is not JSON") from error
         return Answer(content, response.headers.get("Mainstem-Position"), _next_of(response))
 
-    async def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
+    async def _send(
+        self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **more: Any
+    ) -> httpx.Response:
         try:
-            response = await self._client.request(method, path, **more)
+            told = {**(headers or {}), **self._within}
+            response = await self._client.request(method, path, headers=told, **more)
         except httpx.HTTPError as error:
             raise ApiAway(f"{self.url} does not answer ({type(error).__name__})") from error
         if len(response.content) > _BODY_MAX:

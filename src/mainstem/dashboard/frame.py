@@ -1,5 +1,6 @@
 """What every page has: the way to the other pages, the state of the API, the choice of dark or light."""
 
+import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from nicegui.element import Element
 
 from mainstem.dashboard.api import Api, ApiAway, ApiError
 from mainstem.dashboard.style import STYLE
+from mainstem.dashboard.tenant import Choice
 from mainstem.dashboard.watch import Followed, Watch
 
 _REFRESH_S = 0.5
@@ -17,11 +19,15 @@ _TEXT_MAX = 200
 
 @dataclass(frozen=True)
 class Page:
-    """A page of the dashboard: its path, what it is called, and what builds it from what it is given."""
+    """A page of the dashboard: its path, what it is called, and what builds it from what it is given.
+
+    One that is `of_tenant` is about one tenant, which people choose, or about what is of none.
+    """
 
     path: str
     title: str
     build: "Callable[[Desk], Any]"
+    of_tenant: bool = False
 
 
 class Desk:
@@ -30,8 +36,9 @@ class Desk:
     Everything ends with the page: what it follows is followed no longer.
     """
 
-    def __init__(self, api: Api, watch: Watch, query: Mapping[str, str]) -> None:
-        self.api = api
+    def __init__(self, api: Api, watch: Watch, query: Mapping[str, str], tenant: str | None = None) -> None:
+        self.api = api.within(tenant)
+        self.tenant = tenant
         self.watch = watch
         self.query = query
         """What stands behind the question mark of the page's address."""
@@ -43,7 +50,7 @@ class Desk:
         """Have `show` called with each new answer of the path. Where the API refuses, its words stand here."""
         trouble = ui.label().classes("ms-error").props("role=alert")
         trouble.set_visibility(False)
-        followed = self.watch.follow(path, remembered)
+        followed = self.watch.follow(path, remembered, tenant=self.tenant)
 
         def shown(found: Followed) -> None:
             trouble.set_text(found.error or "")
@@ -93,6 +100,15 @@ class Desk:
         self.refresh()
 
 
+def keep_in_address(values: Mapping[str, str]) -> None:
+    """Have the page's address name these, beside what else it names, so that the page can be opened so again."""
+    ui.run_javascript(
+        "const address = new URL(location);"
+        f"for (const [name, value] of Object.entries({json.dumps(values)})) address.searchParams.set(name, value);"
+        "history.replaceState(null, '', address);"
+    )
+
+
 def tell(text: str, *, well: bool = True) -> None:
     """A note at the lower edge, which readers of the screen are told; a bad one stays until it is closed."""
     close = [{"label": "Close", "color": "white"}]
@@ -100,7 +116,7 @@ def tell(text: str, *, well: bool = True) -> None:
     ui.notify(text[:_TEXT_MAX], color=color, timeout=timeout, actions=close, multi_line=len(text) > 60)
 
 
-def frame(desk: Desk, page: Page, pages: Sequence[Page]) -> None:
+def frame(desk: Desk, page: Page, pages: Sequence[Page], choice: Choice) -> None:
     """Build the page."""
     ui.add_css(STYLE)
     ui.page_title(f"{page.title} · mainstem")
@@ -111,7 +127,7 @@ def frame(desk: Desk, page: Page, pages: Sequence[Page]) -> None:
         ui.label("mainstem").classes("ms-brand")
         with ui.element("nav").props('aria-label="Pages"').classes("ms-nav"):
             for each in pages:
-                link = ui.link(each.title, each.path).classes("ms-link")
+                link = ui.link(each.title, choice.address(each.path)).classes("ms-link")
                 if each is page:
                     link.props("aria-current=page").classes("ms-here")
         _themes(dark)
@@ -120,6 +136,8 @@ def frame(desk: Desk, page: Page, pages: Sequence[Page]) -> None:
     with ui.element("div").props("id=content tabindex=-1").classes("ms-main"):
         ui.html(f"<h1>{page.title}</h1>", sanitize=False)
         try:
+            if page.of_tenant:
+                choice.show(page.path)
             page.build(desk)
         except ApiError as error:
             ui.label(str(error)).classes("ms-error")

@@ -1,6 +1,6 @@
 """Who is let in: pages are for the names of this address alone, and other sites' pages cannot speak for a visitor."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -21,12 +21,13 @@ _HEADERS = (
 class Guarded:
     """An ASGI application that answers requests for its own names, of its own pages, and no others (421, 403).
 
-    Bound to loopback, a foreign name that leads here (DNS rebinding) is not served; beyond that every name is.
+    Bound to loopback, or where `names` are given, a foreign name that leads here (DNS rebinding) is not served.
     """
 
-    def __init__(self, app: _App, host: str) -> None:
+    def __init__(self, app: _App, host: str, names: Collection[str] = ()) -> None:
         self._app = app
-        self._local = is_loopback(host)
+        self._names = {host.lower(), *(each.lower() for each in names)}
+        self._named = is_loopback(host) or bool(names)
 
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
         """Answer a request."""
@@ -36,12 +37,15 @@ class Guarded:
         headers = dict(scope["headers"])
         host = headers.get(b"host", b"").decode("latin-1")
         origin = headers.get(b"origin", b"").decode("latin-1")
-        if self._local and not is_loopback(_split(f"//{host}").hostname or ""):
+        if self._named and not self._is_own(_split(f"//{host}").hostname or ""):
             await _refuse(scope, send, 421, b"The header Host names no host that this server answers for.")
         elif origin and _split(origin).netloc != host:
             await _refuse(scope, send, 403, b"Another site's page has sent this.")
         else:
             await self._app(scope, receive, _with_headers(send))
+
+    def _is_own(self, name: str) -> bool:
+        return is_loopback(name) or name.lower() in self._names
 
 
 def _split(address: str) -> SplitResult:

@@ -1,11 +1,10 @@
 """Layers: what each holds and hears, what its rules have counted, its rebuild, and the way down from a figure."""
 
-import json
 from collections.abc import Awaitable, Callable
 
 from nicegui import ui
 
-from mainstem.dashboard.frame import Desk
+from mainstem.dashboard.frame import Desk, keep_in_address
 from mainstem.dashboard.lineage import Lineage
 from mainstem.dashboard.lists import Content, Listing, button, rename
 from mainstem.dashboard.views import act_on, at_work, standing, told
@@ -146,8 +145,7 @@ class _Question:
         told = await self._lineage.ask(layer, where)
         self._trouble.set_text(told or "")
         self._trouble.set_visibility(told is not None)
-        address = json.dumps({"layer": layer, "where": where})
-        ui.run_javascript(f"history.replaceState(null, '', '?' + new URLSearchParams({address}))")
+        keep_in_address({"layer": layer, "where": where})
 
 
 def build(desk: Desk) -> None:

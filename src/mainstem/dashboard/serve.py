@@ -6,8 +6,9 @@ import importlib.util
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 import uvicorn
 from fastapi import FastAPI, Request
@@ -18,6 +19,7 @@ from mainstem.dashboard import flow, layers, letters, system, views
 from mainstem.dashboard.api import Api
 from mainstem.dashboard.frame import Desk, Page, frame
 from mainstem.dashboard.guarding import Guarded
+from mainstem.dashboard.tenant import Choice
 from mainstem.dashboard.watch import Watch
 from mainstem.errors import ConfigurationError
 
@@ -48,7 +50,18 @@ def pages_of(application: str) -> Sequence[Page]:
         raise ConfigurationError(f"the pages of {name} cannot be had: {error}") from error
 
 
-def serve(api: Api, host: str, port: int, own: Sequence[Page], *, listening: Callable[[str], None]) -> None:
+@dataclass(frozen=True)
+class Served:
+    """What is served, and to whom: the application's own pages, the tenants between which people choose, and the names
+    by which the dashboard may be called beside its address.
+    """
+
+    pages: Sequence[Page] = ()
+    tenants: Sequence[str] = ()
+    names: Collection[str] = ()
+
+
+def serve(api: Api, host: str, port: int, served: Served, *, listening: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM; `listening` is told the address once connections are taken.
 
     Raises ConfigurationError where the address cannot be had.
@@ -56,7 +69,7 @@ def serve(api: Api, host: str, port: int, own: Sequence[Page], *, listening: Cal
     bound = _bound(host, port)
     fastapi = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     watch = Watch(api)
-    _add_pages(api, watch, (*PAGES, *own))
+    _add_pages(api, watch, (*PAGES, *served.pages), served.tenants)
     tasks: list[asyncio.Task[None]] = []
 
     async def begin() -> None:
@@ -75,7 +88,7 @@ def serve(api: Api, host: str, port: int, own: Sequence[Page], *, listening: Cal
     nicegui_app.on_shutdown(end)
     ui.run_with(fastapi, title="mainstem", dark=None, language="en-GB", tailwind=False, show_welcome_message=False)
     config = uvicorn.Config(
-        Guarded(fastapi, host),
+        Guarded(fastapi, host, served.names),
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -86,11 +99,13 @@ def serve(api: Api, host: str, port: int, own: Sequence[Page], *, listening: Cal
     uvicorn.Server(config).run(sockets=[bound])
 
 
-def _add_pages(api: Api, watch: Watch, pages: Sequence[Page]) -> None:
+def _add_pages(api: Api, watch: Watch, pages: Sequence[Page], tenants: Sequence[str]) -> None:
     def added(page: Page) -> None:
         @ui.page(page.path)
         def build(request: Request) -> None:
-            frame(Desk(api, watch, dict(request.query_params)), page, pages)
+            query = dict(request.query_params)
+            choice = Choice(tenants, query)
+            frame(Desk(api, watch, query, choice.tenant if page.of_tenant else None), page, pages, choice)
 
     for page in pages:
         added(page)

@@ -25,8 +25,9 @@ class Followed:
     `content` stays what it was while there is an `error`, which is the text to show.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, tenant: str | None = None) -> None:
         self.path = path
+        self.tenant = tenant
         self.content: Any = None
         self.position: str | None = None
         self.error: str | None = None
@@ -65,22 +66,22 @@ class Watch:
     def __init__(self, api: Api, *, every_s: float = _EVERY_S) -> None:
         self._api = api
         self._every_s = every_s
-        self._paths: dict[str, Followed] = {}
+        self._paths: dict[tuple[str, str | None], Followed] = {}
         self._at_once = asyncio.Semaphore(_AT_ONCE)
         self._away_s = 0.0
         self.away: str | None = None
         """Why nothing comes from the API at the moment; None while it answers."""
 
-    def follow(self, path: str, remembered: int = 1) -> Followed:
-        """Have it asked for until `leave`, with so many answers remembered.
+    def follow(self, path: str, remembered: int = 1, *, tenant: str | None = None) -> Followed:
+        """Have it asked for until `leave`, of the tenant or of none, with so many answers remembered.
 
         Raises ApiError where too many paths are followed already.
         """
-        found = self._paths.get(path)
+        found = self._paths.get((path, tenant))
         if found is None:
             if len(self._paths) >= _PATHS_MAX:
                 raise ApiError(503, "too-many-followed", f"The pages follow {_PATHS_MAX} things already: close some")
-            found = self._paths[path] = Followed(path)
+            found = self._paths[path, tenant] = Followed(path, tenant)
         found.remember(remembered)
         found.followers += 1
         return found
@@ -89,7 +90,7 @@ class Watch:
         """One follower less; the last one takes it away."""
         followed.followers -= 1
         if followed.followers <= 0:
-            self._paths.pop(followed.path, None)
+            self._paths.pop((followed.path, followed.tenant), None)
 
     async def run(self) -> None:
         """Ask, until it is cancelled."""
@@ -115,13 +116,13 @@ class Watch:
 
     async def ask(self, followed: Followed) -> bool:
         """Ask for one now; whether the API is there."""
-        text = followed.path == "/metrics"
+        text, api = followed.path == "/metrics", self._api.within(followed.tenant)
         async with self._at_once:
             try:
                 if text:
-                    content, position = await self._api.text(followed.path), None
+                    content, position = await api.text(followed.path), None
                 else:
-                    answer = await self._api.get(followed.path)
+                    answer = await api.get(followed.path)
                     content, position = answer.content, answer.position
             except ApiAway as error:
                 self.away = str(error)

@@ -14,14 +14,14 @@ async def _page(scope: MutableMapping[str, Any], receive: Any, send: Any) -> Non
     await send({"type": "http.response.body", "body": b""})
 
 
-def _status(bound: str, host: str, origin: str | None = None) -> int:
+def _status(bound: str, host: str, origin: str | None = None, names: tuple[str, ...] = ()) -> int:
     headers = [(b"host", host.encode())] + ([] if origin is None else [(b"origin", origin.encode())])
     told: list[MutableMapping[str, Any]] = []
 
     async def send(message: MutableMapping[str, Any]) -> None:
         told.append(message)
 
-    asyncio.run(Guarded(_page, bound)({"type": "http", "headers": headers}, _nothing, send))
+    asyncio.run(Guarded(_page, bound, names)({"type": "http", "headers": headers}, _nothing, send))
     return int(told[0]["status"])
 
 
@@ -44,6 +44,11 @@ async def _nothing() -> MutableMapping[str, Any]:
 )
 def test_on_loopback_only_its_own_names_are_served(bound: str, host: str, status: int) -> None:
     assert _status(bound, host) == status
+
+
+@pytest.mark.parametrize(("host", "status"), [("localhost", 200), ("Bank.example:80", 200), ("other.example", 421)])
+def test_where_names_are_given_no_other_is_served(host: str, status: int) -> None:
+    assert _status("0.0.0.0", host, names=("bank.example",)) == status  # noqa: S104 - nothing listens
 
 
 def test_an_origin_is_the_address_itself() -> None:

@@ -112,6 +112,24 @@ def test_what_many_follow_is_asked_for_once(bank: BankProcess) -> None:
     _with_api(bank.url, work)
 
 
+def test_what_two_tenants_have_is_asked_for_apart(tmp_path: Path) -> None:
+    async def work(api: Api) -> None:
+        for tenant, limit in (("acme", 5), ("north-bank", 7)):
+            await api.within(tenant).post("/cards", {"id": "same", "limit": limit})
+        watch = Watch(api)
+        acme, north, none = (watch.follow("/cards/same", tenant=each) for each in ("acme", "north-bank", None))
+        deadline = asyncio.get_running_loop().time() + 10
+        while acme.content is None or north.content is None:
+            assert asyncio.get_running_loop().time() < deadline
+            await watch.look()
+            await asyncio.sleep(0.05)
+        assert (acme.content["limit"], north.content["limit"]) == (5, 7)
+        assert none.error is not None
+
+    with bank_process(tmp_path / "data", tenants="acme,north-bank") as bank:
+        _with_api(bank.url, work)
+
+
 def test_how_much_is_followed_has_a_limit() -> None:
     async def work(api: Api) -> None:
         watch = Watch(api)
