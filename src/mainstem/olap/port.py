@@ -6,7 +6,7 @@ a store that reads the topics by itself, as Druid does by its supervisors, has n
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import msgspec
@@ -127,6 +127,10 @@ class Datasource:
         if self.keep_days is None:
             return None
         return begin_of(self.partitioning.segments, now - timedelta(days=self.keep_days))
+
+    def kept_from_now(self) -> datetime | None:
+        """The same as of this moment."""
+        return self.kept_from(datetime.now(UTC).replace(tzinfo=None))
 
 
 def declaration_of(datasource: Datasource) -> str:

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 from mainstem.errors import Refused
@@ -138,7 +137,7 @@ class DatasourceRebuild:
 
     def _kept(self) -> str:
         """What is too old goes as others come, and not of both at once."""
-        kept_from = self._live.kept_from(datetime.now(UTC).replace(tzinfo=None))
+        kept_from = self._live.kept_from_now()
         return "" if kept_from is None else f""" WHERE "{self._live.time}" >= TIMESTAMP '{kept_from}'"""
 
     def _columns(self, name: str) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ Row = tuple[Any, ...]
 
 def last_rows(datasource: Datasource, log: Log, since: Mapping[Place, int]) -> Sequence[Row]:
     """Of each partition and day, the last of the records that stand from these offsets on and are kept."""
-    kept_from = datasource.kept_from(datetime.now(UTC).replace(tzinfo=None))
+    kept_from = datasource.kept_from_now()
     found: dict[tuple[int, date], Row] = {}
     for partition, held in log.ranges(datasource.topic).items():
         begin = max(held.begin, since.get((datasource.topic, partition), held.begin))

@@ -13,7 +13,7 @@ checksum of a text does: see the store's.
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from mainstem.olap.port import Column, Datasource, Olap
@@ -56,7 +56,7 @@ class SumsCompared:
     def compared(self, both_read: Callable[[], None], stopped: Callable[[], None]) -> Comparison:
         """`both_read` waits until both have read what is on the topic at that moment; `stopped` is asked often."""
         both_read()
-        kept_from = self._datasource.kept_from(datetime.now(UTC).replace(tzinfo=None))
+        kept_from = self._datasource.kept_from_now()
         whole = [self._sums(olap, "day", kept_from, None) for olap in self._sides]
         minutes = list(self._looked(whole, 0, stopped))
         if self._found:

@@ -1,7 +1,8 @@
 """What the faults of a script do, and which of them are waiting for their moment."""
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
 
 import msgspec
 
@@ -9,12 +10,11 @@ from mainstem.cdc.relay import producer_of
 from mainstem.errors import MainstemError, StoreFull
 from mainstem.log.port import Place, Range
 from mainstem.testing.simulation.checks import Again
+from mainstem.testing.simulation.client import Client
 from mainstem.testing.simulation.faults import Fault, Planned
-from mainstem.testing.simulation.life import DRIVER, OLAP_FILE, Member
-from mainstem.testing.simulation.statements import Moment
-
-if TYPE_CHECKING:
-    from mainstem.testing.simulation.simulator import Simulator
+from mainstem.testing.simulation.life import DRIVER, OLAP_FILE, Life, Member
+from mainstem.testing.simulation.statements import Moment, Statements
+from mainstem.testing.simulation.virtual import VirtualTime
 
 FILES = ("events.db", "log.db", "views.db")
 _DIES_AT = (*Moment, OLAP_FILE, DRIVER)
@@ -27,10 +27,35 @@ _LASTS_MS = 25
 _LEAPS_MS = (-50, 1_000, 1_000, 60_000)
 
 
+class Met(Protocol):
+    """What faults do their work on: a run, at the step that it is at."""
+
+    step: int
+    clock: VirtualTime
+    client: Client
+    statements: Statements
+    life: Life
+
+    def tell(self, text: str) -> None:
+        """A line of the trace."""
+
+    def stages(self) -> Sequence[str]:
+        """The names of all stages."""
+
+    def die(self, at: str) -> None:
+        """The process dies; does not return."""
+
+    def within(self, what: str) -> AbstractContextManager[None]:
+        """In the middle of a step something else comes."""
+
+    def goes_on_beside(self, name: str, steps: int) -> bool:
+        """While a transaction on the file stays open, other stages take steps; whether there was any."""
+
+
 class Mishaps:
     """Of one run, through all of its lives."""
 
-    def __init__(self, simulator: "Simulator") -> None:
+    def __init__(self, simulator: Met) -> None:
         self._simulator = simulator
         self.again: set[Again] = set()
         self._begins: Mapping[Fault, Callable[[Planned], str]] = {
