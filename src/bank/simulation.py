@@ -128,4 +128,5 @@ simulation = Simulation(
     commands=commands,
     invariants=(limits_hold, money_is_not_made),
     settings=changed(SMALL, block_after_refusals=3),
+    subjects=("customer:ada", "customer:bob"),
 )

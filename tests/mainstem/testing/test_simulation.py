@@ -20,9 +20,12 @@ from bank.simulation import commands, simulation
 from mainstem import Binding, Fold, Sides
 from mainstem.cdc.relay import Relay
 from mainstem.command.handler import Handler
+from mainstem.eventstore.archive import Archive
 from mainstem.listener.batch import Outcome
 from mainstem.listener.runner import Runner
 from mainstem.log.sqlite import SqliteLog
+from mainstem.privacy.sqlite import _Rows
+from mainstem.privacy.vault import Vault
 from mainstem.testing.simulation import (
     Fault,
     Planned,
@@ -72,6 +75,8 @@ def test_every_fault_comes_to_something(runs: list[Run]) -> None:
         "rebuild: ",
     ):
         assert sign in text, sign
+    for work in ("archive", "forgetting"):
+        assert re.search(rf"ms  {work}: [1-9]", text), work
     assert {planned.fault for run in runs for planned in run.faults} == set(Fault)
 
 
@@ -189,6 +194,29 @@ def test_a_relay_that_is_ahead_of_what_it_has_appended_is_found(monkeypatch: pyt
     with pytest.raises(SimulationFailed) as caught:
         simulate(simulation.of(120), 1, faults)
     assert any("the log has" in each or "in the log" in each for each in caught.value.wrong)
+
+
+def test_an_archive_whose_streams_begin_with_their_rows_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def before(_: Any, _stream: str, _after: int, rows: Any, _limit: int | None) -> Any:
+        return list(rows)
+
+    monkeypatch.setattr(Archive, "before", before)
+    (wrong, *_) = _found(simulation, kinds=()).wrong
+    assert re.search(r"the versions|led to|StateDrift", wrong), wrong
+
+
+def test_a_key_that_is_forgotten_in_name_alone_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The row has a tombstone, and the write-ahead log has the key still."""
+    monkeypatch.setattr(_Rows, "cut_off", lambda _: None)
+    found = _found(simulation, kinds=())
+    assert any(re.search(r"still holds the key of customer:(ada|bob)", each) for each in found.wrong)
+
+
+def test_data_of_somebody_forgotten_that_can_still_be_read_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it would be where the text stood beside its token."""
+    monkeypatch.setattr(Vault, "_text", lambda _self, _struct, _mark, token, _subject, _key: f"opened {token}")
+    found = _found(simulation, kinds=())
+    assert any("is forgotten, and holder of" in each for each in found.wrong)
 
 
 def test_an_invariant_that_does_not_hold_is_told_with_its_seed() -> None:

@@ -18,6 +18,7 @@ from mainstem.codec import Placed
 from mainstem.eventstore.verifying import verify
 from mainstem.history.views import fill
 from mainstem.listener.binding import Binding
+from mainstem.listener.letters import DROPPED, RETRIED, described
 from mainstem.log.port import Log
 from mainstem.log.scan import scan
 from mainstem.messages import Record
@@ -42,11 +43,20 @@ def complaints(running: Embedded, asked: Sequence[Asked], again: Collection[Agai
     """What does not hold: nothing, where all is well."""
     facts = Facts(running.events)
     yield from held(asked, facts)
+    yield from _streams_are_whole(running, facts)
     yield from _events_are_chained(running)
     yield from _log_has_each_event_once(running.log, facts.heads, again)
     yield from _views_are_their_folds(running, again)
     yield from _accounts_agree(running)
     yield from _datasources_have_each_record(running)
+
+
+def _streams_are_whole(running: Embedded, facts: Facts) -> Iterator[str]:
+    """Each stream is read by itself as it is among all events, wherever its events are kept by now."""
+    for stream, expected in facts.streams.items():
+        found = [each.version for each in running.events.read(stream, 0, len(expected) + 1)]
+        if not found == expected == list(range(1, len(expected) + 1)):
+            yield f"of {stream} the versions {found} are read, and among all events {expected}"
 
 
 def _events_are_chained(running: Embedded) -> Iterator[str]:
@@ -80,6 +90,8 @@ def _views_are_their_folds(running: Embedded, again: Collection[Again]) -> Itera
         expected = scratch_views(Path(folder))
         try:
             for binding in views:
+                if _is_settled(running.log, binding):
+                    continue  # what was dropped, or failed once, is in no other fold
                 twice = () if isinstance(binding.decoder, Placed) else again  # there each delivery is one of its own
                 pages = (_once(page, twice) for page in scan(running.log, binding.topic))
                 parked = fill(running.log, binding, expected, pages)
@@ -89,6 +101,13 @@ def _views_are_their_folds(running: Embedded, again: Collection[Again]) -> Itera
                     yield f"of {binding.group} wait {sorted(waiting)}, and should {sorted(parked)}"
         finally:
             expected.close()
+
+
+def _is_settled(log: Log, binding: Binding[Any]) -> bool:
+    """Whether dead letters of the listener were tried again or dropped."""
+    topic = binding.dead_letter_topic
+    pages = scan(log, topic) if topic in log.topics() else ()
+    return any(described(each).get("reason") in (RETRIED, DROPPED) for page in pages for each in page)
 
 
 def _once(page: Sequence[Record], again: Collection[Again]) -> Sequence[Record]:

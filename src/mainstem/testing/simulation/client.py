@@ -18,6 +18,7 @@ from mainstem.errors import (
     ShuttingDown,
     StoreBusy,
     StoreFull,
+    SubjectForgotten,
     TryAgain,
 )
 from mainstem.eventstore.port import EventStore, RefusalFilter, StoredEvent
@@ -110,6 +111,10 @@ class Client:
         if self.lost:
             self.lost -= 1
             return False
+        if isinstance(error, SubjectForgotten):  # whatever it was answered before: that can be compared no more
+            if each in self.waiting:
+                self.waiting.remove(each)
+            return True
         told = _told(future.result(0) if error is None else error)
         if each.told is None:
             if told.kind == "accepted":
@@ -146,9 +151,11 @@ class Facts:
     def __init__(self, events: EventStore) -> None:
         self.by_key: dict[str, list[StoredEvent]] = {}
         self.heads: dict[str, int] = {}
+        self.streams: dict[str, list[int]] = {}
         for batch in events.read_all():
             for stored in batch:
                 self.by_key.setdefault(stored.correlation_id or "", []).append(stored)
+                self.streams.setdefault(stored.stream, []).append(stored.version)
                 self.heads[stored.stream] = max(self.heads.get(stored.stream, 0), stored.version)
         kept = events.refusals.page(RefusalFilter(actor=_ACTOR), limit=_REFUSALS_MAX)
         self.refusals = Counter(each.refusal.correlation_id for each in kept)

@@ -26,6 +26,7 @@ class Simulation:
     `commands` yields commands, or what makes one of the time in milliseconds, by that random generator and by nothing
     else. `invariants` are asked whenever everything has come to rest, and yield what does not hold. A run takes so
     many `steps` of one stage each, and meets faults of these kinds. Of the `settings` the folder is the simulation's.
+    The `subjects`, each as ``kind:id``, are forgotten now and then.
     """
 
     application: Application
@@ -34,6 +35,7 @@ class Simulation:
     faults: Sequence[Fault] = FAULTS
     steps: int = _STEPS
     settings: Settings = SMALL
+    subjects: Sequence[str] = ()
 
     def of(self, steps: int) -> "Simulation":
         """The same with so many steps."""

@@ -8,12 +8,14 @@ from typing import Any, Protocol, cast
 
 import msgspec
 
+from mainstem.assembly.archiving import archive
 from mainstem.assembly.embedded import embedded
 from mainstem.assembly.running import drivers
 from mainstem.assembly.sealing import seal_all
 from mainstem.command.answer import Answer
 from mainstem.command.bus import CommandBus
 from mainstem.errors import AnswerTimeout
+from mainstem.eventstore.archiving import Asked
 from mainstem.listener.binding import Binding
 from mainstem.listener.runner import Runner
 from mainstem.log.port import Place
@@ -22,6 +24,8 @@ from mainstem.olap.ingestion import Ingestion
 from mainstem.olap.port import Datasource, IngestingOlap
 from mainstem.testing.simulation.declared import Simulation
 from mainstem.testing.simulation.deliveries import Between, delivering
+from mainstem.testing.simulation.letters import retry_all, settle
+from mainstem.testing.simulation.people import People
 from mainstem.testing.simulation.rebuilding import Rebuilding
 from mainstem.testing.simulation.statements import Moment
 from mainstem.testing.simulation.virtual import VirtualStop, VirtualTime
@@ -29,19 +33,25 @@ from mainstem.testing.simulation.virtual import VirtualStop, VirtualTime
 Stage = Callable[[Random], int]
 """Does one thing that there is to do; how much that was."""
 
-OLAP, REBUILD = "olap-", "rebuild"
+OLAP, REBUILD, FORGET = "olap-", "rebuild", "forgetting"
 OLAP_FILE = "analytics.duckdb"
 DRIVER = "a process's command"
+ARCHIVE = "archive"
 
 
 class World(Between, Protocol):
     """What a life is lived in."""
+
+    people: People
 
     def reached(self, moment: Moment, place: str) -> None:
         """A moment has come at which the process may die."""
 
     def loses_answer(self) -> bool:
         """Whether the answer to a process's command is lost."""
+
+    def tell(self, text: str) -> None:
+        """A line of the trace."""
 
 
 class Member:
@@ -67,6 +77,9 @@ class Life:
     def __init__(self, simulation: Simulation, folder: Path, clock: VirtualTime, world: World) -> None:
         self._world = world
         self._stop = VirtualStop(clock)
+        self._choice = Random(0)
+        self.resting = False
+        """Whether dead letters are all tried again, so that those that wait then are those that fail."""
         settings = msgspec.structs.replace(simulation.settings, data_dir=folder)
         self.running = running = embedded(simulation.application, settings, clock_ms=clock)
         try:
@@ -100,12 +113,24 @@ class Life:
         found["snapshots"] = lambda _: running.commands.keep_snapshots()
         found["sealing"] = lambda _: seal_all(running.integrity)
         found["housekeeping"] = self._tidy_up
+        found[ARCHIVE] = self._archive
+        found[FORGET] = lambda choice: self._world.people.step(running, choice)
         found[REBUILD] = self._rebuild
         return found
 
     def _tidy_up(self, _: Random) -> int:
         self.running.tidy_up(self._stop)
         return 0
+
+    def _archive(self, _: Random) -> int:
+        """All events that may go."""
+        running = self.running
+
+        def progress(_: int) -> None:
+            self._world.reached(Moment.WRITE, ARCHIVE)
+
+        moved = archive(running.application, running.settings, Asked(fingerprints=()), progress=progress)
+        return moved.events
 
     def _rebuild(self, choice: Random) -> int:
         self.olap_moved = True
@@ -114,7 +139,7 @@ class Life:
     def _stage_of(self, group: str) -> Stage:
         def step(choice: Random) -> int:
             self.olap_moved |= group.startswith(OLAP)
-            self.at_work = choice.choice(self.members[group])
+            self.at_work, self._choice = choice.choice(self.members[group]), choice
             return self.at_work.step()
 
         return step
@@ -162,9 +187,19 @@ class Life:
     def _listening(self, binding: Binding[Any]) -> Callable[[], Member]:
         def make() -> Member:
             runner = Runner(binding, self._log, self.running.views, self._stop)
+            runner.each_turn = lambda: self._settle(runner)
             return Member(runner.step, runner.leave, strict=True)
 
         return make
+
+    def _settle(self, runner: Runner) -> None:
+        if self.resting:
+            if done := retry_all(runner, self.running.views):
+                self._world.tell(f"{runner.binding.group}: retry of all: {done} done")
+            return
+        told = settle(runner, self.running.views, self._choice)
+        if told is not None:
+            self._world.tell(told)
 
     def _ingesting(self, datasource: Datasource) -> Callable[[], Member]:
         linger_ms = self.running.settings.olap_linger_ms

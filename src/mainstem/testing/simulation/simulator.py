@@ -22,14 +22,16 @@ from mainstem.testing.simulation.checks import complaints, fingerprint
 from mainstem.testing.simulation.client import Client
 from mainstem.testing.simulation.declared import Crash, Run, Simulation, Wrong
 from mainstem.testing.simulation.faults import Planned
-from mainstem.testing.simulation.life import OLAP, REBUILD, Life
+from mainstem.testing.simulation.life import ARCHIVE, FORGET, OLAP, REBUILD, Life
 from mainstem.testing.simulation.mishaps import Mishaps
+from mainstem.testing.simulation.people import People
 from mainstem.testing.simulation.statements import Moment, Statements
 from mainstem.testing.simulation.virtual import VirtualTime
 from mainstem.testing.simulation.watch import Watch
 
 _COMMANDS = "commands"
 _WEIGHTS = {_COMMANDS: 16, "relay": 8, "processes": 6, "snapshots": 2, "sealing": 1, "housekeeping": 1, REBUILD: 1}
+_WEIGHTS |= {ARCHIVE: 1, FORGET: 1}
 _WEIGHT = 3
 _STEP_MAX_MS = 50
 _REST_STEP_MS, _REST_ROUNDS = 200, 600
@@ -55,6 +57,7 @@ class Simulator:
         self.client = Client(simulation.commands(Random(f"{seed} commands")), deciders)
         self.statements = Statements(root, self.clock, self.reached)
         self.mishaps = Mishaps(self)
+        self.people = People(simulation.subjects)
         self.life: Life
         self._root, self._folders = root, 0
         self._folder = self._new_folder()
@@ -177,11 +180,12 @@ class Simulator:
         self.client.lost = 0
         self.clock.catch_up()  # what was to be done later than now is not late, and is waited for
         self._resting, self.choice = True, Random(f"{self._seed} rest {self.step}")
+        self.life.resting = True
         for group in self.life.members:
             self.life.leave_all_but_last(group)
         for _ in range(_REST_ROUNDS):
             self.clock.run(_REST_STEP_MS)
-            done = sum([self._carry_out(name) for name in self.stages() if name != REBUILD])
+            done = sum([self._carry_out(name) for name in self.stages() if name not in (REBUILD, FORGET)])
             self._look()
             if not done and not self.client.waiting and not self.life.behind():
                 break
@@ -192,13 +196,14 @@ class Simulator:
                 raise Wrong(wrong, *islice(self._complaints(), _WHY_NO_REST))
         with self._quietly():
             self._check()
-        self._resting = False
+        self._resting = self.life.resting = False
 
     def _complaints(self) -> Iterator[str]:
         return complaints(self.life.running, self.client.asked, self.mishaps.again)
 
     def _check(self) -> None:
         running, wrong = self.life.running, list(self._complaints())
+        wrong += self.people.complaints(running)
         sides = Sides(running.events, running.log, running.views, running.olap)
         for invariant in self._simulation.invariants:
             wrong += invariant(sides)
