@@ -5,7 +5,7 @@ from contextlib import closing
 import snapshots
 from bank.card import DEBIT_CARD
 from deploy.configuration import APPLICATION_USER, DEVELOPMENT_PASSWORD, Place
-from mainstem.assembly.running import wall_clock_ms
+from mainstem.clock import wall_clock_ms
 from mainstem.eventstore.mysql import MysqlEventStore
 from mainstem.mysql import MysqlServer
 from tests.stack import run_sql

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from bank.card import CARD, CardOpened, MoneyWithdrawn
 from figures import Figure, peer, quiet, say, show
-from mainstem.assembly.running import wall_clock_ms
 from mainstem.assembly.sealing import seal_all
+from mainstem.clock import wall_clock_ms
 from mainstem.codec import encode
 from mainstem.eventstore.port import NewEvent
 from mainstem.eventstore.reader import EventReader

@@ -9,9 +9,9 @@ import msgspec
 
 from mainstem.application import Application
 from mainstem.assembly import bring_up
-from mainstem.assembly.running import wall_clock_ms
 from mainstem.assembly.stores import events_file, open_log
 from mainstem.assembly.views import open_views
+from mainstem.clock import wall_clock_ms
 from mainstem.errors import Refused
 from mainstem.listener.actions import make_tables
 from mainstem.listener.desk import Listeners, Place

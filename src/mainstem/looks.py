@@ -6,14 +6,10 @@ was known of the stages before when it began: what these had let through by then
 """
 
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 
+from mainstem.clock import wall_clock_ms
 from mainstem.health import Seen
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class Looks:
@@ -22,7 +18,7 @@ class Looks:
     Clocks count: of processes on several machines they have to agree.
     """
 
-    def __init__(self, before: Mapping[str, Sequence[str]], now_ms: Callable[[], int] = _now_ms) -> None:
+    def __init__(self, before: Mapping[str, Sequence[str]], now_ms: Callable[[], int] = wall_clock_ms) -> None:
         self._before = before
         self._now_ms = now_ms
         self._has: dict[str, int] = {}

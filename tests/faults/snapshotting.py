@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bank.card import CARD, DEBIT_CARD, OpenCard, Withdraw
 from mainstem import Refused
-from mainstem.assembly.running import wall_clock_ms
+from mainstem.clock import wall_clock_ms
 from mainstem.command.bus import CommandBus
 from mainstem.command.handler import Handler
 from mainstem.eventstore.mysql import MysqlEventStore

@@ -10,8 +10,8 @@ from bank.card import CARD, DEBIT_CARD, CardBlocked, CardOpened, DebitCard
 from deploy.configuration import application_settings
 from mainstem import EVENT_TOPIC, recorded_events, scan
 from mainstem.assembly.places import mysql_server
-from mainstem.assembly.running import wall_clock_ms
 from mainstem.assembly.stores import open_log
+from mainstem.clock import wall_clock_ms
 from mainstem.eventstore.mysql import MysqlEventStore
 from mainstem.eventstore.port import NewEvent
 from mainstem.messages import Origin

@@ -7,9 +7,9 @@ from msgspec.structs import replace
 
 from mainstem.application import Application
 from mainstem.assembly.places import archive_folder, mysql_server
-from mainstem.assembly.running import wall_clock_ms
 from mainstem.assembly.stages import Stages
 from mainstem.assembly.stores import open_integrity
+from mainstem.clock import wall_clock_ms
 from mainstem.errors import ConfigurationError
 from mainstem.eventstore.archiving import Asked, EventRows, Moved, move
 from mainstem.eventstore.mysql_archive import MysqlEventRows

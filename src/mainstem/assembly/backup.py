@@ -25,11 +25,11 @@ from mainstem.application import Application
 from mainstem.assembly.archived_files import add_archive, copy_archive, is_archived
 from mainstem.assembly.embedded import check_one_history, embedded
 from mainstem.assembly.places import archive_folder, key_files
-from mainstem.assembly.running import wall_clock_ms
 from mainstem.assembly.stores import open_integrity
 from mainstem.assembly.views import engine_of
 from mainstem.cdc.relay import producer_of
 from mainstem.cdc.sqlite import SqliteCapture
+from mainstem.clock import wall_clock_ms
 from mainstem.durable import flush
 from mainstem.errors import ConfigurationError, StoreBusy, StoreCorrupt, StoreUnavailable
 from mainstem.eventstore.verifying import Verified, verify

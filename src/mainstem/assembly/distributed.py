@@ -18,12 +18,13 @@ from mainstem.application import Application, Sides
 from mainstem.assembly.analytics import Analytics
 from mainstem.assembly.personal import open_keys, vault_on
 from mainstem.assembly.places import archive_folder, connector_name, kafka_servers, mysql_server
-from mainstem.assembly.running import Life, Status, command_bus, controls, drivers, drop_old_snapshots, wall_clock_ms
+from mainstem.assembly.running import Life, Status, command_bus, controls, drivers, drop_old_snapshots
 from mainstem.assembly.sealing import Sealed, keep_sealing
 from mainstem.assembly.stages import Stages
 from mainstem.assembly.tenants import tenants_of
 from mainstem.assembly.views import make_views
 from mainstem.cdc.connect import Connect
+from mainstem.clock import wall_clock_ms
 from mainstem.errors import MainstemError, StoreUnavailable
 from mainstem.eventstore.mysql import MysqlEventStore
 from mainstem.eventstore.mysql_integrity import MysqlIntegrity

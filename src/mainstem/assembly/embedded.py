@@ -28,13 +28,13 @@ from mainstem.assembly.running import (
     drop_old_snapshots,
     seen_driver,
     seen_listener,
-    wall_clock_ms,
 )
 from mainstem.assembly.sealing import Sealed, keep_sealing
 from mainstem.assembly.tenants import tenants_of
 from mainstem.assembly.views import check_own, make_views, place_of
 from mainstem.cdc.relay import Relay, producer_of
 from mainstem.cdc.sqlite import MARK_TRANSACTION, SqliteCapture
+from mainstem.clock import wall_clock_ms
 from mainstem.errors import MainstemError, StoreCorrupt
 from mainstem.eventstore.sqlite import SqliteEventStore
 from mainstem.eventstore.sqlite_integrity import SqliteIntegrity

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from mainstem.application import Application
 from mainstem.assembly.sealing import Sealed
+from mainstem.clock import wall_clock_ms
 from mainstem.command.bus import BusLimits, BusStatus, CommandBus
 from mainstem.command.closing import Closing
 from mainstem.command.handler import Handler
@@ -37,11 +38,6 @@ from mainstem.tenancy import NONE, Tenants
 from mainstem.view.port import ViewStore
 
 _OLD_SNAPSHOT_MS = 24 * 3_600_000
-
-
-def wall_clock_ms() -> int:
-    """Now, in milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000
 
 
 class Life:

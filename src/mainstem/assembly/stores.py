@@ -8,8 +8,9 @@ from mainstem.application import Application
 from mainstem.assembly.embedded import embedded
 from mainstem.assembly.personal import open_keys, vault_on
 from mainstem.assembly.places import archive_folder, kafka_servers, mysql_server
-from mainstem.assembly.running import command_bus, wall_clock_ms
+from mainstem.assembly.running import command_bus
 from mainstem.assembly.tenants import tenants_of
+from mainstem.clock import wall_clock_ms
 from mainstem.command.bus import CommandBus
 from mainstem.errors import StoreUnavailable
 from mainstem.eventstore.check import StoredEvents

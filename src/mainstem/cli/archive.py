@@ -32,8 +32,8 @@ def archive(
     For example: mainstem archive --older-than 365 --dry-run
     """
     from mainstem.assembly.archiving import archive as moved
-    from mainstem.assembly.running import wall_clock_ms
     from mainstem.assembly.stores import open_integrity
+    from mainstem.clock import wall_clock_ms
     from mainstem.eventstore.archiving import Asked
 
     settings, declared = begin()

@@ -6,7 +6,6 @@ and whoever dies. The file can always be deleted: it is filled again from the lo
 """
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,7 @@ from typing import Any
 
 import duckdb
 
+from mainstem.clock import wall_clock_ms
 from mainstem.duckdb import INTERRUPT_AGAIN_S, DuckdbFile, insert_arrow
 from mainstem.duckdb_errors import query_error
 from mainstem.errors import ConfigurationError, InvalidQuery, StoreBusy
@@ -43,10 +43,6 @@ _TURN_S = 600.0
 """A swap that fills what is missing may take long."""
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 @dataclass
 class _Feed:
     """A datasource as this process knows it; `next` is None while the store has to be asked."""
@@ -66,7 +62,7 @@ class DuckdbOlap:
     """
 
     def __init__(
-        self, path: Path, *, threads: int = 1, memory_limit_mb: int = 512, now_ms: Callable[[], int] = _now_ms
+        self, path: Path, *, threads: int = 1, memory_limit_mb: int = 512, now_ms: Callable[[], int] = wall_clock_ms
     ) -> None:
         self._path = path
         self._now_ms = now_ms

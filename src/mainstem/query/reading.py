@@ -16,6 +16,7 @@ from litestar.connection import ASGIConnection
 from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from mainstem.clock import wall_clock_ms
 from mainstem.codec import position_token
 from mainstem.errors import ConfigurationError
 from mainstem.looks import Looks
@@ -81,7 +82,7 @@ class Sources:
 class Reading:
     """Waits for what queries want, in one event loop, and says how far their answers have come."""
 
-    def __init__(self, sources: Sources, clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
+    def __init__(self, sources: Sources, clock_ms: Callable[[], int] = wall_clock_ms) -> None:
         self._sources = sources
         self._clock_ms = clock_ms
         self._freshness: Freshness | None = None
