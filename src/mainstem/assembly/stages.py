@@ -16,9 +16,10 @@ import structlog
 from mainstem.application import EVENT_TOPIC, Application
 from mainstem.assembly.flow import stages_before
 from mainstem.assembly.places import connector_name, druid_reading, kafka_servers, mysql_server
-from mainstem.assembly.running import parked_trouble, seen_driver, seen_listener, stuck_trouble, wall_clock_ms
+from mainstem.assembly.running import parked_trouble, seen_driver, seen_listener, stuck_trouble
 from mainstem.assembly.views import engine_of, make_views
 from mainstem.cdc.connect import Connect
+from mainstem.clock import wall_clock_ms
 from mainstem.errors import MainstemError, StoreUnavailable
 from mainstem.eventstore.mysql import MysqlEventStore
 from mainstem.health import WORKS, Hop, Memory, Part, Seen, hop_of, unseen, waited_s
@@ -48,6 +49,7 @@ _EVERY_S = 1.0
 _PAUSE_S = 0.05
 _DUE_MAX = 1_000
 _SILENT_S = 15.0
+_DECLARED_S = 10.0
 _LAST_MANY = 1_000
 """How many of the last records are looked at where the last one alone may not be the highest."""
 
@@ -114,6 +116,7 @@ class Stages:
         self._olap = _Client(lambda: DruidOlap(settings.druid_url, tls_ca=settings.druid_tls_ca))
         self._druid_reading = partial(druid_reading, settings)
         self._live: dict[str, Datasource] = {}
+        self._misfits: dict[str, tuple[float, str | None]] = {}
         self._parts: dict[str, Callable[[], Seen]] = {
             "mysql": self._event_store,
             engine_of(settings): self._view_store,  # of MySQL one look is enough
@@ -220,7 +223,7 @@ class Stages:
         return Seen()
 
     def _druid(self) -> Seen:
-        self._olap.get().ask("SELECT 1")
+        self._olap.get().check()
         self._supervisors.get().names()
         return Seen()
 
@@ -292,10 +295,20 @@ class Stages:
         if made.rows and not olap.serves_unpublished(live.name):
             why = "what its tasks have read cannot be asked for yet"
             return Seen("unserved", why, lag.records, lag.seconds, holds=False)
-        versions = DruidVersions(supervisors, olap, self._druid_reading)
-        trouble = found.reason
-        if trouble is None and versions.differs(live):
-            trouble = stale_datasource(datasource)
-        elif trouble is None and versions.undeployed(live):
-            trouble = undeployed_datasource(datasource)
+        trouble = found.reason or self._misfit(datasource, live)
         return Seen(WORKS, trouble, lag.records, lag.seconds, handled=sum(done.values()))
+
+    def _misfit(self, datasource: Datasource, live: Datasource) -> str | None:
+        """What to do where it is declared otherwise, as it stood at most ten seconds ago: only people change that."""
+        asked_at, trouble = self._misfits.get(live.name, (-_DECLARED_S, None))
+        if time.monotonic() < asked_at + _DECLARED_S:
+            return trouble
+        asked_at = time.monotonic()
+        found = DruidVersions(self._supervisors.get(), self._olap.get(), self._druid_reading).otherwise(live)
+        trouble = None
+        if found is not None and found.rows:
+            trouble = stale_datasource(datasource)
+        elif found is not None and found.segments:
+            trouble = undeployed_datasource(datasource)
+        self._misfits[live.name] = (asked_at, trouble)
+        return trouble

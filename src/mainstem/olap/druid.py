@@ -25,10 +25,12 @@ from mainstem.olap.names import check_names
 from mainstem.olap.port import Answer, Datasource
 
 _PATH = "/druid/v2/sql"
+_NAMES = "/druid/v2/datasources"
 _SQL_MAX = 100_000
 _LINE_MAX_BYTES = 64 * 1024 * 1024
 _GRACE_S = 1.0
 _CANCEL_S = 2.0
+_CHECK_S = 10.0
 _MISSING = re.compile(r"Object '(\w+)' not found")
 _MARKERS = re.compile(r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | --[^\n]* | /\*.*?\*/ | (\?)""", re.VERBOSE | re.DOTALL)
 _SQL_TYPES = {"text": "VARCHAR", "integer": "BIGINT", "timestamp": "TIMESTAMP"}
@@ -108,6 +110,16 @@ class DruidOlap:
     def serves_unpublished(self, name: str) -> bool:
         """Whether questions reach rows of that datasource that a task has read and not yet published as segments."""
         return bool(self.ask(_SERVED_BY_TASKS, [name], row_limit=1).rows)
+
+    def check(self) -> None:
+        """Raises StoreUnavailable, StoreBusy or ConfigurationError where questions are not answered.
+
+        By the names that it knows: planning a question, be it `SELECT 1`, costs it many times as much.
+        """
+        response = self._http.call("GET", _NAMES, _CHECK_S)
+        if response.status_code != httpx.codes.OK:
+            error = self._http.error(response)
+            raise StoreUnavailable(f"{self._http.place} is too slow") if isinstance(error, Overdue) else error
 
     def asked(self, live: Callable[[str], str]) -> "DruidOlap":
         """The same Druid, over the same connections, whose datasources are called otherwise."""

@@ -144,11 +144,14 @@ class Supervisors:
 
     def keep_up(self, datasource: Datasource) -> tuple[Difference, ...]:
         """Set what is declared, and end what is not; the differences that there were."""
-        declared = upkeep_of(datasource)
-        found = tuple(differences(self.upkeep(datasource.name), declared))
-        for kind in {each.place.split(".")[0].split("[")[0] for each in found}:
-            self._set_upkeep(datasource.name, kind, declared[kind])
-        return found
+        stands = self.upkeep(datasource.name)
+        found: list[Difference] = []
+        for kind, declared in upkeep_of(datasource).items():
+            of_kind = list(differences(stands[kind], declared, kind))
+            if of_kind:
+                self._set_upkeep(datasource.name, kind, declared)
+            found += of_kind
+        return tuple(found)
 
     def _set_upkeep(self, name: str, kind: str, declared: Any) -> None:
         if kind == "rules":

@@ -1,6 +1,7 @@
 """Versions of a datasource in Druid, each with a supervisor of its own."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from mainstem.olap.druid import DruidOlap
 from mainstem.olap.druid_checksum import checksum
@@ -14,6 +15,14 @@ _ROWS = ("spec.dataSchema.", "spec.ioConfig.topic")
 
 _SEGMENTS = "spec.dataSchema.granularitySpec.segmentGranularity"
 """But this one says only how they are put away."""
+
+
+@dataclass(frozen=True)
+class Otherwise:
+    """In what a version is declared otherwise than it stands: what makes its rows; its segments and their upkeep."""
+
+    rows: Sequence[str]
+    segments: Sequence[str]
 
 
 class DruidVersions:
@@ -35,15 +44,15 @@ class DruidVersions:
     def differs(self, version: Datasource) -> Sequence[str] | None:
         """By the supervisor's JSON."""
         found = self._differences(version)
-        return None if found is None else [str(each) for each in found if _of_rows(each)]
+        return None if found is None else _texts(found, _of_rows)
 
-    def undeployed(self, version: Datasource) -> Sequence[str] | None:
-        """In what its segments are declared otherwise by now, and their upkeep; None where Druid does not know it."""
+    def otherwise(self, version: Datasource) -> Otherwise | None:
+        """All in which it is declared otherwise by now; None where Druid does not know it."""
         found = self._differences(version)
         if found is None:
             return None
         upkeep = differences(self._supervisors.upkeep(version.name), upkeep_of(version))
-        return [str(each) for each in (*(each for each in found if each.place == _SEGMENTS), *upkeep)]
+        return Otherwise(_texts(found, _of_rows), [*_texts(found, _of_segments), *map(str, upkeep)])
 
     def _differences(self, version: Datasource) -> list[Difference] | None:
         stands = self._supervisors.spec(version.name)
@@ -74,5 +83,13 @@ class DruidVersions:
         return self._olap.asked(live)
 
 
+def _texts(found: Sequence[Difference], wanted: Callable[[Difference], bool]) -> list[str]:
+    return [str(each) for each in found if wanted(each)]
+
+
 def _of_rows(difference: Difference) -> bool:
-    return difference.place.startswith(_ROWS) and difference.place != _SEGMENTS
+    return difference.place.startswith(_ROWS) and not _of_segments(difference)
+
+
+def _of_segments(difference: Difference) -> bool:
+    return difference.place == _SEGMENTS

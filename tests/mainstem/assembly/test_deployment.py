@@ -10,10 +10,10 @@ import pytest
 from bank.analytics import BANKAPP
 from bank.main import application
 from deploy.configuration import application_settings
-from mainstem import Application, Partitioning
+from mainstem import Partitioning
 from mainstem.assembly.deployment import deploy
 from mainstem.assembly.stages import Stages
-from mainstem.settings import Settings, read_settings
+from mainstem.settings import read_settings
 from tests.distributed import Deployed
 
 pytestmark = pytest.mark.stack
@@ -45,24 +45,24 @@ def test_segments_that_are_declared_otherwise_are_told_and_deployed(deployed: De
     kept = replace(BANKAPP, keep_days=3_000, partitioning=Partitioning("month"))
     release = replace(application, datasources=(kept,))
     assert "compaction and retention of bankapp: stands as declared" in deployed.deploy()
-    _await_trouble(release, settings, lambda trouble: "undeployed: deploy" in str(trouble))
-    said = list[str]()
-    deploy(release, settings, said.append)
-    assert any("supervisor bankapp: changed: " in line and "MONTH is declared" in line for line in said), said
-    assert any("compaction and retention of bankapp: changed: " in line and "P3000D" in line for line in said), said
-    _await_trouble(release, settings, lambda trouble: trouble is None)
+    with closing(Stages(release.configured(settings), settings, {})) as stages:
+        _await_trouble(stages, lambda trouble: "undeployed: deploy" in str(trouble))
+        said = list[str]()
+        deploy(release, settings, said.append)
+        assert any("supervisor bankapp: changed: " in line and "MONTH is declared" in line for line in said), said
+        assert any("compaction and retention of bankapp: changed: " in line and "P3000D" in line for line in said), said
+        _await_trouble(stages, lambda trouble: trouble is None)
     assert any("compaction and retention of bankapp: changed: " in line for line in deployed.deploy().splitlines())
     assert "compaction and retention of bankapp: stands as declared" in deployed.deploy()
 
 
-def _await_trouble(release: Application, settings: Settings, wanted: Callable[[str | None], bool]) -> None:
+def _await_trouble(stages: Stages, wanted: Callable[[str | None], bool]) -> None:
     """Tasks that have just begun, or end, are a trouble of their own for a while."""
     deadline = time.monotonic() + _SETTLES_S
-    with closing(Stages(release.configured(settings), settings, {})) as stages:
-        while True:
-            stages.look()
-            found = next(each for each in stages.hops() if each.name == "olap-bankapp").trouble
-            if wanted(found):
-                return
-            assert time.monotonic() < deadline, found
-            time.sleep(0.2)
+    while True:
+        stages.look()
+        found = next(each for each in stages.hops() if each.name == "olap-bankapp").trouble
+        if wanted(found):
+            return
+        assert time.monotonic() < deadline, found
+        time.sleep(0.2)

@@ -79,6 +79,17 @@ def test_a_druid_that_is_not_there_is_told() -> None:
         with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:1") as caught:
             olap.ask("SELECT 1")
         assert "open-sesame" not in f"{caught.value!r} {olap!r}"
+        with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:1"):
+            olap.check()
+
+
+@pytest.mark.stack
+def test_a_druid_that_is_there_is_known_without_a_question(stack: Place, broken: str) -> None:
+    """Something else at its address is told."""
+    with closing(DruidOlap(f"http://{stack.host}:{stack.ports.broker}")) as olap:
+        olap.check()
+    with closing(DruidOlap(broken)) as olap, pytest.raises(StoreUnavailable, match="501"):
+        olap.check()
 
 
 class _BreaksOff(BaseHTTPRequestHandler):

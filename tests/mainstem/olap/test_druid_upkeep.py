@@ -15,7 +15,7 @@ from mainstem.olap.asking import answered
 from mainstem.olap.druid_spec import Reading, supervisor_spec
 from mainstem.olap.druid_supervisor import Supervisors, differences
 from mainstem.olap.druid_upkeep import upkeep_of
-from mainstem.olap.druid_versions import DruidVersions
+from mainstem.olap.druid_versions import DruidVersions, Otherwise
 from mainstem.olap.options import Compaction, Partitioning, Rollup
 from mainstem.olap.port import Datasource
 from mainstem.olap.question import Question
@@ -104,17 +104,20 @@ def test_what_differs_is_told(stack: Place) -> None:
     with supervised(stack, [late]) as supervisors, asked(stack, [late]) as olap, ExitStack() as ended:
         ended.callback(supervisors.drop, name)
         versions = DruidVersions(supervisors, olap, lambda: reading(stack))
-        assert (versions.differs(late), versions.undeployed(late)) == (None, None)
+        assert (versions.differs(late), versions.otherwise(late)) == (None, None)
         write(stack, [structs.replace(each, topic=name) for each in logged()])
         versions.feed(late)
-        assert (versions.differs(late), versions.undeployed(late)) == ([], [])
+        assert (versions.differs(late), versions.otherwise(late)) == ([], Otherwise([], []))
         for rows in ({"late_after_s": None}, {"late_after_s": 60}, {"rollup": Rollup("day")}):
-            assert versions.differs(replace(late, **rows)), rows
+            changed = replace(late, **rows)
+            found = versions.otherwise(changed)
+            assert found is not None
+            assert found.rows, rows
+            assert found.rows == versions.differs(changed), rows
         for other in ({"keep_days": 9}, {"compaction": Compaction()}, {"partitioning": Partitioning("month")}):
-            assert (versions.differs(replace(late, **other)), bool(versions.undeployed(replace(late, **other)))) == (
-                [],
-                True,
-            ), other
+            found = versions.otherwise(replace(late, **other))
+            assert found is not None
+            assert (found.rows, bool(found.segments)) == ([], True), other
         await_rows(stack, late, 3)
         _await(lambda: supervisors.ingested(name).thrown_away, 2)
 
