@@ -75,8 +75,12 @@ class MysqlServer:
         return f"MySQL at {self.host}:{self.port}"
 
 
-def connect(server: MysqlServer, *, call_s: int = _CALL_S, idle_s: int = _IDLE_S) -> "Connection[Any]":
+def connect(
+    server: MysqlServer, *, call_s: int = _CALL_S, idle_s: int = _IDLE_S, autocommit: bool = True
+) -> "Connection[Any]":
     """A connection that commits each statement unless told otherwise; a call may take `call_s`.
+
+    Without `autocommit` each statement begins a transaction where none is under way.
 
     The server ends it, and its transaction, where nothing is asked for `idle_s`. Names are quoted by backticks.
     Raises StoreUnavailable, or ConfigurationError where the user is not let in.
@@ -89,7 +93,7 @@ def connect(server: MysqlServer, *, call_s: int = _CALL_S, idle_s: int = _IDLE_S
             password=server.password,
             database=server.database,
             charset="utf8mb4",
-            autocommit=True,
+            autocommit=autocommit,
             init_command=f"{_SESSION}{idle_s}",
             connect_timeout=_CONNECT_S,
             read_timeout=call_s,
@@ -142,19 +146,25 @@ def _text(error: Exception) -> str:
 
 
 class Session(sessions.Session["Connection[Any]"]):
-    """One connection; a call may take `call_s`, and the server ends it where nothing is asked for `idle_s`."""
+    """One connection; a call may take `call_s`, and the server ends it where nothing is asked for `idle_s`.
+
+    Where transactions are all that it is used for, `transactions_only` saves asking the server to begin each.
+    """
 
     lost = (pymysql.MySQLError, OSError)
 
-    def __init__(self, server: MysqlServer, *, call_s: int = _CALL_S, idle_s: int = _IDLE_S) -> None:
+    def __init__(
+        self, server: MysqlServer, *, call_s: int = _CALL_S, idle_s: int = _IDLE_S, transactions_only: bool = False
+    ) -> None:
         super().__init__()
         self.server = server
         self._call_s = call_s
         self._idle_s = idle_s
+        self._transactions_only = transactions_only
 
     def connect(self) -> "Connection[Any]":
         """As this module's `connect` does."""
-        return connect(self.server, call_s=self._call_s, idle_s=self._idle_s)
+        return connect(self.server, call_s=self._call_s, idle_s=self._idle_s, autocommit=not self._transactions_only)
 
     def mapped(self) -> AbstractContextManager[None]:
         """Naming the server."""
@@ -165,8 +175,9 @@ class Session(sessions.Session["Connection[Any]"]):
         connection.ping(reconnect=False)
 
     def begin(self, connection: "Connection[Any]") -> None:
-        """BEGIN."""
-        connection.begin()
+        """BEGIN, unless its first statement does so."""
+        if not self._transactions_only:
+            connection.begin()
 
 
 class Pool(sessions.SessionPool["Connection[Any]"]):
@@ -182,10 +193,13 @@ class Pool(sessions.SessionPool["Connection[Any]"]):
 
 
 class Writer(sessions.SessionWriter["Connection[Any]"]):
-    """One session for writers of any thread, who take turns. One that is silent for `idle_s` loses its locks."""
+    """One session for writers of any thread, who take turns. One that is silent for `idle_s` loses its locks.
 
-    def __init__(self, server: MysqlServer, *, idle_s: int = _IDLE_WRITER_S) -> None:
-        super().__init__(server, Session(server, idle_s=idle_s))
+    `tables_stand` is of one that changes no tables, since that ends a transaction: see `Session`.
+    """
+
+    def __init__(self, server: MysqlServer, *, idle_s: int = _IDLE_WRITER_S, tables_stand: bool = False) -> None:
+        super().__init__(server, Session(server, idle_s=idle_s, transactions_only=tables_stand))
 
 
 def quoted(*names: str) -> str:

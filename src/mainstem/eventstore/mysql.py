@@ -154,7 +154,7 @@ class MysqlEventStore:
         migrate(server, "events", _MIGRATIONS)
         self._server = server
         self._clock_ms = clock_ms
-        self._writer = Writer(server)
+        self._writer = Writer(server, tables_stand=True)
         self._readers = Pool(server, _READERS)
         self._folder = archive
         self._archive = Archive(_asking(self._readers), archive)

@@ -214,12 +214,11 @@ def _put(
 
     Rows are compared here while they are locked, since a statement for each row would cost as much as all the rest.
     """
-    keys = {table.key_of(row): None for change in changes for row in change if row is not None}
+    keyed = [tuple(None if row is None else table.key_of(row) for row in change) for change in changes]
+    keys = {key: None for pair in keyed for key in pair if key is not None}
     stands = by_keys(connection, table, list(keys), " FOR UPDATE")
     writing = _StateWriter(connection, table)
-    for before, after in changes:
-        old = None if before is None else table.key_of(before)
-        new = None if after is None else table.key_of(after)
+    for (before, after), (old, new) in zip(changes, keyed, strict=True):
         if (old and stands.get(old) != before) or (new and new != old and new in stands):
             raise StateDrift(f"a row of {table.name} was made, changed or removed by somebody else")
         if old and old != new:
