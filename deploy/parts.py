@@ -119,6 +119,8 @@ class Stack:
         self._write("druid/common/common.runtime.properties", configuration.druid_common(self._place, extensions))
         self._write(f"druid/{name}/runtime.properties", configuration.druid_process(self._place, name))
         flags = [
+            # On a few cores the second compiler takes more in a stack's first minutes than its code gives back.
+            "-XX:TieredStopAtLevel=1",
             "-XX:MaxDirectMemorySize=512m",
             "-Duser.timezone=UTC",
             "-Dfile.encoding=UTF-8",
