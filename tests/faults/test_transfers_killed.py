@@ -4,20 +4,32 @@ import random
 import threading
 import time
 import uuid
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
 
 import httpx
 import pytest
 
+from bank.main import application
+from deploy.configuration import application_settings
+from mainstem import EVENT_TOPIC
+from mainstem.assembly import Distributed, distributed
+from mainstem.log.port import Place
+from mainstem.process.rows import GROUP
+from mainstem.settings import read_settings
 from tests.distributed import Api, Deployed, begin_listening
-from tests.process import BankProcess, bank_process
+from tests.process import BankProcess, MainstemProcess, bank_process
 
 _KILLS = 12
 _STACK_KILLS = 9
 _CARDS = [f"card-{uuid.uuid4().hex[:8]}-{number}" for number in range(5)]
 _USED = 500
 _ENDED_S = 60.0
+_TAKEN_OVER_S = 30.0
+"""The stack's Kafka gives up who is silent for 10 s, and shares out anew."""
+
 _NOW = {"asOf": "2999-01-01T00:00:00Z"}
 """By the events themselves: a view may be behind."""
 
@@ -145,9 +157,7 @@ def test_killed_while_money_moves_on_the_stack(deployed: Deployed) -> None:
         assert found.clean, f"seed {seed}: {found.differences[:5]}"
         assert len(movers.accepted) > _STACK_KILLS
     finally:
-        for process in processes:
-            if process.running():
-                process.stop()
+        _end_processes(*processes)
 
 
 def _all_end(client: httpx.Client, movers: _Movers, seed: int, within_s: float = _ENDED_S) -> None:
@@ -180,3 +190,60 @@ def _check_money(client: httpx.Client, movers: _Movers, seed: int) -> None:
     used = {card: Decimal(str(client.get(f"/cards/{card}", params=_NOW).json()["used"])) for card in _CARDS}
     assert used == expected, f"seed {seed}"
     assert sum(used.values()) == _USED * len(_CARDS)
+
+
+@pytest.mark.slow
+@pytest.mark.stack
+def test_two_processes_share_the_transfers_out(deployed: Deployed) -> None:
+    """No step is taken in vain by the other; of one that is killed, the other takes over when Kafka gives it up."""
+    settings = read_settings({**application_settings(deployed.place), "MAINSTEM_ROLES": "listeners"})
+    api, victim = deployed.api(), deployed.listeners()
+    with ExitStack() as stack:
+        stack.callback(_end_processes, api.process, victim)
+        api.start()
+        client = stack.enter_context(api.client())
+        _open_cards(client)
+        one = stack.enter_context(distributed(application, settings))
+        every = one.log.ranges(EVENT_TOPIC).keys()
+        _await(lambda: len(_places(one)) == len(every), "nobody drives")
+        with distributed(application, settings) as two:
+            _await(lambda: _places(one) and _places(two) and len(_places(one) + _places(two)) == len(every), "no share")
+            names = _move(client, 40)
+            _await(lambda: _ended(client, names), "the transfers go on")
+            steps = [running.driver.status().steps for running in (one, two)]
+            assert sum(steps) == 3 * len(names), steps
+            assert all(steps), steps
+        begin_listening(victim)
+        _await(lambda: 0 < len(_places(one)) < len(every), "no share for the other process")
+        victim.kill()
+        names = _move(client, 20)
+        _await(lambda: _ended(client, names), "what was the killed one's is left undone")
+
+
+def _end_processes(*processes: MainstemProcess) -> None:
+    for process in processes:
+        if process.running():
+            process.stop()
+
+
+def _places(running: Distributed) -> list[Place]:
+    return [*running.listeners[GROUP].places()]
+
+
+def _await(holds: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + _TAKEN_OVER_S
+    while not holds():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
+
+
+def _move(client: httpx.Client, count: int) -> list[str]:
+    names = [f"t-{uuid.uuid4().hex}" for _ in range(count)]
+    for name in names:
+        body = {"transferId": name, "fromCard": _CARDS[0], "toCard": _CARDS[1], "amount": 1}
+        client.post("/transfers", json=body).raise_for_status()
+    return names
+
+
+def _ended(client: httpx.Client, names: Sequence[str]) -> bool:
+    return all(client.get(f"/transfers/{name}").raise_for_status().json()["ended"] for name in names)

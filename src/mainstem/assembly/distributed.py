@@ -1,7 +1,8 @@
 """The distributed form of an application: one process of several, on MySQL, Kafka, Connect and Druid.
 
 Each process has the roles that its settings name. Commands, events and views are in MySQL, which Debezium on Connect
-captures; listeners share Kafka's partitions out; Druid reads the topics by its own supervisors.
+captures; listeners share Kafka's partitions out, and with them the processes, each of which is brought on by whoever
+has the partition of its events; Druid reads the topics by its own supervisors.
 """
 
 import threading
@@ -32,6 +33,7 @@ from mainstem.forgetting import Forgetter
 from mainstem.health import Hop, Memory, Part, Trouble, trouble_of
 from mainstem.listener.runner import Runner
 from mainstem.log.kafka import KafkaLog
+from mainstem.process.rows import GROUP as PROCESSES
 from mainstem.rebuild import Rebuilds
 from mainstem.rebuild.versions import mark_made
 from mainstem.reconciliation import Reconciliation, reconcile
@@ -90,11 +92,12 @@ class Distributed:
         sides = Sides(self.events, self.log, self.views, self.olap)
         self.forgetter = Forgetter(application, sides, self.vault, clock_ms=wall_clock_ms)
         self.commands = command_bus(application, settings, self.events, tenants=self.tenants, vault=self.vault)
-        self.driver, self.processes = drivers(application, settings, self.commands, self.events, self.views)
-        self._driving = keeping and bool(application.processes)
         self.sealed = Sealed() if settings.seal_every_ms and "api" in settings.roles else None
         self.rebuilds = Rebuilds(application, self.log, [self.views], self._life.run, self.analytics.versioned)
         self.listeners = {b.group: Runner(b, self.log, self.views) for b in application.all_listeners() if keeping}
+        self._driving = keeping and bool(application.processes)
+        mine = self.listeners[PROCESSES].has if self._driving else _nothing
+        self.driver, self.processes = drivers(application, settings, self.commands, self.events, self.views, mine=mine)
         self.control, self.bindings = controls(application, self.log, self.views, self.listeners)
         self.stages = Stages(application, settings, self.listeners, self.driver if self._driving else None)
         self.looks = self.stages.looks
@@ -202,6 +205,10 @@ class Distributed:
                 drop_old_snapshots(self.application, self.events, now_ms, stop)
             except MainstemError as error:
                 _log.warning("housekeeping is put off", cause=str(error))
+
+
+def _nothing(_stream: str) -> bool:
+    return False
 
 
 def distributed(application: Application, settings: Settings) -> Distributed:

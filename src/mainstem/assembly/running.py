@@ -198,8 +198,9 @@ def drivers(
     views: ViewStore,
     clock_ms: Callable[[], int] = wall_clock_ms,
     at_once: int = AT_ONCE,
+    mine: Callable[[str], bool] = lambda _: True,
 ) -> tuple[Driver, Processes]:
-    """What drives the processes, so many at once, and what people ask of them."""
+    """What drives the processes that are `mine`, so many at once, and what people ask of all of them."""
     driver = Driver(
         application.processes,
         application.deciders,
@@ -210,6 +211,7 @@ def drivers(
         answers_kept_ms=settings.answers_kept_ms,
         keys=Keys(apart=application.apart, has_tenants=lambda: next(iter(events.tenants.names()), None) is not None),
         at_once=at_once,
+        mine=mine,
     )
     desk = Processes(
         application.processes,

@@ -8,25 +8,28 @@ Nothing is kept here. What is due stands in the view and the inboxes, and each t
    the same outcome. Where it was revoked, the key is used up instead, unless it was used before.
 3. The outcome is told to the process, which knows those that it has heard.
 
-So it may run in several processes at once: what one has done, another finds done.
+So it may run in several processes at once: what one has done, another finds done. That nobody does in vain what another
+does too, each brings on those processes alone that are `mine`; who they are of may change at any moment.
 """
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import structlog
+from msgspec import Struct
 from msgspec.structs import replace
 
 from mainstem.command.answer import Answer
 from mainstem.decider import Decider
 from mainstem.errors import (
+    ConfigurationError,
     IdempotencyConflict,
     InvalidCommand,
     MainstemError,
@@ -43,8 +46,11 @@ from mainstem.process.keys import Keys
 from mainstem.process.manager import ProcessManager
 from mainstem.process.rows import PROCESS, InboxRow, ProcessRow, inbox_of
 from mainstem.process.step import Outcome, Pending, Stepped, Stuck, Tell, TimedOut
+from mainstem.table import Table
 from mainstem.tenancy import stream_of
 from mainstem.view.port import ViewStore
+
+R = TypeVar("R", bound=Struct)
 
 _log = structlog.get_logger(__name__)
 
@@ -52,9 +58,13 @@ _AWAY = (TryAgain, ShuttingDown, StoreBusy, StoreUnavailable, StoreFull)
 """The writer or its store takes nothing from anybody: that is waited out, and is no fault of a process."""
 
 _FINAL = (InvalidCommand, IdempotencyConflict)
+_DRIVEN, _NEXT = {"driven": True}, ("next_at_ms", "manager", "id")
 _POLL_S = 0.25
 _BATCH_MAX = 64
 AT_ONCE = 8
+_PAGES_MAX = 16
+"""Of what others bring on so many pages are read past in a round; they, or whoever comes after them, make room."""
+
 _STALLED_LONGEST_S = 5.0
 _PAGE = 1_000
 _WHY_MAX = 500
@@ -86,7 +96,8 @@ class Driver:
     """Drives the processes of these managers. `deciders` are those that take the commands that processes send.
 
     A process is named by its key, and does what it does in the tenant of that. So many are brought on `at_once`, by
-    threads; with 1, each in its turn, by the thread that calls.
+    threads; with 1, each in its turn, by the thread that calls. `mine` says of a process's stream whether it is brought
+    on here; of each, one driver should say so.
     """
 
     def __init__(  # noqa: PLR0913 - the parts that it drives with
@@ -101,13 +112,14 @@ class Driver:
         answers_kept_ms: int,
         keys: Keys = Keys(),  # noqa: B008 - it never changes
         at_once: int = AT_ONCE,
+        mine: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self._managers = {each.name: each for each in managers}
         self._inboxes = [(m, inbox_of(m, n)) for m in managers for n in range(1, len(m.hears) + 1)]
         self._readers = {each.name: EventReader([each.stepped]) for each in managers}
         self._categories = {command: each.category for each in deciders for command in each.commands}
         self._commands, self._events, self._views, self._clock_ms = commands, events, views, clock_ms
-        self._forgotten_ms, self._keys = answers_kept_ms // 2, keys
+        self._forgotten_ms, self._keys, self._mine = answers_kept_ms // 2, keys, mine
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="process") if at_once > 1 else None
         self._bell = threading.Event()
         self._failures: dict[tuple[str, ...], tuple[int, float]] = {}
@@ -144,26 +156,51 @@ class Driver:
         """Tell what was heard, then bring on what is due; the number of steps. Raises what keeps all from going on."""
         before = self._steps
         for manager, table in self._inboxes:
-            rows = self._views.find(table, {"waiting": True}, order=("source", "number", "id"), limit=_BATCH_MAX)
+            rows = self._own(table, {"waiting": True}, ("source", "number", "id"), partial(self._hears_here, manager))
             by_process = sorted(rows, key=lambda row: row.process)
             groups = [list(group) for _, group in groupby(by_process, key=lambda row: row.process)]
             self._each(partial(self._hear, manager, table), groups)
-        self._each(self._bring_on, self._due(_BATCH_MAX))
+        self._each(self._bring_on, self._at_their_time(self._own(PROCESS, _DRIVEN, _NEXT, self._drives_here)))
         return self._steps - before
 
     def status(self) -> DriverStatus:
         """A picture of the moment."""
-        due = self._due(_PAGE)
+        due = self._at_their_time(self._views.find(PROCESS, _DRIVEN, order=_NEXT, limit=_PAGE))
         waiting = sum(len(self._views.find(table, {"waiting": True}, limit=_PAGE)) for _, table in self._inboxes)
         stuck = len(self._views.find(PROCESS, {"status": "stuck"}, limit=_PAGE))
         state = "stopped" if not self._running else "running" if self._stalled is None else "stalled"
         oldest_ms = min((row.next_at_ms for row in due), default=None)
         return DriverStatus(state, self._stalled, self._steps, len(due) + waiting, oldest_ms, stuck)
 
-    def _due(self, limit: int) -> list[ProcessRow]:
-        rows = self._views.find(PROCESS, {"driven": True}, order=("next_at_ms", "manager", "id"), limit=limit)
+    def _at_their_time(self, rows: Sequence[ProcessRow]) -> list[ProcessRow]:
         now_ms = self._clock_ms()
         return [row for row in rows if row.next_at_ms <= now_ms and row.manager in self._managers]
+
+    def _own(
+        self, table: Table[R], where: Mapping[str, Any], order: Sequence[str], is_own: Callable[[R], bool]
+    ) -> list[R]:
+        """A batch of the rows that are brought on here, past those of others."""
+        found: list[R] = []
+        after: Sequence[Any] | None = None
+        for _ in range(_PAGES_MAX):
+            page = self._views.find(table, where, order=order, after=after, limit=_BATCH_MAX)
+            found += filter(is_own, page)
+            if len(page) < _BATCH_MAX or len(found) >= _BATCH_MAX:
+                break
+            after = [getattr(page[-1], name) for name in order]
+        return found[:_BATCH_MAX]
+
+    def _hears_here(self, manager: ProcessManager[Any], row: InboxRow) -> bool:
+        return self._is_own(manager, row.process)
+
+    def _drives_here(self, row: ProcessRow) -> bool:
+        return row.manager in self._managers and self._is_own(self._managers[row.manager], row.id)
+
+    def _is_own(self, manager: ProcessManager[Any], process: str) -> bool:
+        try:
+            return self._mine(self._stream(manager, process))
+        except ConfigurationError:
+            return True  # nobody's: each who meets it says so
 
     def _each(self, work: Callable[[Any], None], items: Sequence[Any]) -> None:
         """At the same time, so that the writer commits them together. The first error is raised at the end."""
@@ -202,7 +239,7 @@ class Driver:
         self._keys.split(row.id)
         manager = self._managers[row.manager]
         step = self._last(manager, row.id, row.step)
-        while step.status == "running" and not self._stop.is_set():
+        while step.status == "running" and not self._stop.is_set() and self._is_own(manager, row.id):
             late = step.due_at_ms is not None and step.due_at_ms <= self._clock_ms()
             if not (late or step.pending) or not self._go_on(manager, row.id, step, late=late):
                 return

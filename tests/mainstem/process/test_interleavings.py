@@ -1,9 +1,12 @@
 """Whatever crashes, comes twice, comes late or is cancelled: of each transfer both halves happen, or neither."""
 
-from collections import defaultdict, deque
+import threading
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,10 +24,11 @@ from mainstem.command.handler import Handler
 from mainstem.errors import AnswerTimeout
 from mainstem.eventstore.reader import EventReader
 from mainstem.eventstore.sqlite import SqliteEventStore
+from mainstem.log.partitioner import partition_for
 from mainstem.messages import SYSTEM, Command, Origin
 from mainstem.process.deciding import decider_of
 from mainstem.process.desk import Processes
-from mainstem.process.driver import Driver
+from mainstem.process.driver import Commands, Driver
 from mainstem.process.rows import PROCESS, row_of
 from mainstem.testing import FakeClock
 from mainstem.view.sqlite import SqliteViews
@@ -97,17 +101,24 @@ class World:
 
     def restart(self, answers_kept_ms: int = 10**12) -> None:
         """What the driver held in memory is gone."""
-        self.driver = Driver(
+        self.driver = self.another_driver(self.commands, answers_kept_ms)
+        self.desk = Processes((TRANSFER,), commands=self.bus, events=self.store, views=self.views, clock_ms=self.clock)
+
+    def another_driver(
+        self, commands: Commands, answers_kept_ms: int = 10**12, mine: Callable[[str], bool] = lambda _: True
+    ) -> Driver:
+        """As another process has it."""
+        return Driver(
             (TRANSFER,),
             (CARD,),
-            commands=self.commands,
+            commands=commands,
             events=self.store,
             views=self.views,
             clock_ms=self.clock,
             answers_kept_ms=answers_kept_ms,
             at_once=1,  # so that a plan of faults hits the same commands whenever it is run
+            mine=mine,
         )
-        self.desk = Processes((TRANSFER,), commands=self.bus, events=self.store, views=self.views, clock_ms=self.clock)
 
     def do(self, command: Command) -> None:
         with suppress(Refused):
@@ -248,3 +259,88 @@ def test_what_was_sent_long_ago_is_not_sent_again_by_itself() -> None:
         _end(made)
         _check_all_ended(made)
         assert len(moved(made)["t0"]["in"]) == 1
+
+
+class Counting:
+    """The writer of one of two drivers: how often each command is sent. Each begins when the other does too."""
+
+    def __init__(self, bus: CommandBus, together: threading.Barrier) -> None:
+        self._bus, self._together = bus, together
+        self.sent: Counter[str] = Counter()
+        self._waited = False
+
+    def execute(self, command: Command, *, key: str | None = None, origin: Origin = SYSTEM) -> Answer:
+        self._count(key)
+        return self._bus.execute(command, key=key, origin=origin)
+
+    def revoke(self, command: Command, *, key: str, origin: Origin = SYSTEM) -> Answer:
+        self._count(key)
+        return self._bus.revoke(command, key=key, origin=origin)
+
+    def _count(self, key: str | None) -> None:
+        if not self._waited:
+            self._waited = True
+            self._together.wait(10)
+        if key is not None:
+            self.sent[key] += 1
+
+
+class Sharing:
+    """Two drivers, each of which has some of the partitions; who has which may change."""
+
+    partitions = 8
+
+    def __init__(self, made: World) -> None:
+        together = threading.Barrier(2)
+        self.commands = [Counting(made.bus, together) for _ in range(2)]
+        self.owners = {partition: partition % 2 for partition in range(self.partitions)}
+        self.drivers = [
+            made.another_driver(commands, mine=partial(self._is_of, number))
+            for number, commands in enumerate(self.commands)
+        ]
+
+    def _is_of(self, number: int, stream: str) -> bool:
+        return self.owners[partition_for(stream, self.partitions)] == number
+
+    def round(self) -> int:
+        """Both at the same time."""
+        with ThreadPoolExecutor(2) as pool:
+            return sum(pool.map(Driver.round, self.drivers))
+
+    def sent(self) -> Counter[str]:
+        return self.commands[0].sent + self.commands[1].sent
+
+
+def _begin_many(made: World, count: int) -> None:
+    for _ in range(count):
+        made.begin("anna", "bert", Decimal("0.01"))
+    made.look()
+
+
+def test_two_drivers_send_each_command_once() -> None:
+    with world() as made:
+        _begin_many(made, 150)  # more than a batch, so that each reads past what is the other's
+        sharing = Sharing(made)
+        while sharing.round():
+            made.look()
+        _check_all_ended(made)
+        assert set(sharing.sent().values()) == {1}
+        assert len(sharing.sent()) == 3 * len(made.names)
+        assert all(each.sent for each in sharing.commands)
+
+
+def test_what_a_driver_leaves_undone_is_done_by_whoever_comes_after_it() -> None:
+    with world() as made:
+        _begin_many(made, 20)
+        sharing = Sharing(made)
+        sharing.commands[0]._waited = True
+        assert sharing.drivers[0].round()
+        made.look()
+        assert not sharing.drivers[0].round(), "the other's are left to it"
+        left = sum(made.desk.find("transfer", name).status == "running" for name in made.names)  # type: ignore[union-attr]
+        assert 0 < left < len(made.names)
+        sharing.owners = dict.fromkeys(sharing.owners, 0)
+        while sharing.drivers[0].round():
+            made.look()
+        _check_all_ended(made)
+        assert set(sharing.sent().values()) == {1}
