@@ -73,10 +73,14 @@ def test_a_file_of_each_schema_is_read_as_it_is(tmp_path: Path, schema: int) -> 
     connection = apsw.Connection(str(path))
     row = ("debit_card-anna", 1, *_OLDER[0], 5, 5, "teller", "c-1")
     connection.execute(f"INSERT INTO event ({schema_of.PLACE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+    if schema >= schema_of.TAGGED_SINCE:
+        connection.execute("INSERT INTO event_tag VALUES ('customer:c-1', 1, 'debit_card-anna', 1)")
     connection.close()
     with closing(store.SqliteEventReader(path)) as reader:
         (found,) = reader.read("debit_card-anna")
         assert [[found]] == list(reader.read_all())
+        tagged = [found] if schema >= schema_of.TAGGED_SINCE else []
+        assert [each.event for each in reader.read_tagged("customer:c-1")] == tagged
     assert (found.correlation_id, found.schema_version, found.causation_id) == ("c-1", 1, None)
 
 

@@ -29,3 +29,8 @@ class TestMysqlIntegrity(IntegrityContract):
             for statement in statements:
                 execute(connection, statement)
         session.close()
+
+    @pytest.mark.parametrize("change", ["UPDATE tag_head SET number = 9", "DELETE FROM tag_head"])
+    def test_a_tag_that_is_counted_to_another_number(self, tagged: Path, change: str) -> None:
+        self.run_sql(tagged, f"{change} WHERE tag = 'red'")
+        assert self.told(tagged) == [("tag", "red", 6)]

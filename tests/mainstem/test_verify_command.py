@@ -131,7 +131,7 @@ def test_events_of_an_older_release_are_sealed_as_they_are(folder: Path) -> None
     path = folder / "events.db"
     prepare(path, "events", MIGRATIONS[:3])
     with closing(apsw.Connection(str(path))) as connection:
-        columns = EVENT.removesuffix(", causation_id, hash")
+        columns = EVENT.removesuffix(", causation_id, hash, tags")
         for number in range(1, 4):
             values = ("a-1", number, "Counted", '{"type":"Counted"}', 1, 1, "teller", None, 1)
             connection.execute(f"INSERT INTO event ({columns}) VALUES ({', '.join('?' * 9)})", values)

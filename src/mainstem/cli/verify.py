@@ -15,7 +15,7 @@ from mainstem.eventstore.verifying import Verified, verify, work_of
 from mainstem.settings import Settings
 
 _SHOWN = 100
-_PLACES = ("seal", "archive")
+_PLACES = ("seal", "archive", "tag")
 
 
 def verified(settings: Settings, err: Console, *, workers: int | None, root: str | None) -> Verified:
@@ -51,6 +51,8 @@ def print_verified(out: Console, found: Verified, *, as_json: bool) -> None:
     else:
         say(f"{len(found.findings)} findings in {found.events} events")
     say(f"seals: {found.seals}; not sealed yet: {found.unsealed}; from before there was a chain: {found.unchained}")
+    if found.unchained_tags:
+        say(f"tags: {found.tags}; of events of before these kept their tags: {found.unchained_tags}")
     if found.head is not None:
         say(f"root: {found.head}")
 
@@ -58,4 +60,6 @@ def print_verified(out: Console, found: Verified, *, as_json: bool) -> None:
 def _place_of(found: Finding) -> str:
     if found.kind == "archive":
         return found.stream
+    if found.kind == "tag":
+        return f"tag {found.stream!r}, number {found.version}"
     return f"seal {found.version}" if found.kind == "seal" else f"{found.stream} {found.version}"

@@ -30,6 +30,9 @@ FORMAT = 1
 _ROW_GROUP = 2_048
 _KEPT = 2
 _COLUMNS = ("position", *StoredEvent.__struct_fields__)
+_LATER = ("tags",)
+"""Columns that files of an older release lack."""
+
 FILE = "name, digest, size, events, first_position, last_position, made_at_ms"
 RANGE = "stream, first_version, last_version, name, hash"
 
@@ -218,7 +221,10 @@ def _rows(content: bytes, file: ArchiveFile, stream: str | None) -> list[Archive
     try:
         opened = parquet.ParquetFile(pa.BufferReader(content))
         groups = [n for n in range(opened.num_row_groups) if stream is None or _may_have(opened, n, stream)]
-        columns = opened.read_row_groups(groups, list(_COLUMNS), use_threads=False).to_pydict()
+        table = opened.read_row_groups(groups, list(_COLUMNS), use_threads=False)
+        for name in set(_LATER) - set(table.column_names):
+            table = table.append_column(name, pa.nulls(len(table)))
+        columns = table.to_pydict()
     except (pa.ArrowException, OSError, KeyError) as error:
         raise StoreCorrupt(f"{file.name} of the archive cannot be read: {error}") from error
     return [

@@ -1,12 +1,12 @@
 """What verifying asks of the archive: each file, and its events with the hashes before them, among the rows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from heapq import merge
 
 from msgspec import Struct
 
 from mainstem.errors import StoreError
-from mainstem.eventstore.archive import Archive, ArchivedEvent, ArchivedRange, ArchiveFile, Ask
+from mainstem.eventstore.archive import Archive, ArchivedEvent, ArchivedRange, ArchiveFile, Ask, Place
 from mainstem.eventstore.chain import HIGHEST, LOWEST, Placed
 
 _KEPT = 2
@@ -57,6 +57,22 @@ class ArchiveIntegrity:
         if _ranges_in(events, file.name) != self._archive.ranges(file.name):
             return "its streams are not those that the store says are in it"
         return None
+
+    def noted(self, places: Collection[Place]) -> dict[Place, tuple[int, str | None]]:
+        """Of those of these events that are archived their positions, and what they say of their tags.
+
+        Files that the store says have them are read first, the others only where these do not.
+        """
+        wanted, found = set(places), dict[Place, tuple[int, str | None]]()
+        names = {each.name for stream, version in wanted for each in self._archive.ranges_of(stream, version, version)}
+        for file in sorted(self.files() if wanted else (), key=lambda file: file.name not in names):
+            if wanted <= found.keys():
+                break
+            opened = self._opened(file)
+            for row in () if opened is None else opened.by_position:
+                if (place := (row.event.stream, row.event.version)) in wanted:
+                    found[place] = (row.position, row.event.tags)
+        return found
 
     def is_lost(self, stream: str, version: int) -> bool:
         """Whether the event is in a file that could not be read, or that the store does not list."""

@@ -36,7 +36,7 @@ EVENTS_MAX = 16_384
 
 _EVENT = (
     "position, stream, version, type, payload, occurred_at_ms, recorded_at_ms, actor, correlation_id, schema_version,"
-    " causation_id, hash"
+    " causation_id, hash, tags"
 )
 _AT_ONCE = 500
 _TRIES = 5

@@ -4,13 +4,14 @@
 
 The array holds stream, version, type, schema version, payload (bytes), occurred at, recorded at, actor and correlation
 id, in MessagePack's shortest forms: every value carries its length, so no two events have the same bytes. The causation
-id, and what events may be given after it, follows behind these and is left out where an event has none.
+id, the event's tags, and what events may be given after these, follow behind and are left out where an event has none
+of them nor of what follows them.
 
 An event that was stored before there was a chain has no hash. It counts as zero bytes for the one behind it, and
 wherever a hash of it is needed, that is over zero bytes and its content.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -54,17 +55,21 @@ def chained(
     events: Sequence[NewEvent],
     times: tuple[int, int],
     origin: Origin,
+    number: Callable[[Sequence[str], str, int], str],
 ) -> tuple[list[tuple[Any, ...]], bytes]:
     """The rows of events behind version `expected`, whose hash is `last`, and the hash of the last of them.
 
-    A row is stream, version, type, payload, both times, actor, correlation id, schema version, causation id, hash.
+    A row is stream, version, type, payload, both times, actor, correlation id, schema version, causation id, hash,
+    tags. `number` gives an event, of that stream and version, its numbers in its tags; and what it keeps of them.
     """
     rows: list[tuple[Any, ...]] = []
-    who = who_of(origin)
+    untagged = who_of(origin)
     for version, event in enumerate(events, expected + 1):
+        tags = number(event.tags, stream, version) if event.tags else None
+        who = untagged if tags is None else who_of(origin, tags)
         last = link(last, (stream, version, event.type, event.schema_version, event.payload, *times, *who))
         values = (stream, version, event.type, event.payload.decode(), *times, *who[:2])
-        rows.append((*values, event.schema_version, origin.causation_id, last))
+        rows.append((*values, event.schema_version, origin.causation_id, last, tags))
     return rows, last
 
 
@@ -80,15 +85,17 @@ def link_of(previous: bytes, stored: StoredEvent, version: int | None = None) ->
             stored.payload,
             stored.occurred_at_ms,
             stored.recorded_at_ms,
-            *_who(stored.actor, stored.correlation_id, stored.causation_id),
+            *_who(stored.actor, stored.correlation_id, stored.causation_id, stored.tags),
         ),
     )
 
 
-def who_of(origin: Origin) -> tuple[str | None, ...]:
-    """Who asked for an event, in which conversation, and because of what, if of anything."""
-    return _who(origin.actor, origin.correlation_id, origin.causation_id)
+def who_of(origin: Origin, tags: str | None = None) -> tuple[str | None, ...]:
+    """Who asked for an event, in which conversation, and because of what, if of anything; and its tags, if any."""
+    return _who(origin.actor, origin.correlation_id, origin.causation_id, tags)
 
 
-def _who(actor: str, correlation_id: str | None, causation_id: str | None) -> tuple[str | None, ...]:
+def _who(actor: str, correlation_id: str | None, causation_id: str | None, tags: str | None) -> tuple[str | None, ...]:
+    if tags is not None:
+        return (actor, correlation_id, causation_id, tags)
     return (actor, correlation_id) if causation_id is None else (actor, correlation_id, causation_id)

@@ -13,7 +13,7 @@ from msgspec import Struct
 from mainstem.eventstore.chain import NOTHING, Placed, link_of
 from mainstem.eventstore.seal import Entry, Hole, within
 
-Kind = Literal["changed", "removed", "inserted", "reordered", "seal", "archive"]
+Kind = Literal["changed", "removed", "inserted", "reordered", "seal", "archive", "tag"]
 
 _SWAPS_MAX = 12
 _GAP_MAX = 1_000
@@ -22,8 +22,9 @@ _SEARCHED_MAX = 100_000
 
 
 class Finding(Struct, frozen=True):
-    """What is not as it was: which event (of kind `seal`: which seal, by number; of kind `archive`:
-    which file, named as the stream), what was done to it, how it shows.
+    """What is not as it was: which event (of kind `seal`: which seal, by number; of kind `archive`: which file, named
+    as the stream; of kind `tag`: which tag, named as the stream, and which number in it), what was done to it, how it
+    shows.
     """
 
     kind: Kind

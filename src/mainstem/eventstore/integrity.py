@@ -1,11 +1,12 @@
 """What verifying and sealing ask of an event store."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from mainstem.eventstore.archive_integrity import ArchiveIntegrity
 from mainstem.eventstore.chain import NOTHING, Placed, link_of
 from mainstem.eventstore.seal import EVENTS_MAX, Entry, Hole, Seal, Unsealed, next_seal, opened
+from mainstem.eventstore.tagging import TagPlace, TagRow
 
 
 class Integrity(Protocol):
@@ -62,6 +63,18 @@ class Integrity(Protocol):
 
     def chained_from(self) -> int | None:
         """The position of the first event that has a hash."""
+
+    def tags_ahead(self, after: TagPlace, limit: int) -> TagPlace | None:
+        """The place of the last of at most so many rows of the index of tags behind that one; None for none."""
+
+    def tag_rows(self, first: TagPlace, last: TagPlace) -> Sequence[TagRow]:
+        """The rows from one place to another, in order, with what the events say that are rows."""
+
+    def tag_rows_at(self, places: Sequence[TagPlace]) -> Mapping[TagPlace, TagRow]:
+        """The rows at those places that are there; of their events nothing is said."""
+
+    def wrong_tag_heads(self) -> Sequence[tuple[str, int, int]]:
+        """Tags that are counted to another number than that of their last row, and both, where they are counted."""
 
     def close(self) -> None:
         """Give everything back. Closing twice is allowed."""

@@ -137,6 +137,7 @@ _MIGRATIONS = (
     """,
     *TAG_TABLES,
     *ARCHIVE_TABLES,
+    "ALTER TABLE event ADD COLUMN tags TEXT",
 )
 
 
@@ -194,7 +195,7 @@ class MysqlEventStore:
 
     def read_tagged(self, tag: str, after: int = 0, limit: int = 1000) -> Sequence[TaggedEvent]:
         """A page of one tag."""
-        return tagged_page(self._readers.ask, self._archive, tag, after, limit)
+        return tagged_page(self._readers.ask, self._archive, EVENT, tag, after, limit)
 
     def read_all(self, batch: int = 1000) -> Iterator[Sequence[StoredEvent]]:
         """All events by position, on a connection of its own."""
@@ -317,7 +318,7 @@ class MysqlEventReader:
 
     def read_tagged(self, tag: str, after: int = 0, limit: int = 1000) -> Sequence[TaggedEvent]:
         """A page of one tag; an older release gave none."""
-        return tagged_page(self._readers.ask, self._archive, tag, after, limit) if self._tagged else ()
+        return tagged_page(self._readers.ask, self._archive, self._columns, tag, after, limit) if self._tagged else ()
 
     def read_all(self, batch: int = 1000) -> Iterator[Sequence[StoredEvent]]:
         """All events by position, as one picture."""

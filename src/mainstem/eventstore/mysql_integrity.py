@@ -3,7 +3,7 @@
 Positions are given before they commit, so one may appear below others that are sealed: see `mainstem.eventstore.seal`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from mainstem.eventstore.integrity import ahead, holes_of, seal_rows
 from mainstem.eventstore.mysql_archive import marked
 from mainstem.eventstore.mysql_columns import EVENT, stored
 from mainstem.eventstore.seal import EVENTS_MAX, Seal
+from mainstem.eventstore.tagging import TagPlace, TagRow
 from mainstem.mysql import MysqlServer, Pool, ask, picture
+from mainstem.mysql_rows import behind, markers
 
 _SEAL = ", ".join(Seal.__struct_fields__)
 _READERS = 2
@@ -27,6 +29,18 @@ _PLACED = (
     " LEFT JOIN event AS p ON p.stream = e.stream AND p.version = e.version - 1"
     " LEFT JOIN archived_stream AS a ON a.stream = e.stream AND a.last_version = e.version - 1"
 )
+_TAG_ROWS = (
+    "SELECT t.tag, t.number, t.stream, t.version, e.position, e.tags FROM event_tag AS t"
+    " LEFT JOIN event AS e ON e.stream = t.stream AND e.version = t.version"
+)
+_WRONG_HEADS = """
+    SELECT t.tag, coalesce(h.number, 0), t.last FROM (SELECT tag, max(number) AS last FROM event_tag GROUP BY tag) AS t
+      LEFT JOIN tag_head AS h ON h.tag = t.tag WHERE h.number IS NULL OR h.number <> t.last
+    UNION ALL
+    SELECT h.tag, h.number, 0 FROM tag_head AS h
+      WHERE h.number <> 0 AND NOT EXISTS (SELECT 1 FROM event_tag AS t WHERE t.tag = h.tag)
+    ORDER BY 1
+"""
 _PAGE = 1_000
 
 
@@ -37,8 +51,11 @@ class MysqlIntegrity:
         self._server = server
         self._clock_ms = clock_ms
         self._pool = Pool(server, _READERS)
-        sql = "SELECT count(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = %s"
-        if not self._pool.ask(sql, ("archived_stream",))[0][0]:
+        sql = (
+            "SELECT count(*) FROM information_schema.columns"
+            " WHERE table_schema = DATABASE() AND table_name = %s AND column_name = %s"
+        )
+        if not self._pool.ask(sql, ("event", "tags"))[0][0]:
             self._pool.close()
             raise ConfigurationError(
                 f"{server}, database {server.database}, has no events of this release: deploy first"
@@ -127,6 +144,33 @@ class MysqlIntegrity:
 
     def _marked(self, sql: str, values: Sequence[Any]) -> Sequence[Any]:
         return self._pool.ask(marked(sql), values)
+
+    def tags_ahead(self, after: TagPlace, limit: int) -> TagPlace | None:
+        """By primary key."""
+        condition, values = behind(("tag", "number"), after)
+        page = f"SELECT tag, number FROM event_tag WHERE {condition} ORDER BY tag, number LIMIT %s"
+        sql = f"SELECT tag, number FROM ({page}) AS page ORDER BY tag DESC, number DESC LIMIT 1"
+        rows = self._pool.ask(sql, (*values, limit))
+        return (str(rows[0][0]), int(rows[0][1])) if rows else None
+
+    def tag_rows(self, first: TagPlace, last: TagPlace) -> Sequence[TagRow]:
+        """By primary key, each event by its own."""
+        condition, values = behind(("tag", "number"), (first[0], first[1] - 1))
+        upto, more = behind(("tag", "number"), (last[0], last[1] + 1), descending=True)
+        sql = f"{_TAG_ROWS} WHERE {condition} AND {upto} ORDER BY tag, number"
+        return [TagRow(*row) for row in self._pool.ask(sql, (*values, *more))]
+
+    def tag_rows_at(self, places: Sequence[TagPlace]) -> Mapping[TagPlace, TagRow]:
+        """By primary key."""
+        if not places:
+            return {}
+        sql = f"SELECT tag, number, stream, version FROM event_tag WHERE (tag, number) IN {markers(len(places), 2)}"
+        rows = self._pool.ask(sql, [value for place in places for value in place])
+        return {(row[0], row[1]): TagRow(*row) for row in rows}
+
+    def wrong_tag_heads(self) -> Sequence[tuple[str, int, int]]:
+        """As one picture, however much is appended meanwhile."""
+        return [(str(tag), int(head), int(last)) for tag, head, last in self._pool.ask(_WRONG_HEADS)]
 
     def close(self) -> None:
         """Closing twice is allowed."""

@@ -14,6 +14,7 @@ from mainstem.eventstore.archive import Archive
 from mainstem.eventstore.archived import in_order, tagged
 from mainstem.eventstore.mysql_columns import EVENT, stored
 from mainstem.eventstore.port import TaggedEvent
+from mainstem.eventstore.tagging import TagPlace, noted
 from mainstem.mysql import Row, ask
 from mainstem.mysql_rows import insert_many, markers, replacing
 
@@ -36,23 +37,19 @@ TAG_TABLES = (
 )
 """The migrations that make the tables."""
 
-_NAMED = ", ".join(f"e.{name}" for name in EVENT.split(", "))
-_JOINED = (
-    f"SELECT t.tag, t.number, t.stream, t.version, e.position, {_NAMED} FROM event_tag t"
-    " LEFT JOIN event e ON e.stream = t.stream AND e.version = t.version"
-)
 _AS_IT_IS = " ON DUPLICATE KEY UPDATE number = tag_head.number"
 
 
 def tagged_page(
     ask_readers: Callable[[str, Sequence[Any]], Sequence[Row]],
     archive: Archive | None,
+    columns: str,
     tag: str,
     after: int,
     limit: int,
 ) -> list[TaggedEvent]:
     """A page of one tag's events, in the order of their numbers."""
-    sql = f"{_JOINED} WHERE t.tag = %s AND t.number > %s ORDER BY t.number LIMIT %s"
+    sql = f"{_joined(columns)} WHERE t.tag = %s AND t.number > %s ORDER BY t.number LIMIT %s"
     return [each for _, each in tagged(ask_readers(sql, (tag, after, limit)), stored, archive)]
 
 
@@ -86,7 +83,7 @@ class MysqlTags:
         if not moved:
             return []
         ranges = " OR ".join(["(t.tag = %s AND t.number > %s)"] * len(moved))
-        rows = ask(self._connection, f"{_JOINED} WHERE {ranges}", [value for pair in moved for value in pair])
+        rows = ask(self._connection, f"{_joined(EVENT)} WHERE {ranges}", [value for pair in moved for value in pair])
         return in_order(tagged(rows, stored, self._archive))
 
     def check(self, standing: Mapping[str, int]) -> None:
@@ -96,13 +93,16 @@ class MysqlTags:
             if self._heads[tag] != expected:
                 raise TagConflict(tag, expected, self._heads[tag])
 
-    def add(self, tags: Collection[str], stream: str, version: int) -> None:
-        """Number the event in each of its tags."""
+    def add(self, tags: Collection[str], stream: str, version: int) -> str:
+        """Number the event in each of its tags; what the event keeps of them."""
         self.lock(tags)
+        places: list[TagPlace] = []
         for tag in dict.fromkeys(tags):
             self._heads[tag] += 1
+            places.append((tag, self._heads[tag]))
             self._rows.append((tag, self._heads[tag], stream, version))
         self._moved.update(tags)
+        return noted(places)
 
     def flush(self) -> None:
         """Write what was added."""
@@ -111,3 +111,12 @@ class MysqlTags:
         heads = [(tag, self._heads[tag]) for tag in sorted(self._moved)]
         self._moved.clear()
         insert_many(self._connection, "tag_head (tag, number)", heads, replacing(["number"]))
+
+
+def _joined(columns: str) -> str:
+    """A column that the store does not have yet stands as NULL."""
+    named = ", ".join(name if name == "NULL" else f"e.{name}" for name in columns.split(", "))
+    return (
+        f"SELECT t.tag, t.number, t.stream, t.version, e.position, {named} FROM event_tag t"
+        " LEFT JOIN event e ON e.stream = t.stream AND e.version = t.version"
+    )

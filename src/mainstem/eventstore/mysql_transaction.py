@@ -147,11 +147,9 @@ class MysqlTransaction:
         if standing:
             self._tags.check(standing)
         recorded_at_ms = max(self._now_ms, occurred_at_ms)  # the transaction began before its events occurred
-        rows, last = chained(last, stream, expected, events, (occurred_at_ms, recorded_at_ms), origin)
+        times = (occurred_at_ms, recorded_at_ms)
+        rows, last = chained(last, stream, expected, events, times, origin, self._tags.add)
         self._rows["event"].extend(rows)
-        for version, event in enumerate(events, expected + 1):
-            if event.tags:
-                self._tags.add(event.tags, stream, version)
         self.appended.setdefault(stream, expected)
         self._heads[stream] = (expected + len(events), last)
         self._ahead.pop(stream, None)

@@ -15,7 +15,7 @@ R = TypeVar("R", bound=Struct)
 class NewEvent(Struct, frozen=True):
     """An encoded event to append: `payload` is a JSON object that carries `type` as its tag.
 
-    By its `tags` it is found among events of other streams; they are no part of what its hash is made of.
+    By its `tags` it is found among events of other streams.
     """
 
     type: str
@@ -25,7 +25,10 @@ class NewEvent(Struct, frozen=True):
 
 
 class StoredEvent(Struct, frozen=True):
-    """An event as it stands in the store. `hash`: its link in the stream's chain, see `mainstem.eventstore.chain`."""
+    """An event as it stands in the store.
+
+    `hash`: its link in the stream's chain, see `mainstem.eventstore.chain`; `tags`: see `mainstem.eventstore.tagging`.
+    """
 
     stream: str
     version: int
@@ -38,6 +41,7 @@ class StoredEvent(Struct, frozen=True):
     schema_version: int = 1
     causation_id: str | None = None
     hash: bytes | None = None
+    tags: str | None = None
 
 
 class TaggedEvent(Struct, frozen=True):

@@ -244,7 +244,7 @@ class SqliteEventReader:
 
     def read_tagged(self, tag: str, after: int = 0, limit: int = 1000) -> Sequence[TaggedEvent]:
         """A page of one tag; an older release gave none."""
-        return tagged_page(self._ask, self._archive, EVENT, tag, after, limit) if self._tagged else ()
+        return tagged_page(self._ask, self._archive, self._columns, tag, after, limit) if self._tagged else ()
 
     def read_all(self, batch: int = 1000) -> Iterator[Sequence[StoredEvent]]:
         """By position, page by page: what is appended meanwhile is read too."""

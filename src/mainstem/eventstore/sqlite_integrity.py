@@ -1,6 +1,6 @@
 """Chain and seals of a SQLite file: what verifying reads, and the seals' own table."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from mainstem.eventstore.seal import EVENTS_MAX, Seal
 from mainstem.eventstore.sqlite_archive import folder_of
 from mainstem.eventstore.sqlite_columns import stored
 from mainstem.eventstore.sqlite_schema import EVENT, MIGRATIONS
+from mainstem.eventstore.tagging import TagPlace, TagRow
 from mainstem.sqlite import check_kind, connect, mapped_errors, transaction
 
 _SEAL = ", ".join(Seal.__struct_fields__)
@@ -29,7 +30,13 @@ _PLACED = (
     " LEFT JOIN event AS p ON p.stream = e.stream AND p.version = e.version - 1"
     " LEFT JOIN archived_stream AS a ON a.stream = e.stream AND a.last_version = e.version - 1"
 )
-_EVENT = (int, _HASH, int | None, str, int, str, str, int, int, str, str | None, int, str | None, _HASH)
+_EVENT = (int, _HASH, int | None, str, int, str, str, int, int, str, str | None, int, str | None, _HASH, str | None)
+_TAG_ROWS = (
+    "SELECT t.tag, t.number, t.stream, t.version, e.position, e.tags FROM event_tag AS t"
+    " LEFT JOIN event AS e ON e.stream = t.stream AND e.version = t.version"
+)
+_TAG_PLACE = (str, int)
+_TAG_ROW = (*_TAG_PLACE, str, int, int | None, str | None)
 
 
 class SqliteIntegrity:
@@ -136,6 +143,31 @@ class SqliteIntegrity:
         """Found at once where all are chained."""
         rows = self._ask("SELECT position FROM event WHERE hash IS NOT NULL ORDER BY position LIMIT 1")
         return int(rows[0][0]) if rows else None
+
+    def tags_ahead(self, after: TagPlace, limit: int) -> TagPlace | None:
+        """By primary key."""
+        page = "SELECT tag, number FROM event_tag WHERE (tag, number) > (?, ?) ORDER BY tag, number LIMIT ?"
+        sql = f"SELECT tag, number FROM ({page}) ORDER BY tag DESC, number DESC LIMIT 1"
+        rows = self._ask(sql, (*after, limit), _TAG_PLACE)
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    def tag_rows(self, first: TagPlace, last: TagPlace) -> Sequence[TagRow]:
+        """By primary key, each event by its own."""
+        between = "(t.tag, t.number) >= (?, ?) AND (t.tag, t.number) <= (?, ?)"
+        sql = f"{_TAG_ROWS} WHERE {between} ORDER BY t.tag, t.number"
+        return [TagRow(*row) for row in self._ask(sql, (*first, *last), _TAG_ROW)]
+
+    def tag_rows_at(self, places: Sequence[TagPlace]) -> Mapping[TagPlace, TagRow]:
+        """By primary key."""
+        values = [value for place in places for value in place]
+        wanted = f"WITH wanted (tag, number) AS (VALUES {', '.join(['(?, ?)'] * len(places))})"
+        sql = f"{wanted} SELECT tag, number, stream, version FROM wanted CROSS JOIN event_tag USING (tag, number)"
+        rows = self._ask(sql, values, (*_TAG_PLACE, str, int)) if places else []
+        return {(row[0], row[1]): TagRow(*row) for row in rows}
+
+    def wrong_tag_heads(self) -> Sequence[tuple[str, int, int]]:
+        """The rows alone count."""
+        return ()
 
     def close(self) -> None:
         """Closing twice is allowed."""

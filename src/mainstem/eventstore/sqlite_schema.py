@@ -120,10 +120,11 @@ MIGRATIONS = (
     """,
     TAGS,
     ARCHIVE,
+    "ALTER TABLE event ADD COLUMN tags TEXT",
 )
 
 
-LATER = {"schema_version": (3, "1"), "causation_id": (4, "NULL"), "hash": (6, "NULL")}
+LATER = {"schema_version": (3, "1"), "causation_id": (4, "NULL"), "hash": (6, "NULL"), "tags": (9, "NULL")}
 """Columns that were added later: from which schema on, and what stands for it before."""
 
 TAGGED_SINCE = MIGRATIONS.index(TAGS) + 1

@@ -10,6 +10,7 @@ from mainstem.eventstore.archive import Archive
 from mainstem.eventstore.archived import in_order, tagged
 from mainstem.eventstore.port import TaggedEvent
 from mainstem.eventstore.sqlite_columns import stored
+from mainstem.eventstore.tagging import TagPlace, noted
 from mainstem.sqlite import insert_many
 
 TAGS = """
@@ -68,12 +69,15 @@ class SqliteTags:
             if self._head(tag) != expected:
                 raise TagConflict(tag, expected, self._head(tag))
 
-    def add(self, tags: Collection[str], stream: str, version: int) -> None:
-        """Number the event in each of its tags."""
+    def add(self, tags: Collection[str], stream: str, version: int) -> str:
+        """Number the event in each of its tags; what the event keeps of them."""
         self._waiting.update(tags)
+        places: list[TagPlace] = []
         for tag in dict.fromkeys(tags):
             number = self._heads[tag] = self._head(tag) + 1
+            places.append((tag, number))
             self._rows.append((tag, number, stream, version))
+        return noted(places)
 
     def waits(self, tags: Collection[str]) -> bool:
         """Whether an event with one of them was added that is not written yet."""
@@ -95,8 +99,8 @@ class SqliteTags:
 
 
 def _joined(columns: str) -> str:
-    """The tags are read first, each event by its key."""
-    named = ", ".join(f"e.{name}" for name in columns.split(", "))
+    """The tags are read first, each event by its key. A column that the file does not have yet stands as NULL."""
+    named = ", ".join(name if name == "NULL" else f"e.{name}" for name in columns.split(", "))
     on = "e.stream = t.stream AND e.version = t.version"
     return (
         f"SELECT t.tag, t.number, t.stream, t.version, e.position, {named} FROM event_tag t LEFT JOIN event e ON {on}"

@@ -107,11 +107,9 @@ class SqliteTransaction:
         if standing:
             self._tags.check(standing)
         recorded_at_ms = max(self._now_ms, occurred_at_ms)  # the transaction began before its events occurred
-        rows, last = chained(last, stream, expected, events, (occurred_at_ms, recorded_at_ms), origin)
+        times = (occurred_at_ms, recorded_at_ms)
+        rows, last = chained(last, stream, expected, events, times, origin, self._tags.add)
         self._events.extend(rows)
-        for version, event in enumerate(events, expected + 1):
-            if event.tags:
-                self._tags.add(event.tags, stream, version)
         self._heads[stream] = (expected + len(events), last)
 
     def put_state(self, table: Table[Any], before: Struct | None, after: Struct | None) -> None:

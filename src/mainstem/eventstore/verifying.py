@@ -16,6 +16,7 @@ from mainstem.eventstore.chain import HIGHEST, LOWEST, NOTHING, Placed, link_of
 from mainstem.eventstore.diagnosis import Finding, Frame, diagnose
 from mainstem.eventstore.integrity import Integrity, holes_of
 from mainstem.eventstore.seal import EVENTS_MAX, Entry, Hole, Seal, head_of, is_intact, opened
+from mainstem.eventstore.verifying_tags import Wrong, check_tags, findings_of, rows_wanted, tag_ranges
 from mainstem.eventstore.working import Open, Ranges
 
 _RANGE = 8_192
@@ -32,19 +33,24 @@ Numbers = tuple[int, int]
 
 
 class Checked(Struct, frozen=True):
-    """What was looked at in a range, and the streams that do not fit."""
+    """What was looked at in a range, and the streams that do not fit; where an event is first that keeps its tags, and
+    which of these are not as it says.
+    """
 
     events: int
     unchained: int
     unsealed: int
     suspects: frozenset[str]
+    noted_from: int | None = None
+    wrong: tuple[Wrong, ...] = ()
 
 
 class Verified(Struct, frozen=True, rename="camel"):
     """What verifying has found. `head` is that of the last seal, in hexadecimal.
 
     `unchained` events are of before there was a chain: seals alone hold them. `unsealed` ones are held by the chain
-    alone.
+    alone. `tags`: how many rows the index of tags has; `unchained_tags` of them are of events of before these kept
+    their tags.
     """
 
     events: int
@@ -53,6 +59,8 @@ class Verified(Struct, frozen=True, rename="camel"):
     seals: int
     head: str | None
     findings: tuple[Finding, ...]
+    tags: int = 0
+    unchained_tags: int = 0
 
     @property
     def clean(self) -> bool:
@@ -93,14 +101,19 @@ def verify(
             files = [(file,) for file in integrity.archive.files()]
             findings += [each for found in ranges.each(check_file, files, progress) for each in found]
             tasks = _seal_ranges(integrity, 0 if last is None else last.number)
-            wrong = sorted(each for found in ranges.each(check_seals, tasks, progress) for each in found)
-            findings += [Finding("seal", "", each[0], _told_of(each)) for each in wrong]
-            frame = _frame(integrity, last, position, wrong)
+            seals = sorted(each for found in ranges.each(check_seals, tasks, progress) for each in found)
+            findings += [Finding("seal", "", each[0], _told_of(each)) for each in seals]
+            frame = _frame(integrity, last, position, seals)
             end = HIGHEST if last is not None and last.number in frame.damaged else max(position, frame.sealed_to)
             cuts = ((frame, *cut) for cut in _event_ranges(integrity, end))
             checked = list(ranges.each(check_events, cuts, progress))
+            noted_from = min((each.noted_from for each in checked if each.noted_from is not None), default=None)
+            tasks_of_tags = ((noted_from, *places) for places in tag_ranges(integrity))
+            tags = list(ranges.each(check_tags, tasks_of_tags, progress))
         suspects = sorted(set().union(*(each.suspects for each in checked)))
         findings += _told(integrity, frame, suspects)
+        wrong = [pair for each in tags for pair in each.wrong] + [pair for each in checked for pair in each.wrong]
+        findings += findings_of(integrity, dict(wrong))
     return Verified(
         events=sum(each.events for each in checked),
         unchained=sum(each.unchained for each in checked),
@@ -108,6 +121,8 @@ def verify(
         seals=0 if last is None else last.number,
         head=None if last is None else last.head.hex(),
         findings=tuple(findings),
+        tags=sum(each.rows for each in tags),
+        unchained_tags=sum(each.unchained for each in tags),
     )
 
 
@@ -162,7 +177,9 @@ def check_events(integrity: Integrity, frame: Frame, after: int, upto: int) -> t
         if not fits or not _follows(row, frame):
             suspects.add(event.stream)
     suspects |= {each.stream for each in known.values() if not integrity.archive.is_lost(each.stream, each.version)}
-    return Checked(len(rows), unchained, unsealed, frozenset(suspects)), len(rows)
+    noted_from = next((row.position for row in rows if row.event.tags is not None), None)
+    wrong = tuple(rows_wanted(integrity, rows))
+    return Checked(len(rows), unchained, unsealed, frozenset(suspects), noted_from, wrong), len(rows)
 
 
 def _follows(row: Placed, frame: Frame) -> bool:

@@ -244,6 +244,17 @@ class ArchiveContract(ABC):
         assert sum(done) <= work <= sum(done) + 14
         assert len(list(store.read_all(1_000))) > 0
 
+    def test_tags_of_archived_events_are_held(self, store: EventStore, tmp_path: Path) -> None:
+        """Each row against the event in the file, and each event's tags against the rows."""
+        (event, *_) = store.read_tagged("odd")
+        self.move(tmp_path)
+        assert event.event.version not in self.rows_of(tmp_path, event.event.stream)
+        assert self.verified(tmp_path).clean
+        self.run_sql(tmp_path, "UPDATE event_tag SET version = version + 1 WHERE tag = 'odd' AND number = 1")
+        assert [(each.kind, each.version) for each in self.verified(tmp_path).findings] == [("tag", 1)]
+        self.run_sql(tmp_path, "DELETE FROM event_tag WHERE tag = 'odd' AND number = 1")
+        assert [(each.kind, each.version) for each in self.verified(tmp_path).findings] == [("tag", 1)]
+
     def test_a_reader_that_is_in_the_middle(self, store: EventStore, tmp_path: Path) -> None:
         """Reads each event once, whatever is moved meanwhile."""
         was = [event for batch in store.read_all() for event in batch]
