@@ -40,6 +40,7 @@ WHO_MAY: Mapping[str, Rule] = {
     "GET /customers/{customer_id}": may(TELLER),
     "GET /customers/{customer_id}/cards": may(TELLER),
     "PUT /customers/{customer_id}/limit": may(TELLER),
+    "DELETE /customers/{customer_id}/limit": may(TELLER),
     "GET /cards/{card_id}/refusals": may(TELLER, own=_ON_CARD),
     "GET /refusals": may(TELLER, OPERATOR),
     "GET /refusals/counts": may(TELLER, OPERATOR),

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from bank.overall import CUSTOMER_ID, OverallLimitSet, Spending, customer_tag
+from bank.overall import CUSTOMER_ID, OverallLimitRemoved, OverallLimitSet, Spending, customer_tag
 from mainstem import Boundary, Command, Decider, Event, Personal, Refused, Stamp, StateRow, Table
 from mainstem.evolution import default_field, evolved, rename_field
 
@@ -301,6 +301,8 @@ def evolve_spending(spending: Spending, event: Event) -> Spending:
             return replace(spending, used=spending.used - event.amount)
         case OverallLimitSet():
             return replace(spending, limit=event.limit)
+        case OverallLimitRemoved():
+            return replace(spending, limit=None)
     return spending
 
 
@@ -372,7 +374,7 @@ CARD_EVENTS = (
     CardUnblocked,
     CardClosed,
 )
-SPENDING_EVENTS = (*CARD_EVENTS, OverallLimitSet)
+SPENDING_EVENTS = (*CARD_EVENTS, OverallLimitSet, OverallLimitRemoved)
 
 CARD: Decider[CardCommand, Event, Card] = Decider(
     category="debit_card",

@@ -1,4 +1,4 @@
-"""What the cards of one customer may use together: the fact that says how much, and the tag that finds what counts."""
+"""What the cards of one customer may use together: the facts that say how much, and the tag that finds what counts."""
 
 import re
 from decimal import Decimal
@@ -18,8 +18,14 @@ class OverallLimitSet(Event, frozen=True):
     limit: Decimal
 
 
+class OverallLimitRemoved(Event, frozen=True):
+    """From now on each of the customer's cards has its own limit alone."""
+
+    customer: str
+
+
 class Spending(Struct, frozen=True):
-    """What all of a customer's cards use together, and may; no limit until one is set."""
+    """What all of a customer's cards use together, and may; no limit until one is set, nor after it was removed."""
 
     used: Decimal = Decimal("0.00")
     limit: Decimal | None = None

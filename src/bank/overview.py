@@ -22,7 +22,8 @@ from bank.card import (
     TransferSettled,
 )
 from bank.cents import cents_of
-from bank.customer import CUSTOMER
+from bank.customer import CUSTOMER, CustomerEvent
+from bank.overall import OverallLimitRemoved
 from bank.pace import LINGER_MS
 from mainstem import EVENT_TOPIC, Binding, Fold, Position, Recorded, Refused, Table, recorded_events
 from mainstem.tenancy import qualified
@@ -59,7 +60,7 @@ CUSTOMER_LIMIT = Table("customer_limit", CustomerLimit, key=("id",))
 
 
 class Overview(Struct, frozen=True):
-    """All of a customer's cards together; no limit where none was ever set."""
+    """All of a customer's cards together; no limit where none is set."""
 
     id: str
     limit_cents: int | None
@@ -113,6 +114,14 @@ CUSTOMER_CARDS = Binding(
     linger_ms=LINGER_MS,
 )
 
+
+def _limit_after(_: CustomerLimit | None, message: Recorded[CustomerEvent]) -> CustomerLimit | None:
+    event = message.payload
+    if isinstance(event, OverallLimitRemoved):
+        return None
+    return CustomerLimit(message.aggregate_id, cents_of(event.limit), message.version)
+
+
 CUSTOMER_LIMITS = Binding(
     group=LIMITS_GROUP,
     topic=EVENT_TOPIC,
@@ -120,7 +129,7 @@ CUSTOMER_LIMITS = Binding(
     projection=Fold(
         CUSTOMER_LIMIT,
         lambda message: (message.aggregate_id,),
-        lambda _, message: CustomerLimit(message.aggregate_id, cents_of(message.payload.limit), message.version),
+        _limit_after,
         lambda row, message: message.version <= row.version,
     ),
     linger_ms=LINGER_MS,

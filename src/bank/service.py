@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from bank.analytics import Facts
 from bank.balance import CARD_BALANCE, CardBalance
 from bank.card import CARD, CardCommand, DebitCard, amount_of
-from bank.customer import SetOverallLimit
+from bank.customer import CustomerCommand, RemoveOverallLimit, SetOverallLimit
 from bank.holder import CARD_HOLDER
 from bank.refusal import REFUSAL
 from bank.statement import MONEY_WITHDRAWAL
@@ -53,10 +53,10 @@ class CardView(Struct, frozen=True, rename="camel", omit_defaults=True):
 
 
 class CustomerView(Struct, frozen=True, rename="camel"):
-    """A customer: `limit` is what all of the customer's cards may use together."""
+    """A customer: `limit` is what all of the customer's cards may use together, null where nothing says so."""
 
     id: str
-    limit: Decimal
+    limit: Decimal | None
     version: int
 
 
@@ -167,7 +167,7 @@ class Bank:
         )
         return _answered(answer, status, location, grant)
 
-    async def set_overall_limit(self, request: _Request, command: SetOverallLimit) -> Response[Any]:
+    async def command_of_customer(self, request: _Request, command: CustomerCommand) -> Response[Any]:
         """Send the command; the answer is the customer as it stands after it."""
         grant = grant_of(request)
         answer = await self._running.commands.send(
@@ -182,7 +182,7 @@ class Bank:
         answer = await self._running.commands.send(
             made.command, key=made.key, origin=made.origin, retry_of=made.retry_of
         )
-        if isinstance(made.command, SetOverallLimit):
+        if isinstance(made.command, SetOverallLimit | RemoveOverallLimit):
             return _answered_customer(made.command, answer)
         return _answered(answer, 200, f"/cards/{shown(grant.tenant, answer.aggregate_id)}", grant)
 
@@ -282,10 +282,12 @@ def _answered(answer: Any, status: int, location: str, grant: Grant) -> Response
     return json_response(_view_of_state(answer.row, grant), status, headers)
 
 
-def _answered_customer(command: SetOverallLimit, answer: Any) -> Response[Any]:
+def _answered_customer(command: CustomerCommand, answer: Any) -> Response[Any]:
     """No view shows customers, so there is no position to wait for."""
     headers = {"Idempotency-Replayed": "true"} if answer.replayed else {}
-    limit = amount_of(command.limit, "limit", zero_allowed=True)
+    limit = None
+    if isinstance(command, SetOverallLimit):
+        limit = amount_of(command.limit, "limit", zero_allowed=True)
     return json_response(CustomerView(command.customer, limit, answer.version), 200, headers)
 
 

@@ -22,7 +22,7 @@ from bank.card import (
     UnblockCard,
     Withdraw,
 )
-from bank.customer import SetOverallLimit
+from bank.customer import RemoveOverallLimit, SetOverallLimit
 from bank.main import application
 from bank.overview import CUSTOMER_CARD, CUSTOMER_LIMIT
 from bank.transfer import TRANSFER, TransferRequested
@@ -70,7 +70,10 @@ def _command(kind: str, choice: Random) -> Command:
         case "limit":
             return ChangeLimit(card=card, limit=amount * 10)
         case "overall":
-            return SetOverallLimit(customer=choice.choice(("ada", "bob")), limit=amount * 20)
+            customer = choice.choice(("ada", "bob"))
+            if choice.randrange(10) == 0:
+                return RemoveOverallLimit(customer=customer)
+            return SetOverallLimit(customer=customer, limit=amount * 20)
         case "close":
             return CloseCard(card=card)
     return choice.choice((BlockCard(card=card, reason="a test"), UnblockCard(card=card), UnblockCard(card=card)))

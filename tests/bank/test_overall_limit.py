@@ -29,9 +29,9 @@ from bank.card import (
     UnblockCard,
     Withdraw,
 )
-from bank.customer import CUSTOMER, SetOverallLimit
+from bank.customer import CUSTOMER, RemoveOverallLimit, SetOverallLimit
 from bank.main import application
-from bank.overall import OverallLimitSet, customer_tag
+from bank.overall import OverallLimitRemoved, OverallLimitSet, customer_tag
 from bank.transfer import TRANSFER, TransferRequested
 from mainstem import Command, Event, Refused
 from mainstem.assembly import embedded
@@ -121,6 +121,21 @@ def test_an_overall_limit_is_never_below_what_is_used() -> None:
     story.when(SetOverallLimit(customer="c-1", limit=m("0.001"))).then_refused("invalid-amount")
 
 
+def test_an_overall_limit_is_removed() -> None:
+    """A card has its own alone then; where there is none, nothing comes of it; and another can be set."""
+    removed = OverallLimitRemoved(customer="c-1")
+    given(CUSTOMER, LIMIT).when(RemoveOverallLimit(customer="c-1")).then(removed)
+    given(CUSTOMER).when(RemoveOverallLimit(customer="c-1")).then()
+    given(CUSTOMER, LIMIT, removed).when(RemoveOverallLimit(customer="c-1")).then()
+    given(CUSTOMER).when(RemoveOverallLimit(customer="a b")).then_refused("invalid-customer")
+    given(CARD, OPENED).elsewhere(LIMIT, ELSEWHERE, removed).when(Withdraw(card="a", amount=m("100"))).then(
+        MoneyWithdrawn(amount=m("100.00"))
+    )
+    given(CUSTOMER, LIMIT, removed).elsewhere(ELSEWHERE, LIMIT, removed).when(
+        SetOverallLimit(customer="c-1", limit=m("80"))
+    ).then(OverallLimitSet(customer="c-1", limit=m("80.00")))
+
+
 def test_everything_that_happens_to_the_cards_is_found_by_the_customer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,6 +210,7 @@ _COMMANDS: st.SearchStrategy[Command] = st.one_of(
     st.builds(GiveBack, card=_CARDS, transfer=st.sampled_from(["t-1", "t-2"])),
     st.builds(SettleTransfer, card=_CARDS, transfer=st.sampled_from(["t-1", "t-2"])),
     st.builds(SetOverallLimit, customer=st.just("c-1"), limit=_AMOUNTS),
+    st.builds(RemoveOverallLimit, customer=st.just("c-1")),
     st.builds(OpenCard, card=_CARDS, limit=st.just(Decimal(50)), customer=st.just("c-1")),
     st.builds(BlockCard, card=_CARDS, reason=st.just("why")),
     st.builds(UnblockCard, card=_CARDS),
@@ -218,7 +234,8 @@ def test_whoever_writes_the_cards_use_no_more_than_they_may(batches: list[tuple[
             for each in TagHistory(writers[0].store, [CARD, CUSTOMER]).events(customer_tag("c-1"), limit=10_000):
                 event = each.happened.event
                 used += _moved(event)
-                limit = event.limit if isinstance(event, OverallLimitSet) else limit
+                if isinstance(event, OverallLimitSet | OverallLimitRemoved):
+                    limit = event.limit if isinstance(event, OverallLimitSet) else Decimal("Infinity")
                 assert used <= limit
             assert used == sum((row.used_limit for row in writers[0].store.states(DEBIT_CARD)), Decimal(0))
 

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from bank.card import BlockCard, CardCommand, ChangeLimit, CloseCard, OpenCard, Repay, UnblockCard, Withdraw
-from bank.customer import SetOverallLimit
+from bank.customer import RemoveOverallLimit, SetOverallLimit
 from mainstem.assembly import Embedded
 from mainstem.testing import FakeClock
 from tests.serving import Client, pages
@@ -61,3 +61,17 @@ def test_a_customer_with_a_limit_and_no_card(running: Embedded, client: Client) 
     running.settle()
     found = client.get("/customers/c-1").json()
     assert (found["overallLimit"], found["cards"], found["lastActivity"]) == (120.0, 0, None)
+
+
+def test_a_limit_that_was_removed(running: Embedded, client: Client) -> None:
+    for command in (
+        OpenCard(card="a", limit=Decimal(100), customer="c-1"),
+        SetOverallLimit(customer="c-1", limit=Decimal(120)),
+        RemoveOverallLimit(customer="c-1"),
+    ):
+        running.commands.execute(command)
+    running.settle()
+    assert client.get("/customers/c-1").json()["overallLimit"] is None
+    running.commands.execute(SetOverallLimit(customer="c-1", limit=Decimal(50)))
+    running.settle()
+    assert client.get("/customers/c-1").json()["overallLimit"] == 50

@@ -52,6 +52,7 @@ WHO_IS_LET_IN: dict[str, set[str]] = {
     "GET /customers/{customer_id}": {"teller"},
     "GET /customers/{customer_id}/cards": {"teller"},
     "PUT /customers/{customer_id}/limit": {"teller"},
+    "DELETE /customers/{customer_id}/limit": {"teller"},
     "GET /processes": {"operator"},
     "POST /processes/{manager}/{process_id}/resume": {"operator"},
     "POST /processes/{manager}/{process_id}/cancel": {"operator"},

@@ -104,4 +104,9 @@ def test_the_overall_limit_holds_whichever_card_comes_first(bank: BankProcess) -
         client.post(f"/cards/{cards[0]}/repayments", json={"amount": 1}).raise_for_status()
         again = client.put("/customers/c-1/limit", json={"limit": 249})
         assert (again.status_code, again.json()) == (200, {"id": "c-1", "limit": 249, "version": 2})
+        assert _reason(_withdraw(client, cards[1], "1.00")) == "overall-limit-exceeded"
+        removed = [client.delete("/customers/c-1/limit", headers={"Idempotency-Key": "r"}) for _ in range(2)]
+        assert [each.json() for each in removed] == [{"id": "c-1", "limit": None, "version": 3}] * 2
+        assert removed[1].headers["Idempotency-Replayed"] == "true"
+        assert _withdraw(client, cards[1], "1.00").status_code == 201
     assert bank.reconcile().clean

@@ -55,6 +55,17 @@ def command_operation(optional: Mapping[str, Schema] | None = None, /, **fields:
     return _operation(fields, (_KEY,), optional)
 
 
+def keyed_operation() -> type[Operation]:
+    """An operation that takes an Idempotency-Key and no body."""
+
+    @dataclass
+    class KeyedOperation(Operation):
+        def __post_init__(self) -> None:
+            self.parameters = [*(self.parameters or []), _KEY]
+
+    return KeyedOperation
+
+
 def body_operation(optional: Mapping[str, Schema] | None = None, /, **fields: Schema) -> type[Operation]:
     """The same without an Idempotency-Key: what it does is the same however often it is asked for."""
     return _operation(fields, (), optional)
