@@ -26,6 +26,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def variable_of(setting: str) -> str:
+    """The variable of a setting, of the platform's or the bank's own, by its name in lower case."""
+    return setting.upper() if setting.startswith("bank_") else f"MAINSTEM_{setting.upper()}"
+
+
 class MainstemProcess:
     """`mainstem run`, or another command, with these settings (by their names in lower case, and no others).
 
@@ -40,8 +45,8 @@ class MainstemProcess:
 
     def start(self, ready: Callable[[], bool]) -> None:
         """Start it and wait until it is ready."""
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("MAINSTEM_")}
-        environment |= {f"MAINSTEM_{name.upper()}": value for name, value in self._settings.items()}
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAINSTEM_", "BANK_"))}
+        environment |= {variable_of(name): value for name, value in self._settings.items()}
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "mainstem", *self._command], env=environment, stdout=output, stderr=output

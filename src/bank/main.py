@@ -21,6 +21,7 @@ from bank.overview import CUSTOMER_CARDS, CUSTOMER_LIMITS
 from bank.payment import PAYMENTS
 from bank.refusal import REFUSALS
 from bank.service import Bank
+from bank.settings import BankSettings
 from bank.spending import SPENDING
 from bank.statement import STATEMENT, TOPIC
 from bank.suspicious import AMOUNT, VELOCITY
@@ -45,7 +46,10 @@ from mainstem.settings import Settings
 
 
 def _configured(declared: Application, settings: Settings) -> Application:
-    guard = card_guard(settings.block_after_refusals, settings.block_within_ms)
+    own = declared.own
+    if not isinstance(own, BankSettings):
+        raise TypeError("the bank is configured by settings of its own")
+    guard = card_guard(own.block_after_refusals, own.block_within_ms)
     declared = replace(declared, processes=(TRANSFER, guard))
     return declared.with_layers(LAYERS) if settings.layers else declared
 
@@ -70,6 +74,7 @@ application = Application(
     ledgers=LEDGERS,
     processes=(TRANSFER, card_guard(0, 1)),
     configure=_configured,
+    own=BankSettings(),
     version=version("mainstem"),
 )
 

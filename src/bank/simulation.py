@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from random import Random
 
@@ -25,6 +26,7 @@ from bank.card import (
 from bank.customer import RemoveOverallLimit, SetOverallLimit
 from bank.main import application
 from bank.overview import CUSTOMER_CARD, CUSTOMER_LIMIT
+from bank.settings import BankSettings
 from bank.transfer import TRANSFER, TransferRequested
 from mainstem import Command, EventReader, Sides
 from mainstem.process.rows import PROCESS
@@ -127,9 +129,9 @@ def money_is_not_made(sides: Sides) -> Iterator[str]:
 
 
 simulation = Simulation(
-    application=application,
+    application=replace(application, own=BankSettings(block_after_refusals=3)),
     commands=commands,
     invariants=(limits_hold, money_is_not_made),
-    settings=changed(SMALL, block_after_refusals=3),
+    settings=SMALL,
     subjects=("customer:ada", "customer:bob"),
 )

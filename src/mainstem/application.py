@@ -7,6 +7,8 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
+from msgspec import Struct
+
 from mainstem.cdc.port import Captured, Outbox
 from mainstem.decider import Decider
 from mainstem.eventstore.port import EventStore
@@ -20,7 +22,7 @@ from mainstem.privacy.declared import kinds_of
 from mainstem.process.deciding import decider_of
 from mainstem.process.manager import ProcessManager
 from mainstem.process.rows import bindings_of
-from mainstem.settings import Settings
+from mainstem.settings import Settings, read_own
 from mainstem.table import Table
 from mainstem.view.port import ViewStore
 from mainstem.wiring import check_messages, check_names, check_topics
@@ -85,6 +87,8 @@ class Application:
     """For its descriptions."""
     apart: bool = False
     """Whether it runs for tenants, which are kept apart."""
+    own: Struct | None = None
+    """Settings of its own, for `configure`: of a class whose fields all have a default, see `with_environment`."""
     layers: Layers | None = None
     """Its data layers, whose listeners and topics are among its own: see `with_layers`."""
 
@@ -99,6 +103,17 @@ class Application:
     def configured(self, settings: Settings) -> "Application":
         """The application as it runs with those settings."""
         return self if self.configure is None else self.configure(self, settings)
+
+    @property
+    def own_prefix(self) -> str:
+        """How the variables of its own settings begin: with its name."""
+        return f"{self.name.upper().replace('-', '_')}_"
+
+    def with_environment(self, environment: Mapping[str, str]) -> "Application":
+        """With the settings of its own that the environment names. Raises ConfigurationError for those it has not."""
+        if self.own is None:
+            return self
+        return replace(self, own=read_own(type(self.own), self.own_prefix, environment))
 
     def with_layers(self, layers: Layers) -> "Application":
         """The application with the layers' listeners and topics behind its own."""

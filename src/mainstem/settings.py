@@ -7,7 +7,7 @@ secret may also stand in a file, which the variable with ``_FILE`` behind its na
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -15,6 +15,8 @@ from msgspec import Meta, Struct
 from mainstem.errors import ConfigurationError
 
 PREFIX = "MAINSTEM_"
+
+S = TypeVar("S", bound=Struct)
 
 _Milliseconds = Annotated[int, Meta(ge=1, le=31 * 24 * 3_600_000)]
 _Count = Annotated[int, Meta(ge=1, le=1_000_000)]
@@ -272,12 +274,6 @@ class Settings(Struct, frozen=True, kw_only=True):
     layers_archive_every_ms: Annotated[int, Meta(ge=0, le=86_400_000)] = 60_000
     """How often the embedded form archives what RAW has taken, where it keeps layers; 0 for never."""
 
-    block_after_refusals: Annotated[int, Meta(ge=0, le=1_000)] = 0
-    """After how many refused withdrawals within a time the bank blocks a card; 0 for never."""
-
-    block_within_ms: _Milliseconds = 600_000
-    """Within which time."""
-
     log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$")] = "info"
     """What is logged: debug, info, warning or error."""
 
@@ -287,9 +283,14 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """The settings that the environment names. Raises ConfigurationError for an unknown name or an unusable value."""
-    known = {PREFIX + name.upper(): name for name in Settings.__struct_fields__}
-    files = {f"{PREFIX}{name.upper()}_FILE": name for name, kind in Settings.__annotations__.items() if kind == _SECRET}
-    given = {name: value for name, value in environment.items() if name.startswith(PREFIX)}
+    return read_own(Settings, PREFIX, environment)
+
+
+def read_own(kind: type[S], prefix: str, environment: Mapping[str, str]) -> S:
+    """Settings of an application's own, of variables that begin so; in the same way."""
+    known = {prefix + name.upper(): name for name in kind.__struct_fields__}
+    files = {f"{prefix}{name.upper()}_FILE": name for name, each in kind.__annotations__.items() if each == _SECRET}
+    given = {name: value for name, value in environment.items() if name.startswith(prefix)}
     unknown = sorted(set(given) - set(known) - set(files) - _OF_TESTS)
     if unknown:
         raise ConfigurationError(f"no setting is named {', '.join(unknown)}; known are {', '.join(sorted(known))}")
@@ -298,9 +299,9 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         if variable in given:
             named[name] = _content(variable, Path(given[variable]))
     try:
-        return msgspec.convert(named, Settings, strict=False, dec_hook=_decode)
+        return msgspec.convert(named, kind, strict=False, dec_hook=_decode)
     except msgspec.ValidationError as error:
-        text = re.sub(r"`\$\.(\w+)`", lambda found: f"{PREFIX}{found[1].upper()}", str(error))
+        text = re.sub(r"`\$\.(\w+)`", lambda found: f"{prefix}{found[1].upper()}", str(error))
         raise ConfigurationError(f"a setting is not usable: {text}") from error
 
 

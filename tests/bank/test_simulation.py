@@ -27,7 +27,7 @@ def test_it_asks_for_the_same_by_the_same_chances_and_for_every_command() -> Non
     kinds = {each.partition("(")[0] for each in asked(1)}
     assert kinds == {
         *("OpenCard", "Withdraw", "Repay", "ChangeLimit", "BlockCard", "UnblockCard", "CloseCard"),
-        *("SetOverallLimit", "TellTransfer"),
+        *("SetOverallLimit", "RemoveOverallLimit", "TellTransfer"),
     }
 
 

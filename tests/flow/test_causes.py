@@ -1,6 +1,7 @@
 """Who asked, in which conversation and because of what goes with an event and a refusal wherever they are seen."""
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 
 from bank.card import CARD, OpenCard, Withdraw
 from bank.main import application
+from bank.settings import BankSettings
 from bank.transfer import TRANSFER, TransferRequested
 from mainstem import Origin, Refused, recorded_events, scan
 from mainstem.assembly import embedded
@@ -42,7 +44,8 @@ def test_a_cause_is_kept_sent_and_shown(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_history_is_found_by_the_id_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a card before that of the watch over it, and of a transfer, which is of another category."""
     monkeypatch.setenv("MAINSTEM_DATA_DIR", str(tmp_path))
-    with embedded(application, Settings(data_dir=tmp_path, block_after_refusals=2)) as running:
+    guarded = replace(application, own=BankSettings(block_after_refusals=2))
+    with embedded(guarded, Settings(data_dir=tmp_path)) as running:
         running.commands.execute(OpenCard(card="anna", limit=Decimal(10)))
         with pytest.raises(Refused):
             running.commands.execute(Withdraw(card="anna", amount=Decimal(11)))

@@ -14,10 +14,10 @@ import pytest
 
 from tests.distributed import distributed_bank
 from tests.flow.test_story import Bank, amounts, decoded, eventually, withdraw
-from tests.process import BankProcess, bank_process
+from tests.process import BankProcess, bank_process, variable_of
 
 _WITHIN_S = 60.0
-_SETTINGS = {"block_after_refusals": "3", "block_within_ms": "60000"}
+_SETTINGS = {"bank_block_after_refusals": "3", "bank_block_within_ms": "60000"}
 
 
 @pytest.fixture(scope="module", params=["embedded", pytest.param("distributed", marks=pytest.mark.stack)])
@@ -143,7 +143,7 @@ def test_operators_look_at_processes(bank: Bank, client: httpx.Client, cards: tu
     if isinstance(bank, BankProcess):
         own = {"MAINSTEM_DATA_DIR": str(bank.folder)}
     else:
-        own = {f"MAINSTEM_{key.upper()}": value for key, value in bank.deployed.settings.items()}
+        own = {variable_of(key): value for key, value in bank.deployed.settings.items()}
     _await_row(client, name)
     listed = _mainstem(own, "processes", "list", "--manager", "transfer", "--limit", "10000", "--json")
     assert name in listed.stdout

@@ -131,7 +131,7 @@ class Side:
 def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str | None, Sequence[Side]]]:
     """Of each tenant its side of the installation of all of them, and of one of its own."""
     folder = tmp_path_factory.mktemp("isolation")
-    guarded = {"block_after_refusals": "3", "seal_every_ms": "0"}
+    guarded = {"bank_block_after_refusals": "3", "seal_every_ms": "0"}
     with ExitStack() as stack:
         shared = stack.enter_context(bank_here(folder / "shared", tenants="acme,north-bank", **guarded))
         found = {}

@@ -26,11 +26,11 @@ def bank(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bank]:
     """The bank of two tenants beside one of none, in either form, running."""
     served = ",".join(TENANTS)
     if request.param == "embedded":
-        with bank_process(tmp_path / "data", tenants=served, block_after_refusals="2") as process:
+        with bank_process(tmp_path / "data", tenants=served, bank_block_after_refusals="2") as process:
             yield process
     else:
         deployed = request.getfixturevalue("deployed")
-        with distributed_bank(deployed, tenants=served, block_after_refusals="2") as processes:
+        with distributed_bank(deployed, tenants=served, bank_block_after_refusals="2") as processes:
             yield processes
 
 

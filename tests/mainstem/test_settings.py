@@ -1,11 +1,14 @@
 """Settings: typed, limited, and no name is taken that does not exist."""
 
+import json
 from pathlib import Path
+from typing import Annotated
 
 import pytest
+from msgspec import Meta, Struct
 from typer.testing import CliRunner
 
-from mainstem import cli
+from mainstem import Application, cli
 from mainstem.errors import ConfigurationError
 from mainstem.settings import Secret, Settings, read_settings
 
@@ -68,3 +71,28 @@ def test_what_lets_somebody_in_is_not_printed() -> None:
     assert "http://c.test:1" in text
     assert "sesame" not in text
     assert "open" not in text
+
+
+class _Own(Struct, frozen=True, kw_only=True):
+    days: Annotated[int, Meta(ge=1, le=7)] = 3
+
+
+def _shop(**environment: str) -> Application:
+    return Application(name="corner-shop", deciders=(), own=_Own()).with_environment(environment)
+
+
+def test_an_application_has_settings_of_its_own() -> None:
+    assert _shop(PATH="/bin", MAINSTEM_HTTP_PORT="1").own == _Own()
+    assert _shop(CORNER_SHOP_DAYS="5").own == _Own(days=5)
+    with pytest.raises(ConfigurationError, match="CORNER_SHOP_DAYS"):
+        _shop(CORNER_SHOP_DAYS="8")
+    with pytest.raises(ConfigurationError, match="no setting is named CORNER_SHOP_DAY; known are CORNER_SHOP_DAYS"):
+        _shop(CORNER_SHOP_DAY="5")
+
+
+def test_the_banks_own_are_shown_and_checked() -> None:
+    environment = {"BANK_BLOCK_AFTER_REFUSALS": "5"}
+    found = CliRunner().invoke(cli.app, ["settings", "--json"], env=environment)
+    assert json.loads(found.stdout)["BANK_BLOCK_AFTER_REFUSALS"] == 5
+    for wrong in ({"BANK_BLOCK_WITHIN_MS": "0"}, {"MAINSTEM_BLOCK_WITHIN_MS": "1"}):
+        assert CliRunner().invoke(cli.app, ["settings"], env=wrong).exit_code != 0

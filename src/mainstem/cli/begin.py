@@ -23,7 +23,7 @@ def begin() -> tuple[Settings, Application]:
     """The settings and the application. Raises ConfigurationError where they cannot be used."""
     settings = read_settings(os.environ)
     log_lines.configure(settings.log_level, json=settings.log_json)
-    return settings, application_of(settings.app)
+    return settings, application_of(settings.app).with_environment(os.environ)
 
 
 def check_tenant(tenant: str | None, settings: Settings, store: TenantReader) -> None:

@@ -1,7 +1,6 @@
 """The command line: run an application, look at it, hold its accounts against each other."""
 
 import importlib
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -36,7 +35,7 @@ from mainstem.cli.view import view
 from mainstem.codec import read_moment
 from mainstem.errors import ConfigurationError, MainstemError
 from mainstem.masks import shown_url
-from mainstem.settings import PREFIX, Settings, read_settings
+from mainstem.settings import PREFIX
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
 app.add_typer(snapshots, name="snapshots")
@@ -288,10 +287,10 @@ def show_settings(*, as_json: Json = False) -> None:
 
     For example: mainstem settings --json
     """
-    settings = read_settings(os.environ)
-    values = {name: getattr(settings, name) for name in Settings.__struct_fields__}
-    values |= {name: shown_url(url) for name, url in values.items() if name.endswith("_url") and url is not None}
-    variables = {f"{PREFIX}{name.upper()}": value for name, value in values.items()}
+    settings, application = begin()
+    variables = _variables(PREFIX, settings)
+    if application.own is not None:
+        variables |= _variables(application.own_prefix, application.own)
     if as_json:
         _out.print_json(data=variables, default=str)
         return
@@ -302,6 +301,12 @@ def show_settings(*, as_json: Json = False) -> None:
 
 
 add_installed(app)
+
+
+def _variables(prefix: str, settings: msgspec.Struct) -> dict[str, Any]:
+    values = {name: getattr(settings, name) for name in settings.__struct_fields__}
+    values |= {name: shown_url(url) for name, url in values.items() if name.endswith("_url") and url is not None}
+    return {f"{prefix}{name.upper()}": value for name, value in values.items()}
 
 
 def _print_reconciliation(found: Any) -> None:
