@@ -50,7 +50,9 @@ def _kill(step: str, words: list[str], open_: Callable[[], EventStore], folder: 
         _check(words, 14 if step == "committed" else 7)
         assert answers(store) == was
         assert len(list(folder.glob("events-*"))) == 2, "the second is listed, or left over"
+        assert _left_over(words) == (0 if step in ("written", "flushed", "committed") else 1)
         assert _run("never", words) == 0
+        assert _left_over(words) == 0
         _check(words, len(_STREAMS) * (_EVENTS - 1))
         assert answers(store) == was
         assert len(list(folder.glob("events-*"))) == 5
@@ -61,6 +63,13 @@ def _kill(step: str, words: list[str], open_: Callable[[], EventStore], folder: 
 def _run(step: str, words: list[str]) -> int:
     program = [sys.executable, "-m", "tests.faults.archiver", step, *words]
     return subprocess.run(program, timeout=60, check=False).returncode
+
+
+def _left_over(words: list[str]) -> int:
+    """Files that nobody reads, as verifying tells; all else is well."""
+    found = verify(lambda: parts(words)[1])
+    assert found.clean
+    return len(found.left_over)
 
 
 def _check(words: list[str], archived: int) -> None:

@@ -51,6 +51,8 @@ def print_verified(out: Console, found: Verified, *, as_json: bool) -> None:
     else:
         say(f"{len(found.findings)} findings in {found.events} events")
     say(f"seals: {found.seals}; not sealed yet: {found.unsealed}; from before there was a chain: {found.unchained}")
+    if found.left_over:
+        say(f"in the archive, and not read (of a run that died, or of another store): {', '.join(found.left_over)}")
     if found.unchained_tags:
         say(f"tags: {found.tags}; of events of before these kept their tags: {found.unchained_tags}")
     if found.head is not None:

@@ -161,6 +161,15 @@ class Archive:
             raise StoreCorrupt(f"{file.name} of the archive is damaged: its bytes are not those that were archived")
         return content
 
+    def left_over(self) -> list[str]:
+        """Whole files in the folder that the store does not list: of a run that died, or of another store."""
+        if self._folder is None or not self._folder.is_dir():
+            return []
+        there = sorted(path.name for path in self._folder.glob("events-*.parquet"))
+        return [
+            name for name in there if not list(self._ask(f"SELECT {FILE} FROM event_archive WHERE name = ?", (name,)))
+        ]
+
     def _listed(self, name: str) -> list[ArchiveFile]:
         rows = [ArchiveFile(*row) for row in self._ask(f"SELECT {FILE} FROM event_archive WHERE name = ?", (name,))]
         if not rows:

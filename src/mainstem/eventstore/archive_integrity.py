@@ -43,6 +43,10 @@ class ArchiveIntegrity:
         sql = f"SELECT DISTINCT a.name FROM archived_stream a WHERE NOT EXISTS ({listed}) ORDER BY a.name"
         return [str(name) for (name,) in self._ask(sql, ())]
 
+    def left_over(self) -> Sequence[str]:
+        """Files that nobody reads: of a run that died, or of another store in the same folder."""
+        return self._archive.left_over()
+
     def trouble(self, file: ArchiveFile) -> str | None:
         """What is wrong with a file, if anything is: its bytes, or what the store says of it."""
         try:

@@ -50,7 +50,7 @@ class Verified(Struct, frozen=True, rename="camel"):
 
     `unchained` events are of before there was a chain: seals alone hold them. `unsealed` ones are held by the chain
     alone. `tags`: how many rows the index of tags has; `unchained_tags` of them are of events of before these kept
-    their tags.
+    their tags. `left_over`: files in the archive's folder that are not read, of a run that died or of another store.
     """
 
     events: int
@@ -61,6 +61,7 @@ class Verified(Struct, frozen=True, rename="camel"):
     findings: tuple[Finding, ...]
     tags: int = 0
     unchained_tags: int = 0
+    left_over: tuple[str, ...] = ()
 
     @property
     def clean(self) -> bool:
@@ -94,6 +95,7 @@ def verify(
             findings.append(Finding("seal", "", 0, f"no seal has the root {root}: what it stood for is not there"))
         few = integrity.events_ahead(LOWEST, _ALONE_MAX + 1)[0] <= _ALONE_MAX
         with Ranges(integrity, open_, 1 if few else workers) as ranges:
+            left_over = tuple(integrity.archive.left_over())
             unlisted = integrity.archive.unlisted()
             findings += [
                 Finding("archive", name, 0, "the store does not list it, and has streams in it") for name in unlisted
@@ -123,6 +125,7 @@ def verify(
         findings=tuple(findings),
         tags=sum(each.rows for each in tags),
         unchained_tags=sum(each.unchained for each in tags),
+        left_over=left_over,
     )
 
 
