@@ -17,7 +17,7 @@ import structlog
 
 from mainstem.application import Application, Sides
 from mainstem.assembly.analytics import Analytics
-from mainstem.assembly.personal import open_keys, vault_on
+from mainstem.assembly.personal import KeysWatch, open_keys, vault_on
 from mainstem.assembly.places import archive_folder, connector_name, kafka_servers, mysql_server
 from mainstem.assembly.running import Life, Status, command_bus, controls, drivers, drop_old_snapshots
 from mainstem.assembly.sealing import Sealed, keep_sealing
@@ -89,6 +89,7 @@ class Distributed:
         keys = open_keys(settings)
         self._life.closing.callback(keys.close)
         self.vault = vault_on(keys, settings)
+        self._personal = KeysWatch(application, self.events, self.views, keys)
         sides = Sides(self.events, self.log, self.views, self.olap)
         self.forgetter = Forgetter(application, sides, self.vault, clock_ms=wall_clock_ms)
         self.commands = command_bus(application, settings, self.events, tenants=self.tenants, vault=self.vault)
@@ -105,6 +106,7 @@ class Distributed:
 
     def start(self) -> None:
         """Start the threads of this process's roles."""
+        self._personal.begin()
         for group, runner in self.listeners.items():
             self._life.run(f"listener-{group}", runner.run)
         if self.listeners:
@@ -162,7 +164,8 @@ class Distributed:
 
     def status(self) -> Status:
         """This process's command side, every server and every stage."""
-        return Status(self.commands.status(), self.stages.parts(), self.stages.hops())
+        parts = (*self.stages.parts(), *self._personal.parts())
+        return Status(self.commands.status(), parts, self.stages.hops())
 
     def reconcile(self) -> Reconciliation:
         """Until the accounts agree, or differ for half a minute: Druid shows what it has read a moment later.

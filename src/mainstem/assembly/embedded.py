@@ -17,7 +17,7 @@ import structlog
 
 from mainstem.application import Application, Sides
 from mainstem.assembly.flow import stages_before
-from mainstem.assembly.personal import open_keys, vault_on
+from mainstem.assembly.personal import KeysWatch, open_keys, vault_on
 from mainstem.assembly.places import raw_folder
 from mainstem.assembly.running import (
     Life,
@@ -163,6 +163,7 @@ class Embedded:
         keys = open_keys(settings)
         self._life.closing.callback(keys.close)
         self.vault = vault_on(keys, settings)
+        self._personal = KeysWatch(application, self.events, self.views, keys)
         sides = Sides(self.events, self.log, self.views, self.olap)
         self.forgetter = Forgetter(application, sides, self.vault, clock_ms=self._clock_ms)
         self.commands = command_bus(
@@ -192,6 +193,7 @@ class Embedded:
 
     def start(self) -> None:
         """Start all threads."""
+        self._personal.begin()
         self._life.run("relay", self.relay.run)
         self._life.run("control", self.control.run)
         for group, runner in self.listeners.items():
@@ -275,7 +277,7 @@ class Embedded:
 
     def status(self) -> Status:
         """The command side's figures and every stage."""
-        return Status(self.commands.status(), (), self.hops())
+        return Status(self.commands.status(), self._personal.parts(), self.hops())
 
     def settle(self, timeout_s: float = _SETTLE_S) -> bool:
         """Wait until no stage is behind; False where the time was over first."""

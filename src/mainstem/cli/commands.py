@@ -23,6 +23,7 @@ from mainstem.cli.dead_letters import dead_letters, show_actions
 from mainstem.cli.events import events
 from mainstem.cli.forget import forget
 from mainstem.cli.installed import add_installed
+from mainstem.cli.keys import keys
 from mainstem.cli.lineage import archive_raw, layers, lineage
 from mainstem.cli.monitoring import monitoring
 from mainstem.cli.new import new
@@ -45,6 +46,7 @@ app.add_typer(refusals, name="refusals")
 app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(bindings, name="bindings")
 app.add_typer(monitoring, name="monitoring")
+app.add_typer(keys, name="keys")
 _out = Console()
 _err = Console(stderr=True)
 

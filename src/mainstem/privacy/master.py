@@ -1,4 +1,8 @@
-"""The master key, in a file: the keys of subjects are kept wrapped by it."""
+"""The master key, in a file: the keys of subjects are kept wrapped by it.
+
+Beside it, with `.next` behind its name, may stand the key that is to take its place: a store's keys are wrapped by one
+of the two, whichever has the fingerprint that the store keeps. So it does not matter when whoever rotates dies.
+"""
 
 import base64
 import binascii
@@ -52,6 +56,49 @@ def read_master_key(path: Path | None) -> MasterKey:
     if len(key) != _BYTES:
         raise ConfigurationError(f"the master key {path} has {len(key)} bytes, not {_BYTES}")
     return MasterKey(key)
+
+
+def next_of(path: Path) -> Path:
+    """Where the key stands that is to take this one's place."""
+    return path.with_name(f"{path.name}.next")
+
+
+class Masters:
+    """The master key of one store, read anew where the store's keys have been wrapped by another since."""
+
+    def __init__(self, path: Path | None, where: object) -> None:
+        self._path, self._where = path, where
+        self._known: MasterKey | None = None
+
+    def of(self, fingerprint: bytes) -> MasterKey:
+        """The one that has it. Raises ConfigurationError where neither has."""
+        known = self._known
+        if known is None or known.fingerprint != fingerprint:
+            known = self._known = self._read(fingerprint)
+        return known
+
+    def _read(self, fingerprint: bytes) -> MasterKey:
+        first, following = self._path, None if self._path is None else next_of(self._path)
+        if following is not None and following.is_file():
+            key = read_master_key(following)
+            if key.fingerprint == fingerprint:
+                return key
+        key = read_master_key(first)
+        if key.fingerprint != fingerprint:
+            raise ConfigurationError(
+                f"the keys of {self._where} are wrapped by another master key than the settings name"
+            )
+        return key
+
+
+def adopt_next(path: Path) -> None:
+    """Put the next key durably in this one's place. Raises StoreUnavailable."""
+    try:
+        next_of(path).replace(path)
+        flush(path.parent)
+    except OSError as error:
+        text = f"the keys are wrapped by {next_of(path)} now, which cannot be put in the place of {path}"
+        raise StoreUnavailable(f"{text}: {error.strerror}; until it is, keep it beside it") from error
 
 
 def make_master_key(path: Path) -> None:

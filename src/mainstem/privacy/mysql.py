@@ -1,7 +1,7 @@
 """Keys of subjects in a MySQL database of their own, which the connector does not capture."""
 
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pymysql
@@ -12,9 +12,9 @@ from mainstem.mysql import MysqlServer, Pool, ask, execute, quoted
 from mainstem.mysql_rows import insert_many, markers
 from mainstem.mysql_schema import definer, migrate
 from mainstem.privacy import stored_keys
-from mainstem.privacy.master import MasterKey, read_master_key
+from mainstem.privacy.master import Masters, read_master_key
 from mainstem.privacy.port import SubjectKey, Tombstone
-from mainstem.privacy.stored_keys import COLUMNS, Row, check_master
+from mainstem.privacy.stored_keys import COLUMNS, WRAPPED, Row, check_same
 
 _SESSIONS = 2
 _MIGRATIONS = (
@@ -49,44 +49,52 @@ class MysqlKeys:
         self._events = server
         self._server = MysqlServer(server.host, server.port, server.user, server.password, name, server.tls_ca)
         self._master_path = master
-        self._master: MasterKey | None = None
+        self._masters = Masters(master, f"{self._server}, database {self._server.database}")
+        self._made = False
         self._pool = Pool(self._server, _SESSIONS)
 
     def of_subjects(self, subjects: Collection[str], *, make: bool) -> Mapping[str, SubjectKey]:
         """New ones in the order of their names, so that processes which make the same do not wait in a ring."""
-        master = self._opened()
+        self._open()
         with self._pool.use() as connection:
-            return stored_keys.of_subjects(_Rows(connection), master, subjects, make=make)
+            return stored_keys.of_subjects(_Rows(connection), self._masters, subjects, make=make)
 
     def of_ids(self, key_ids: Collection[str]) -> Mapping[str, SubjectKey]:
         """By a unique index."""
-        master = self._opened()
+        self._open()
         with self._pool.use() as connection:
-            return stored_keys.of_ids(_Rows(connection), master, key_ids)
+            return stored_keys.of_ids(_Rows(connection), self._masters, key_ids)
 
     def forget(self, subject: str, tombstone: Tombstone) -> SubjectKey:
         """In one statement."""
-        master = self._opened()
+        self._open()
         with self._pool.use() as connection:
-            return stored_keys.forget(_Rows(connection), master, subject, tombstone)
+            return stored_keys.forget(_Rows(connection), self._masters, subject, tombstone)
+
+    def rotate(self) -> int:
+        """In one transaction, for which those wait that add keys."""
+        self._open()
+        if self._master_path is None:
+            raise ConfigurationError("personal data need a master key: set MAINSTEM_PRIVACY_MASTER_KEY_FILE")
+        with self._pool.use() as connection:
+            return stored_keys.rotate(_Rows(connection), self._masters, self._master_path)
 
     def close(self) -> None:
         """Waits for whoever is at work."""
         self._pool.close()
 
-    def _opened(self) -> MasterKey:
+    def _open(self) -> None:
         self._pool.check_open()
-        if self._master is None:
-            master = read_master_key(self._master_path)
+        if not self._made:
             with suppress(ConfigurationError), definer(self._events) as connection:  # who may not finds it made
                 execute(connection, f"CREATE DATABASE IF NOT EXISTS {quoted(self._server.database)}")
             migrate(self._server, "keys", _MIGRATIONS)
             with self._pool.use() as connection:
-                execute(connection, "INSERT IGNORE INTO master_key VALUES (1, %s)", (master.fingerprint,))
-                ((kept,),) = ask(connection, "SELECT fingerprint FROM master_key")
-            check_master(master, bytes(kept), f"{self._server}, database {self._server.database}")
-            self._master = master
-        return self._master
+                if not ask(connection, "SELECT 1 FROM master_key"):
+                    master = read_master_key(self._master_path)
+                    execute(connection, "INSERT IGNORE INTO master_key VALUES (1, %s)", (master.fingerprint,))
+                self._masters.of(_Rows(connection).fingerprint())
+            self._made = True
 
 
 class _Rows:
@@ -97,8 +105,44 @@ class _Rows:
         sql = f"SELECT {COLUMNS} FROM personal_key WHERE {column} IN {markers(len(values))}"
         return ask(self._connection, sql, values)
 
-    def add(self, rows: Sequence[Row]) -> None:
-        insert_many(self._connection, f"personal_key ({COLUMNS})", rows, _KEPT)
+    def fingerprint(self) -> bytes:
+        return self._fingerprint("")
+
+    def add(self, rows: Sequence[Row], fingerprint: bytes) -> None:
+        with self._transaction():
+            check_same(self._fingerprint(" FOR SHARE"), fingerprint)
+            insert_many(self._connection, f"personal_key ({COLUMNS})", rows, _KEPT)
 
     def bury(self, row: Row) -> None:
         insert_many(self._connection, f"personal_key ({COLUMNS})", [row], _BURIED)
+
+    @contextmanager
+    def alone(self) -> Iterator[bytes]:
+        with self._transaction():
+            yield self._fingerprint(" FOR UPDATE")
+
+    def wrapped(self, after: str, limit: int) -> Sequence[tuple[str, str, bytes]]:
+        rows = ask(self._connection, WRAPPED.format("%s") + " FOR UPDATE", (after, limit))
+        return [(str(subject), str(key_id), bytes(key)) for subject, key_id, key in rows]
+
+    def rewrap(self, keys: Sequence[tuple[bytes, str]]) -> None:
+        with self._connection.cursor() as cursor:
+            cursor.executemany("UPDATE personal_key SET wrapped = %s WHERE subject = %s", keys)
+
+    def name(self, fingerprint: bytes) -> None:
+        execute(self._connection, "UPDATE master_key SET fingerprint = %s", (fingerprint,))
+
+    def _fingerprint(self, lock: str) -> bytes:
+        ((kept,),) = ask(self._connection, f"SELECT fingerprint FROM master_key{lock}")
+        return bytes(kept)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.begin()
+        try:
+            yield
+            self._connection.commit()
+        except BaseException:
+            with suppress(pymysql.MySQLError, OSError):  # a lost connection has lost it
+                self._connection.rollback()
+            raise

@@ -53,6 +53,12 @@ class KeyStore(Protocol):
     def forget(self, subject: str, tombstone: Tombstone) -> SubjectKey:
         """Destroy the subject's key, on the disk at return, and let it have no other. The first tombstone stays."""
 
+    def rotate(self) -> int:
+        """Wrap all keys by another master key, which takes the place of the one that is named; how many.
+
+        Beside whoever uses the keys; where it dies, all stay readable, and the next one goes on. 0 where none are kept.
+        """
+
     def close(self) -> None:
         """Give everything back. Closing twice is allowed."""
 

@@ -16,9 +16,9 @@ import structlog
 
 from mainstem.errors import StoreUnavailable
 from mainstem.privacy import stored_keys
-from mainstem.privacy.master import MasterKey, make_master_key, read_master_key
+from mainstem.privacy.master import Masters, make_master_key, read_master_key
 from mainstem.privacy.port import SubjectKey, Tombstone
-from mainstem.privacy.stored_keys import COLUMNS, Row, check_master
+from mainstem.privacy.stored_keys import COLUMNS, WRAPPED, Row, check_same
 from mainstem.sqlite import connect, insert_many, mapped_errors, prepare, transaction
 
 _log = structlog.get_logger(__name__)
@@ -53,7 +53,7 @@ class SqliteKeys:
         self._makes_master = makes_master
         self._using = threading.Lock()
         self._connection: apsw.Connection | None = None
-        self._master: MasterKey | None = None
+        self._masters = Masters(master, path.name)
         self._closed = False
 
     def of_subjects(self, subjects: Collection[str], *, make: bool) -> Mapping[str, SubjectKey]:
@@ -74,6 +74,15 @@ class SqliteKeys:
             opened[0].cut_off()
             return key
 
+    def rotate(self) -> int:
+        """What the keys were wrapped by is overwritten in the file, and cut off with the log."""
+        with self._open(make=False) as opened:
+            if opened is None:
+                return 0
+            count = stored_keys.rotate(*opened, self._master_path)
+            opened[0].cut_off()
+            return count
+
     def close(self) -> None:
         """The last connection that closes removes the write-ahead log."""
         with self._using:
@@ -83,37 +92,36 @@ class SqliteKeys:
                 self._connection = None
 
     @contextmanager
-    def _open(self, *, make: bool) -> Iterator["tuple[_Rows, MasterKey] | None"]:
+    def _open(self, *, make: bool) -> Iterator["tuple[_Rows, Masters] | None"]:
         with self._using:
             if self._closed:
                 raise StoreUnavailable(f"{self._path.name}: the store is closed")
             if self._connection is None and (make or self._path.is_file()):
                 self._begin()
-            if self._connection is None or self._master is None:
+            if self._connection is None:
                 yield None
             else:
-                yield _Rows(self._connection, self._path), self._master
+                yield _Rows(self._connection, self._path), self._masters
 
     def _begin(self) -> None:
         if not self._path.is_file():
             if self._makes_master and not self._master_path.is_file():
                 make_master_key(self._master_path)
-            master = read_master_key(self._master_path)
+            read_master_key(self._master_path)
             _make_private(self._path)
-        else:
-            master = read_master_key(self._master_path)
         prepare(self._path, "keys", _MIGRATIONS)
         connection = connect(self._path)
         try:
             with transaction(connection, self._path):
-                connection.execute("INSERT OR IGNORE INTO master_key VALUES (1, ?)", (master.fingerprint,))
-                rows: Any = connection.execute("SELECT fingerprint FROM master_key").fetchall()
-            check_master(master, rows[0][0], self._path.name)
+                if not connection.execute("SELECT 1 FROM master_key").fetchall():
+                    master = read_master_key(self._master_path)
+                    connection.execute("INSERT INTO master_key VALUES (1, ?)", (master.fingerprint,))
+            self._masters.of(_Rows(connection, self._path).fingerprint())
             connection.pragma("secure_delete", 1)
         except BaseException:
             connection.close()
             raise
-        self._connection, self._master = connection, master
+        self._connection = connection
 
 
 def _make_private(path: Path) -> None:
@@ -135,13 +143,34 @@ class _Rows:
         with mapped_errors(self._path):
             return self._connection.execute(sql, values).fetchall()
 
-    def add(self, rows: Sequence[Row]) -> None:
+    def fingerprint(self) -> bytes:
+        with mapped_errors(self._path):
+            rows: Any = self._connection.execute("SELECT fingerprint FROM master_key").fetchall()
+        return bytes(rows[0][0])
+
+    def add(self, rows: Sequence[Row], fingerprint: bytes) -> None:
         with transaction(self._connection, self._path):
+            check_same(self.fingerprint(), fingerprint)
             insert_many(self._connection, f"personal_key ({COLUMNS})", rows, "(subject) DO NOTHING")
 
     def bury(self, row: Row) -> None:
         with transaction(self._connection, self._path):
             self._connection.execute(_BURY, row)
+
+    @contextmanager
+    def alone(self) -> Iterator[bytes]:
+        with transaction(self._connection, self._path):
+            yield self.fingerprint()
+
+    def wrapped(self, after: str, limit: int) -> Sequence[tuple[str, str, bytes]]:
+        rows: Any = self._connection.execute(WRAPPED.format("?"), (after, limit)).fetchall()
+        return list(rows)
+
+    def rewrap(self, keys: Sequence[tuple[bytes, str]]) -> None:
+        self._connection.executemany("UPDATE personal_key SET wrapped = ? WHERE subject = ?", keys)
+
+    def name(self, fingerprint: bytes) -> None:
+        self._connection.execute("UPDATE master_key SET fingerprint = ?", (fingerprint,))
 
     def cut_off(self) -> None:
         with mapped_errors(self._path):

@@ -31,6 +31,43 @@ def test_who_was_forgotten_stays_so_after_a_restore(tmp_path: Path) -> None:
     assert _names(elsewhere) == {"ada": "(unreadable)", "bob": "(unreadable)"}
 
 
+def test_a_folder_without_its_keys_says_so(tmp_path: Path) -> None:
+    """From the start, until they are brought back; also where others have been made since."""
+    settings = Settings(data_dir=tmp_path / "data", topic_partitions=1)
+    elsewhere = replace(settings, data_dir=tmp_path / "elsewhere")
+    with embedded(application, settings) as shop:
+        for name in ("ada", "bob"):
+            shop.commands.execute(Join(id=name, name=name.title()))
+        assert shop.settle()
+        assert shop.status().parts == ()
+        back_up(application, settings, tmp_path / "backup")
+    restore(application, elsewhere, tmp_path / "backup")
+    with embedded(application, elsewhere) as shop:
+        (part,) = shop.status().parts
+        assert (part.name, part.trouble) == ("keys", f"the keys of 2 of 2 {_LOST}")
+        shop.commands.execute(Join(id="cleo", name="Cleo"))
+        assert shop.settle()
+        assert shop.troubles() == {}
+    with embedded(application, elsewhere) as shop:
+        (part,) = shop.status().parts
+        assert part.trouble == f"the keys of 2 of 3 {_LOST}"
+    (elsewhere.data_dir / "keys.db").write_bytes((settings.data_dir / "keys.db").read_bytes())
+    with embedded(application, elsewhere) as shop:
+        (part,) = shop.status().parts
+        assert "another master key" in (part.trouble or "")
+        (elsewhere.data_dir / "master.key").write_bytes((settings.data_dir / "master.key").read_bytes())
+        (part,) = shop.status().parts
+        assert part.trouble == f"the keys of 1 of 3 {_LOST}"
+    with embedded(application, settings) as shop:
+        assert shop.status().parts == ()
+
+
+_LOST = (
+    "persons looked at are not there, and their data unreadable:"
+    " bring the keys back that belong to these events, and their master key"
+)
+
+
 def _names(settings: Settings) -> dict[str, str]:
     with embedded(application, settings) as shop:
         return {row.id: shop.vault.open(row).name for row in shop.events.states(CUSTOMER_ROW)}

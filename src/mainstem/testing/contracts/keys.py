@@ -130,6 +130,32 @@ class KeyStoreContract(ABC):
         wrong.close()
         assert keys.of_subjects(["customer:a", "customer:b"], make=False) == made
 
+    def test_the_master_key_is_rotated(self, tmp_path: Path, keys: KeyStore, other: KeyStore) -> None:
+        """All keys stay, for whoever has the store open too; the one before opens nothing any more."""
+        names = [f"customer:{number}" for number in range(1_201)]
+        made = keys.of_subjects(names, make=True)
+        gone = keys.forget("customer:7", STONE)
+        made = {**made, "customer:7": gone}
+        assert other.of_subjects(names[:3], make=False) == {name: made[name] for name in names[:3]}
+        before = (tmp_path / "one").read_bytes()
+        (tmp_path / "two").write_bytes(before)
+        assert keys.rotate() == len(names) - 1
+        assert (tmp_path / "one").read_bytes() != before
+        for store in (keys, other):
+            assert store.of_subjects(names, make=False) == made
+        more = other.of_subjects(["customer:more"], make=True)
+        assert other.rotate() == len(names)
+        again = self.open(tmp_path)
+        assert again.of_subjects([*names, "customer:more"], make=True) == {**made, **more}
+        again.close()
+        wrong = self.open(tmp_path, "two")
+        with pytest.raises(ConfigurationError, match="another master key"):
+            wrong.of_subjects(names, make=False)
+        with pytest.raises(ConfigurationError, match="another master key"):
+            wrong.rotate()
+        wrong.close()
+        assert keys.of_subjects(names, make=False) == made
+
     def test_a_closed_store_says_so(self, keys: KeyStore) -> None:
         """Rather than making anything anew."""
         keys.close()
