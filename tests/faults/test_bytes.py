@@ -10,7 +10,7 @@ import pytest
 
 from mainstem.errors import MainstemError, StoreCorrupt
 from mainstem.eventstore.archiving import Asked, move
-from mainstem.eventstore.port import NewEvent, Snapshot, StoredEvent
+from mainstem.eventstore.port import NewEvent, Snapshot, StoredEvent, TaggedEvent
 from mainstem.eventstore.seal import Seal
 from mainstem.eventstore.sqlite import SqliteEventReader, SqliteEventStore
 from mainstem.eventstore.sqlite_archive import SqliteEventRows
@@ -19,6 +19,7 @@ from mainstem.eventstore.verifying import verify
 from mainstem.messages import Origin
 
 _BYTES = 200
+_TAGS = ("customer:c-1", "red")
 
 
 @pytest.fixture
@@ -37,12 +38,13 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def stored(path: Path) -> tuple[list[StoredEvent], list[Seal]]:
+def stored(path: Path) -> tuple[list[StoredEvent], list[Seal], list[TaggedEvent]]:
     with (
         closing(SqliteEventReader(path)) as reader,
         closing(SqliteIntegrity(path, clock_ms=lambda: 1_000)) as integrity,
     ):
-        return [event for batch in reader.read_all() for event in batch], list(integrity.seals())
+        tagged = [each for tag in _TAGS for each in reader.read_tagged(tag)]
+        return [event for batch in reader.read_all() for event in batch], list(integrity.seals()), tagged
 
 
 def spoil(whole: bytes, place: int, bit: int, folder: Path) -> Path:
@@ -77,6 +79,22 @@ def test_no_byte_of_an_event_changes_unseen(path: Path, tmp_path: Path) -> None:
         except Exception as error:
             pytest.fail(f"bit {bit} of byte {place}: {error!r}")
     assert outcomes == {True, False}
+
+
+def test_no_byte_of_a_tag_changes_unseen(tmp_path: Path) -> None:
+    """In the rows by which events are found, and in what events keep of them."""
+    path = tmp_path / "events.db"
+    with closing(SqliteEventStore(path, clock_ms=lambda: 1_000)) as store:
+        for number in range(4):
+            with store.transaction() as transaction:
+                event = NewEvent("Counted", b"{}", tags=_TAGS)
+                transaction.append(f"stream-{number}", 0, [event], occurred_at_ms=number, origin=Origin())
+    whole, was = path.read_bytes(), stored(path)
+    for found in (b'[["customer:c-1",3],["red",3]]', b"red\x03stream-2"):
+        assert whole.count(found) == 1
+        begin = whole.index(found)
+        for place in range(begin, begin + len(found)):
+            assert is_told(spoil(whole, place, 1 << place % 8, tmp_path), was), place - begin
 
 
 @pytest.fixture
@@ -121,7 +139,7 @@ def test_no_byte_of_what_is_said_of_an_archive_changes_unseen(archived: Path, tm
 
 
 @pytest.mark.parametrize("number", [1, -1])
-@pytest.mark.parametrize(("row", "before", "width"), [("seal", 19, 12), ("event", 26, 13)])
+@pytest.mark.parametrize(("row", "before", "width"), [("seal", 19, 12), ("event", 27, 14)])
 def test_every_bit_before_a_rows_values_counts(
     path: Path, tmp_path: Path, row: str, before: int, width: int, number: int
 ) -> None:
