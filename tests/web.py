@@ -15,6 +15,7 @@ from bank.main import application, web
 from mainstem.assembly import Embedded, embedded
 from mainstem.query.access import access_of
 from mainstem.settings import read_settings
+from tests.process import variable_of
 
 _PATIENCE_S = 60.0
 
@@ -65,8 +66,8 @@ class Web:
 @contextmanager
 def bank_here(folder: Path, **settings: str) -> Iterator[tuple[Embedded, Web]]:
     """The embedded bank and its HTTP application."""
-    named = {f"MAINSTEM_{name.upper()}": value for name, value in {"data_dir": str(folder), **settings}.items()}
+    named = {variable_of(name): value for name, value in {"data_dir": str(folder), **settings}.items()}
     read = read_settings(named)
     access = access_of(read, WHO_MAY, owned_claim=CARDS_CLAIM)
-    with embedded(application, read) as running, Web(web(running, access)) as asked:
+    with embedded(application.with_environment(named), read) as running, Web(web(running, access)) as asked:
         yield running, asked
