@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run dashboard run-distributed test simulate lint bench bench-store bench-stack docs screenshots format lock clean stack-up stack-down
+.PHONY: help run dashboard superset run-distributed test simulate lint bench bench-store bench-stack docs screenshots format lock clean stack-up stack-down
 
 help: ## Show what there is to make.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -20,6 +20,9 @@ stack-down: $(VENV)/run.stamp ## Stop what stack-up has started; its data stays 
 
 dashboard: $(VENV)/run.stamp ## Show the bank that runs, in a browser at 127.0.0.1:8090.
 	$(BIN)/mainstem dashboard
+
+superset: $(VENV)/run.stamp .superset/stamp ## Show the bank that runs in Superset, at 127.0.0.1:8088; FORM=distributed for that on the stack.
+	$(BIN)/python -m deploy superset $(FORM:%=--form %)
 
 run-distributed: stack-up ## Run the bank on that stack: HTTP on 127.0.0.1:8080, two processes that keep the views.
 	$(BIN)/python -m deploy run
@@ -66,15 +69,23 @@ lock: $(VENV)/dev.stamp ## Pin the current versions of everything, without downl
 	$(BIN)/uv pip compile $(LOCK) --upgrade --extra build --extra distributed --extra postgres --extra dashboard -c requirements/dev.lock -o requirements/run.lock pyproject.toml
 	$(BIN)/uv pip compile $(LOCK) --upgrade -c requirements/run.lock --override benchmarks/peer.override -o requirements/peer.lock benchmarks/peer.in
 	$(BIN)/uv pip compile $(LOCK) --upgrade -o requirements/peer-quix.lock benchmarks/peer_quix.in
+	$(BIN)/uv pip compile $(LOCK) --upgrade -o requirements/superset.lock requirements/superset.in
 
 clean: ## Remove what was built; data stays.
-	rm -rf $(VENV) .bench build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .bench .superset build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 $(VENV)/python.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# Superset wants older releases of what the bank uses, so it has an environment of its own.
+.superset/stamp: requirements/superset.lock
+	@echo "Installing Superset; this takes about a minute."
+	$(PYTHON) -m venv .superset
+	.superset/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/superset.lock
 	@touch $@
 
 .bench/stamp: requirements/peer.lock

@@ -1,13 +1,15 @@
 """`python -m deploy up|run|down|status`: the real stack without a container engine."""
 
+import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
 from deploy import application, stack
+from deploy.configuration import Ports
 from deploy.downloads import StackUnavailable
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -16,6 +18,10 @@ _err = Console(stderr=True)
 
 Folder = Annotated[Path, typer.Option("--folder", help="Where the stack keeps its data, logs and configuration.")]
 Shift = Annotated[int, typer.Option("--shift", min=0, max=50_000, help="Add this to every port.")]
+
+SUPERSET_HOME = Path(".superset-home")
+
+SUPERSET_HOME = Path(".superset-home")
 
 Listeners = Annotated[int, typer.Option("--listeners", min=1, max=64, help="How many processes keep the views.")]
 
@@ -52,6 +58,31 @@ def generate() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         _say(f"{path} is written")
+
+
+@app.command()
+def superset(
+    *,
+    form: Annotated[Literal["embedded", "distributed"], typer.Option(help="On DuckDB, or on Druid.")] = "embedded",
+    home: Annotated[Path, typer.Option(help="Its database, its secrets, and the copy for DuckDB.")] = SUPERSET_HOME,
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Where Superset listens, on 127.0.0.1.")] = 8088,
+    api: Annotated[str, typer.Option(help="Where the bank answers.")] = "http://127.0.0.1:8080",
+    every: Annotated[float, typer.Option(min=1, max=86_400, help="Copy facts for DuckDB so often, in seconds.")] = 5,
+    shift: Shift = 0,
+) -> None:
+    """Show the bank in Superset: bring it up, import the dashboard, serve, until Ctrl-C."""
+    from deploy.superset import command
+    from deploy.superset.dataset import DUCKDB, druid_engine
+    from deploy.superset.serve import Home
+    from mainstem.settings import read_settings
+
+    place = Home(home, port)
+    if form == "distributed":
+        command.run(place, druid_engine("127.0.0.1", Ports.shifted(shift).broker), None, every, _say)
+        return
+    token = read_settings(os.environ).auth_token
+    with command.api_client(api.rstrip("/"), None if token is None else token.value) as client:
+        command.run(place, DUCKDB, command.mirror_of(place, client), every, _say)
 
 
 @app.command()

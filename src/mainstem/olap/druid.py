@@ -105,7 +105,7 @@ class DruidOlap:
 
     def approx_quantile(self, column: str, percent: int, only: str) -> str:
         """By a quantiles sketch, which Druid has by its extension `druid-datasketches`."""
-        return f"APPROX_QUANTILE_DS({column}, {percent / 100}){only}"
+        return quantile_sql(column, percent, only)
 
     def serves_unpublished(self, name: str) -> bool:
         """Whether questions reach rows of that datasource that a task has read and not yet published as segments."""
@@ -206,6 +206,11 @@ class DruidOlap:
     def _cancel(self, query_id: str) -> None:
         with suppress(StoreError):  # it ends by Druid's own limit of time where this fails
             self._http.call("DELETE", f"{_PATH}/{query_id}", _CANCEL_S)
+
+
+def quantile_sql(column: str, percent: int, only: str) -> str:
+    """What `approx_quantile` of a store answers."""
+    return f"APPROX_QUANTILE_DS({column}, {percent / 100}){only}"
 
 
 class _Missing(Exception):

@@ -236,9 +236,7 @@ class DuckdbOlap:
 
     def approx_quantile(self, column: str, percent: int, only: str) -> str:
         """By a t-digest; of doubles, since that of integers is rounded to one."""
-        digest = f"approx_quantile(CAST({column} AS DOUBLE), {percent / 100}){only}"
-        # The digest believes that its highest value is above zero, and tells one where all are below.
-        return f"least(max({column}){only}, {digest})"
+        return quantile_sql(column, percent, only)
 
     def _answer(self, cursor: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any], row_limit: int) -> Answer:
         if sql not in self._checked:
@@ -266,6 +264,13 @@ class DuckdbOlap:
         if feed is None:
             raise ConfigurationError(f"datasource {datasource.name} has not been created")
         return feed
+
+
+def quantile_sql(column: str, percent: int, only: str) -> str:
+    """What `approx_quantile` of a store answers."""
+    digest = f"approx_quantile(CAST({column} AS DOUBLE), {percent / 100}){only}"
+    # The digest believes that its highest value is above zero, and tells one where all are below.
+    return f"least(max({column}){only}, {digest})"
 
 
 def _beyond(

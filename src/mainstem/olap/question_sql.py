@@ -59,6 +59,12 @@ def select_of(question: Question, quantile: Quantile) -> Sql:
     return f"{sql} LIMIT ?", [*values, *bound, most]
 
 
+def measure_sql(datasource: Datasource, measure: Measure, quantile: Quantile) -> str:
+    """A measure as an expression, for whoever writes the rest of the statement: what a decimal is told in, in cents."""
+    text, _ = _measure(datasource, measure, quantile, ("", []))
+    return text
+
+
 def rows_asked(question: Question) -> int:
     """How many rows tell whether there are more than the question's limit."""
     times = 2 if question.compared and question.grain is not None else 1

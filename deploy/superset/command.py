@@ -1,0 +1,93 @@
+"""`python -m deploy superset`: the bank in Superset, of either form, until Ctrl-C."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+
+import httpx
+
+from bank.analytics import BANKAPP
+from deploy.downloads import Say, StackUnavailable
+from deploy.superset.bundle import Board
+from deploy.superset.charts import ROWS
+from deploy.superset.dataset import Engine
+from deploy.superset.mirror import Mirror, MirrorFailed
+from deploy.superset.serve import USER, Home, opened, prepare, served
+
+QUERY = "/analytics/query"
+_TIMEOUT_S = 30.0
+_LOOK_S = 0.2
+
+
+def board(engine: Engine) -> Board:
+    """The bank's dashboard on that engine."""
+    return Board("bank", "The bank", BANKAPP, engine, ROWS)
+
+
+def run(home: Home, engine: Engine, mirror: Mirror | None, every_s: float, say: Say) -> None:
+    """Bring it up, import, serve; copy the facts so often where there is a mirror. Raises StackUnavailable."""
+    with ExitStack() as stack:
+        stack.enter_context(opened(home))
+        say("Superset is brought up; for the first time this takes about a minute.")
+        if mirror is not None:
+            mirror.begin()
+        found = board(engine)
+        prepare(home, found.files())
+        following = None if mirror is None else Following(mirror, say)
+        if following is not None:
+            following.copy()
+        process = stack.enter_context(served(home))
+        say(f"\nThe bank's dashboard is at {home.url}/superset/dashboard/{found.slug}/")
+        say(f"The user is {USER}, the password is in {home.password_file}. Ctrl-C stops it.")
+        if mirror is not None:
+            say(f"It shows a copy of the bank's facts that is brought up to date every {every_s:g} s.")
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            _watch(process, following, every_s)
+        except KeyboardInterrupt:
+            say("stopping")
+
+
+class Following:
+    """Copies, and says where that begins to fail and to go on again."""
+
+    def __init__(self, mirror: Mirror, say: Say) -> None:
+        self._mirror = mirror
+        self._say = say
+        self._failed = ""
+
+    def copy(self) -> None:
+        """Once."""
+        try:
+            self._mirror.copy()
+        except (MirrorFailed, OSError) as error:
+            if not self._failed:
+                self._say(f"The facts are not copied, what is shown is of before: {error}")
+            self._failed = str(error)
+            return
+        if self._failed:
+            self._say("The facts are copied again.")
+        self._failed = ""
+
+
+def api_client(api: str, token: str | None) -> httpx.Client:
+    """Of the bank's API, on behalf of whoever has the token."""
+    headers: Mapping[str, str] = {} if token is None else {"Authorization": f"Bearer {token}"}
+    return httpx.Client(base_url=api, headers=headers, timeout=_TIMEOUT_S)
+
+
+def mirror_of(home: Home, client: httpx.Client) -> Mirror:
+    """The copy of the bank's facts in that folder."""
+    return Mirror(BANKAPP, home.facts, client, QUERY)
+
+
+def _watch(process: "subprocess.Popen[bytes]", following: Following | None, every_s: float) -> None:
+    due = time.monotonic() + every_s
+    while process.poll() is None:
+        if following is not None and time.monotonic() >= due:
+            following.copy()
+            due = time.monotonic() + every_s
+        time.sleep(_LOOK_S)
+    raise StackUnavailable(f"Superset has ended with {process.returncode}")

@@ -1,0 +1,49 @@
+"""Superset's configuration, read by Superset itself, of both forms.
+
+The environment says where things are: SUPERSET_HOME is the folder of its own database, SUPERSET_KEY_FILE has the key
+that sessions are signed with. BANK_FACTS, where there is DuckDB, is the folder of the copy of the facts.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+SECRET_KEY = Path(os.environ["SUPERSET_KEY_FILE"]).read_text().strip()
+SQLALCHEMY_DATABASE_URI = f"sqlite:///{Path(os.environ['SUPERSET_HOME']) / 'superset.db'}"
+
+# Nothing is asked again for what was answered a moment ago: charts are as fresh as their source.
+DATA_CACHE_CONFIG = {"CACHE_TYPE": "NullCache"}
+
+SESSION_COOKIE_SAMESITE = "Strict"
+FAB_ADD_SECURITY_API = False
+AUTH_RATE_LIMITED = True
+AUTH_RATE_LIMIT = "10 per minute"
+RATELIMIT_ENABLED = True
+
+_FACTS = os.environ.get("BANK_FACTS")
+
+
+def _open_copy(connection: Any, _: object) -> None:
+    """A view of the copied facts in DuckDB's empty database, which reaches no other files, and keeps its settings."""
+    if not type(connection).__module__.startswith("duckdb_engine") or _FACTS is None:
+        return
+    facts = _FACTS.replace("'", "''")
+    cursor = connection.cursor()
+    for statement in (
+        f"SET allowed_directories = ['{facts}/']",
+        "SET enable_external_access = false",
+        "SET autoinstall_known_extensions = false",
+        "SET autoload_known_extensions = false",
+        "SET lock_configuration = true",
+        'CREATE VIEW "bankapp" AS SELECT facts.*, copied."copied_at"'
+        f" FROM read_parquet('{facts}/facts/*.parquet') AS facts"
+        f" CROSS JOIN read_parquet('{facts}/copied.parquet') AS copied",
+    ):
+        cursor.execute(statement)
+    cursor.close()
+
+
+event.listen(Engine, "connect", _open_copy)
