@@ -76,7 +76,8 @@ def superset(
     from deploy.superset.serve import Home
     from mainstem.settings import read_settings
 
-    place = Home(home, port)
+    # Superset takes no two tables of one name into a database of its own that is SQLite.
+    place = Home(home / form, port)
     if form == "distributed":
         command.run(place, druid_engine("127.0.0.1", Ports.shifted(shift).broker), None, every, _say)
         return

@@ -1,6 +1,7 @@
 """What Superset imports: a database, a dataset, charts and a dashboard, as its own export has them.
 
-Whatever is imported again changes what was imported before, by identities that are made of names.
+Whatever is imported again changes what was imported before, by identities that are made of names. So nothing of it is
+to be edited in Superset, which says so: it is managed from outside. A copy can be saved.
 """
 
 import io
@@ -27,6 +28,9 @@ _PERIODS = {"second": "PT1S", "minute": "PT1M", "hour": "PT1H", "day": "P1D", "w
 _PLOTS = {"bars": "echarts_timeseries_bar", "lines": "echarts_timeseries_line"}
 _VIEWS = {**_PLOTS, "number": "big_number_total", "table": "table"}
 _ROWS_MAX = 10_000
+_AXES = {",d": "SMART_NUMBER"}
+"""A few things have halves between them on an axis."""
+
 _TIME = "__time"
 _HEIGHTS = {"number": 18}
 _HEIGHT = 46
@@ -92,6 +96,7 @@ class Board:
             "allow_dml": False,
             "allow_file_upload": False,
             "extra": {"allows_virtual_table_explore": True},
+            "is_managed_externally": True,
             "uuid": self.identity("database", self._engine.name),
             "version": VERSION,
         }
@@ -102,6 +107,7 @@ class Board:
             "main_dttm_col": _TIME,
             "sql": None,
             "filter_select_enabled": True,
+            "is_managed_externally": True,
             "uuid": self.identity("dataset", self._datasource.name),
             "metrics": self._metrics,
             "columns": columns_of(self._datasource),
@@ -117,7 +123,7 @@ class Board:
             "viz_type": _VIEWS[chart.kind],
             "params": params,
             "query_context": json.dumps(self._context(chart, params)),
-            "cache_timeout": None,
+            "is_managed_externally": True,
             "uuid": self.identity("chart", chart.name),
             "dataset_uuid": self.identity("dataset", self._datasource.name),
             "version": VERSION,
@@ -134,7 +140,7 @@ class Board:
                 if chart.metrics[0] == AS_OF
                 else {"y_axis_format": form}
             )
-            return {**common, **told, "metric": chart.metrics[0], "header_font_size": 0.3, "subheader_font_size": 0.15}
+            return {**common, **told, "metric": chart.metrics[0], "header_font_size": 0.4, "subheader_font_size": 0.15}
         if chart.kind == "table":
             order = {"timeseries_limit_metric": chart.metrics[0], "order_desc": True}
             return {**common, **order, "query_mode": "aggregate", "groupby": columns, "metrics": list(chart.metrics)}
@@ -143,7 +149,7 @@ class Board:
             if chart.grain is not None
             else {"x_axis": columns[0], "x_axis_sort": chart.metrics[0], "x_axis_sort_asc": False, "order_desc": True}
         )
-        legend = {"show_legend": len(chart.metrics) > 1, "rich_tooltip": True, "y_axis_format": form}
+        legend = {"show_legend": len(chart.metrics) > 1, "rich_tooltip": True, "y_axis_format": _AXES.get(form, form)}
         return {**common, **axis, **legend, "metrics": list(chart.metrics), "groupby": []}
 
     def _context(self, chart: Chart, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,6 +182,7 @@ class Board:
             "position": self._positions(),
             "metadata": {"refresh_frequency": _REFRESH_S, "cross_filters_enabled": True},
             "published": True,
+            "is_managed_externally": True,
             "version": VERSION,
         }
 

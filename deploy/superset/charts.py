@@ -45,7 +45,7 @@ _NUMBERS = (
     Chart("Withdrawals", "number", ("count",), "All that the bank has.", width=2),
     Chart("Withdrawn", "number", ("sum_amount",), "All of it.", width=2),
     Chart("Cards", "number", ("distinct_debitCardId",), "About how many were used.", width=2),
-    Chart("Withdrawals today", "number", ("count",), "Since midnight, UTC.", within="today", width=2),
+    Chart("Count today", "number", ("count",), "Since midnight, UTC.", within="today", width=2),
     Chart("Withdrawn today", "number", ("sum_amount",), "Since midnight, UTC.", within="today", width=2),
     Chart("Data as of", "number", (AS_OF,), "Up to when the charts tell, UTC.", width=2),
 )

@@ -12,7 +12,7 @@ from deploy.superset.charts import AS_OF
 from mainstem.olap import druid, duckdb
 from mainstem.olap.port import Column, Datasource
 from mainstem.olap.question import Measure, dimension_of
-from mainstem.olap.question_sql import measure_sql
+from mainstem.olap.question_sql import column_of, measure_sql
 
 QUANTILES = (50, 95, 99)
 COPIED_AT = "copied_at"
@@ -21,7 +21,7 @@ COPIED_AT = "copied_at"
 
 @dataclass(frozen=True)
 class Engine:
-    """What a datasource is asked on, in what it differs from others. `as_of` is an SQL expression.
+    """What a datasource is asked on, in what it differs from others. `as_of` is an SQL expression, in milliseconds.
 
     `uri` is SQLAlchemy's, which has no password.
     """
@@ -33,14 +33,14 @@ class Engine:
     as_of: str
 
 
-DUCKDB = Engine("duckdb", "DuckDB", "duckdb:///:memory:", duckdb.quantile_sql, f'max("{COPIED_AT}")')
+DUCKDB = Engine("duckdb", "DuckDB", "duckdb:///:memory:", duckdb.quantile_sql, f'epoch_ms(max("{COPIED_AT}"))')
 """Each connection has an empty database in memory, in which `superset_config` makes a view of the copy."""
 
 
 def druid_engine(host: str, port: int) -> Engine:
     """Druid, asked at its broker, which knows a row as soon as a task has read it."""
     uri = f"druid://{host}:{port}/druid/v2/sql/"
-    return Engine("druid", "Druid", uri, druid.quantile_sql, "MAX(CURRENT_TIMESTAMP)")
+    return Engine("druid", "Druid", uri, druid.quantile_sql, "TIMESTAMP_TO_MILLIS(MAX(CURRENT_TIMESTAMP))")
 
 
 def measures(datasource: Datasource) -> Iterator[Measure]:
@@ -79,7 +79,11 @@ def _column(column: Column) -> dict[str, Any]:
 
 
 def _metric(datasource: Datasource, engine: Engine, measure: Measure) -> dict[str, Any]:
-    sql = measure_sql(datasource, measure, engine.quantile)
+    if measure.what == "distinct":
+        # Superset's parser makes of `approx_count_distinct` what Druid does not know. Druid estimates this one too.
+        sql = f'count(DISTINCT "{column_of(datasource, measure.of).name}")'
+    else:
+        sql = measure_sql(datasource, measure, engine.quantile)
     if _is_money(datasource, measure):
         sql = f"{sql} / 100.0"
     return _named(measure.name, _label(measure), sql, _format(datasource, measure))

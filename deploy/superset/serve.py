@@ -120,6 +120,8 @@ def served(home: Home) -> Iterator["subprocess.Popen[bytes]"]:
         "gthread",
         "--threads",
         str(_THREADS),
+        "--graceful-timeout",
+        "3",
         "--timeout",
         "120",
         "superset.app:create_app()",

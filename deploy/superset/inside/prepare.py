@@ -2,14 +2,16 @@
 
 In this order, each of which changes nothing where it is done: 1. Superset's own database is made or brought up to this
 release; 2. its roles; 3. the user `admin` with the password of the file; 4. the assets below the folder are imported,
-which changes what was imported before.
+which changes what was imported before; 5. charts of before that are declared no more go.
 """
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import superset
+import yaml
 from flask import g
 from flask_migrate import upgrade
 from superset.app import create_app
@@ -38,6 +40,22 @@ def _prepare(folder: Path, password: str) -> None:
     g.user = _admin(security_manager, password)
     contents = {str(path.relative_to(folder)): path.read_text() for path in sorted(folder.rglob("*.yaml"))}
     ImportAssetsCommand(contents).run()
+    _drop_others({path: yaml.safe_load(text) for path, text in contents.items()})
+    db.session.commit()
+
+
+def _drop_others(assets: Mapping[str, Any]) -> None:
+    """Charts that an import has made and that are declared no more; what a user has saved stays."""
+    from superset import db
+    from superset.connectors.sqla.models import SqlaTable
+    from superset.models.slice import Slice
+
+    declared = {asset["uuid"] for path, asset in assets.items() if path.startswith(("charts/", "datasets/"))}
+    datasets = [each.id for each in db.session.query(SqlaTable).all() if str(each.uuid) in declared]
+    made = db.session.query(Slice).filter(Slice.is_managed_externally, Slice.datasource_id.in_(datasets))
+    for chart in made.all():
+        if str(chart.uuid) not in declared:
+            db.session.delete(chart)
 
 
 def _admin(manager: Any, password: str) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
+from superset.config import TALISMAN_CONFIG
 
 SECRET_KEY = Path(os.environ["SUPERSET_KEY_FILE"]).read_text().strip()
 SQLALCHEMY_DATABASE_URI = f"sqlite:///{Path(os.environ['SUPERSET_HOME']) / 'superset.db'}"
@@ -22,6 +23,11 @@ FAB_ADD_SECURITY_API = False
 AUTH_RATE_LIMITED = True
 AUTH_RATE_LIMIT = "10 per minute"
 RATELIMIT_ENABLED = True
+
+# The pages ask a server elsewhere for a picture, by which use is counted, and maps: they are not to.
+_POLICY = TALISMAN_CONFIG["content_security_policy"]
+_POLICY["img-src"] = ["'self'", "blob:", "data:"]
+_POLICY["connect-src"] = ["'self'"]
 
 _FACTS = os.environ.get("BANK_FACTS")
 
