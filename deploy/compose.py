@@ -15,6 +15,8 @@ from bank.analytics import BANKAPP
 from bank.main import application
 from deploy import configuration
 from deploy.configuration import Contained, Place, Ports, application_settings, properties
+from deploy.superset.board import board
+from deploy.superset.dataset import druid_engine
 from deploy.watching import BOARD, BOARDS_FOLDER, alerts, dashboards, scraping
 from mainstem.assembly.deployment import declared_connector, supervisor_specs
 from mainstem.assembly.places import connector_name
@@ -29,6 +31,8 @@ _CLUSTER_ID = "bWFpbnN0ZW0tY29tcG9zZQ"
 _EXTENSIONS, _PLUGINS = Path("/opt/druid/extensions"), Path("/opt/plugins")
 _CONF = "/etc/mainstem"
 _HEADER = "# Made by `python -m deploy generate`: change deploy/compose.py or deploy/configuration.py, not this file.\n"
+
+_SUPERSET_HEADER = "# Made by `python -m deploy generate`: change what is in deploy/superset, not this file.\n"
 
 _DATA, _DASHBOARDS, _WATCHING = "data", "dashboards", "watching"
 """Whoever gets into the dashboards reaches Druid's broker, which answers questions, and nothing else; whoever gets into
@@ -71,8 +75,13 @@ def generated() -> Mapping[Path, str]:
         "prometheus/alerts.yaml": _yaml(alerts()),
         **{f"grafana/{name}.yaml": _yaml(text) for name, text in dashboards(_PROMETHEUS_PORT).items()},
         "grafana/mainstem.json": _json(BOARD),
+        **{f"superset/{name}": f"{_SUPERSET_HEADER}{text}" for name, text in _superset_assets().items()},
     }
     return {_FOLDER / "compose.yaml": _yaml(composition()), **{conf / name: text for name, text in files.items()}}
+
+
+def _superset_assets() -> Mapping[str, str]:
+    return board(druid_engine(PLACE.at("druid-broker"), PLACE.ports.broker)).files()
 
 
 def composition() -> Service:
@@ -341,25 +350,32 @@ def _listeners() -> Service:
     )
 
 
+_SUPERSET_CONF = f"{_CONF}/superset"
+
+
 def _superset() -> Service:
-    start = (
-        "export SUPERSET_SECRET_KEY=$$(cat /run/secrets/superset_key)"
-        " && superset db upgrade && superset init"
-        " && (superset fab create-admin --username admin --firstname A --lastname B --email admin@localhost"
-        ' --password "$$(cat /run/secrets/superset_password)" || true)'
-        f" && superset set-database-uri -d Druid -u druid://druid-broker:{PLACE.ports.broker}/druid/v2/sql/"
-        " && exec /usr/bin/run-server.sh"
-    )
+    """As the stack without an engine has it: the same configuration, the same assets, brought up by the same script."""
+    prepared = f"python {_SUPERSET_CONF}/prepare.py {_SUPERSET_CONF}/assets /run/secrets/superset_password"
     return _part(
         "1g",
         "curl -fs http://127.0.0.1:8088/health",
         build={"context": "..", "dockerfile": "deploy/images/superset.Dockerfile"},
         image="mainstem-superset:0.1.0",
-        entrypoint=["bash", "-c", start],
+        entrypoint=["bash", "-c", f"{prepared} && exec /usr/bin/run-server.sh"],
+        environment={
+            "SUPERSET_CONFIG_PATH": f"{_SUPERSET_CONF}/superset_config.py",
+            "SUPERSET_HOME": "/app/superset_home",
+            "SUPERSET_KEY_FILE": "/run/secrets/superset_key",
+            "TZ": "UTC",
+        },
         secrets=list(_SUPERSET_SECRETS),
         networks=[_DASHBOARDS],
         ports=_published(8088),
-        volumes=["superset:/app/superset_home"],
+        volumes=[
+            "superset:/app/superset_home",
+            _mounted("superset", f"{_SUPERSET_CONF}/assets"),
+            *(f"./superset/inside/{name}:{_SUPERSET_CONF}/{name}:ro" for name in ("superset_config.py", "prepare.py")),
+        ],
         depends_on=_after("druid-broker"),
     )
 

@@ -4,11 +4,8 @@ Whatever is imported again changes what was imported before, by identities that 
 to be edited in Superset, which says so: it is managed from outside. A copy can be saved.
 """
 
-import io
 import json
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import PurePosixPath
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -149,7 +146,7 @@ class Board:
             if chart.grain is not None
             else {"x_axis": columns[0], "x_axis_sort": chart.metrics[0], "x_axis_sort_asc": False, "order_desc": True}
         )
-        legend = {"show_legend": len(chart.metrics) > 1, "rich_tooltip": True, "y_axis_format": _AXES.get(form, form)}
+        legend = {"show_legend": len(chart.metrics) > 1, "markerEnabled": True, "y_axis_format": _AXES.get(form, form)}
         return {**common, **axis, **legend, "metrics": list(chart.metrics), "groupby": []}
 
     def _context(self, chart: Chart, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -205,15 +202,6 @@ class Board:
         meta = {**named, "width": chart.width, "height": height}
         parents = ["ROOT_ID", "GRID_ID", row]
         return {"type": "CHART", "id": _place(chart), "children": [], "parents": parents, "meta": meta}
-
-
-def zipped(files: Mapping[str, str]) -> bytes:
-    """One file of them, the same bytes for the same files."""
-    sink = io.BytesIO()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as target:
-        for path, text in files.items():
-            target.writestr(zipfile.ZipInfo(str(PurePosixPath("mainstem", path))), text)
-    return sink.getvalue()
 
 
 def _file_name(chart: Chart) -> str:

@@ -10,8 +10,7 @@ import httpx
 
 from bank.analytics import BANKAPP
 from deploy.downloads import Say, StackUnavailable
-from deploy.superset.bundle import Board
-from deploy.superset.charts import ROWS
+from deploy.superset.board import board
 from deploy.superset.dataset import Engine
 from deploy.superset.mirror import Mirror, MirrorFailed
 from deploy.superset.serve import USER, Home, opened, prepare, served
@@ -19,11 +18,6 @@ from deploy.superset.serve import USER, Home, opened, prepare, served
 QUERY = "/analytics/query"
 _TIMEOUT_S = 30.0
 _LOOK_S = 0.2
-
-
-def board(engine: Engine) -> Board:
-    """The bank's dashboard on that engine."""
-    return Board("bank", "The bank", BANKAPP, engine, ROWS)
 
 
 def run(home: Home, engine: Engine, mirror: Mirror | None, every_s: float, say: Say) -> None:

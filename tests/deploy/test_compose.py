@@ -100,8 +100,12 @@ def test_every_volume_secret_and_file_is_used_and_there() -> None:
     composed = composition()
     mounts = [mount.split(":") for service in _SERVICES.values() for mount in service.get("volumes", ())]
     assert {source for source, *_ in mounts if not source.startswith("./")} == set(composed["volumes"])
-    files = {(_DEPLOY / source).resolve() for source, *_ in mounts if source.startswith("./")}
-    assert all(file.is_file() for file in files)
+    sources = {(_DEPLOY / source).resolve() for source, *_ in mounts if source.startswith("./")}
+    inside = {_DEPLOY / "superset" / "inside" / name for name in ("superset_config.py", "prepare.py")}
+    assert inside <= sources
+    assert all(source.exists() for source in sources)
+    files = {file for source in sources for file in (source.rglob("*") if source.is_dir() else (source,))}
+    files = {file for file in files if file.is_file()} - inside
     assert {secret for service in _SERVICES.values() for secret in service.get("secrets", ())} == set(
         composed["secrets"]
     )
@@ -252,8 +256,8 @@ def test_the_dashboard_may_ask_the_bank() -> None:
 def test_no_password_stands_in_the_compose_file() -> None:
     """Only where each is read from, so that other files make other passwords."""
     secrets = {path.name: path.read_text().strip() for path in (_DEPLOY / "secrets").iterdir()}
-    (start,) = (text for text in _SERVICES["superset"]["entrypoint"] if "create-admin" in text)
-    assert '--password "$$(cat /run/secrets/superset_password)"' in start
+    (start,) = (text for text in _SERVICES["superset"]["entrypoint"] if "prepare.py" in text)
+    assert " /run/secrets/superset_password " in start
     assert set(secrets) == set(composition()["secrets"])
     words = {word for text in _texts(composition()) for word in re.split(r"[\s=\"']+", text)}
     assert (

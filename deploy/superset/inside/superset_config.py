@@ -19,10 +19,7 @@ SQLALCHEMY_DATABASE_URI = f"sqlite:///{Path(os.environ['SUPERSET_HOME']) / 'supe
 DATA_CACHE_CONFIG = {"CACHE_TYPE": "NullCache"}
 
 SESSION_COOKIE_SAMESITE = "Strict"
-FAB_ADD_SECURITY_API = False
-AUTH_RATE_LIMITED = True
 AUTH_RATE_LIMIT = "10 per minute"
-RATELIMIT_ENABLED = True
 
 # The pages ask a server elsewhere for a picture, by which use is counted, and maps: they are not to.
 _POLICY = TALISMAN_CONFIG["content_security_policy"]
