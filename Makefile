@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run dashboard superset run-distributed test simulate lint bench bench-store bench-stack docs screenshots format lock clean stack-up stack-down
+.PHONY: help run dashboard superset superset-distributed run-distributed test simulate lint bench bench-store bench-stack docs screenshots format lock clean stack-up stack-down
 
 help: ## Show what there is to make.
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 22
 
 run: $(VENV)/run.stamp ## Run the bank, embedded, on 127.0.0.1:8080.
 	$(BIN)/mainstem run
@@ -21,8 +21,11 @@ stack-down: $(VENV)/run.stamp ## Stop what stack-up has started; its data stays 
 dashboard: $(VENV)/run.stamp ## Show the bank that runs, in a browser at 127.0.0.1:8090.
 	$(BIN)/mainstem dashboard
 
-superset: $(VENV)/run.stamp .superset/stamp ## Show the bank that runs in Superset, at 127.0.0.1:8088; FORM=distributed for that on the stack.
-	$(BIN)/python -m deploy superset $(FORM:%=--form %)
+superset: $(VENV)/run.stamp .superset/stamp ## Show the bank that runs in Superset, at 127.0.0.1:8088.
+	$(BIN)/python -m deploy superset
+
+superset-distributed: $(VENV)/run.stamp .superset/stamp ## The same of the bank on the stack.
+	$(BIN)/python -m deploy superset --form distributed
 
 run-distributed: stack-up ## Run the bank on that stack: HTTP on 127.0.0.1:8080, two processes that keep the views.
 	$(BIN)/python -m deploy run

@@ -68,10 +68,12 @@ def superset(
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Where Superset listens, on 127.0.0.1.")] = 8088,
     api: Annotated[str, typer.Option(help="Where the bank answers.")] = "http://127.0.0.1:8080",
     every: Annotated[float, typer.Option(min=1, max=86_400, help="Copy facts for DuckDB so often, in seconds.")] = 5,
+    table: Annotated[str, typer.Option(help="What Druid calls the datasource, once it was rebuilt.")] = "",
     shift: Shift = 0,
 ) -> None:
     """Show the bank in Superset: bring it up, import the dashboard, serve, until Ctrl-C."""
     from deploy.superset import command
+    from deploy.superset.board import board
     from deploy.superset.dataset import DUCKDB, druid_engine
     from deploy.superset.serve import Home
     from mainstem.settings import read_settings
@@ -79,11 +81,12 @@ def superset(
     # Superset takes no two tables of one name into a database of its own that is SQLite.
     place = Home(home / form, port)
     if form == "distributed":
-        command.run(place, druid_engine("127.0.0.1", Ports.shifted(shift).broker), None, every, _say)
+        engine = druid_engine("127.0.0.1", Ports.shifted(shift).broker)
+        command.run(place, board(engine).files(table), None, every, _say)
         return
     token = read_settings(os.environ).auth_token
     with command.api_client(api.rstrip("/"), None if token is None else token.value) as client:
-        command.run(place, DUCKDB, command.mirror_of(place, client), every, _say)
+        command.run(place, board(DUCKDB).files(), command.mirror_of(place, client), every, _say)
 
 
 @app.command()

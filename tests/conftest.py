@@ -7,7 +7,15 @@ import structlog
 
 pytest.register_assert_rewrite("mainstem.testing.contracts")
 
-pytest_plugins = ["tests.stack", "tests.distributed", "tests.secured", "tests.postgres", "tests.browser", "tests.pages"]
+pytest_plugins = [
+    "tests.stack",
+    "tests.distributed",
+    "tests.secured",
+    "tests.postgres",
+    "tests.browser",
+    "tests.pages",
+    "tests.superset",
+]
 
 
 @pytest.fixture(autouse=True)

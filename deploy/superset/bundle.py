@@ -6,6 +6,7 @@ to be edited in Superset, which says so: it is managed from outside. A copy can 
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -202,6 +203,12 @@ class Board:
         meta = {**named, "width": chart.width, "height": height}
         parents = ["ROOT_ID", "GRID_ID", row]
         return {"type": "CHART", "id": _place(chart), "children": [], "parents": parents, "meta": meta}
+
+
+def slug_of(files: Mapping[str, str]) -> str:
+    """What the dashboard among them is called in its address."""
+    (path,) = (path for path in files if path.startswith("dashboards/"))
+    return PurePosixPath(path).stem
 
 
 def _file_name(chart: Chart) -> str:

@@ -4,14 +4,13 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from functools import partial
 
 import httpx
 
 from bank.analytics import BANKAPP
 from deploy.downloads import Say, StackUnavailable
-from deploy.superset.board import board
-from deploy.superset.dataset import Engine
+from deploy.superset.bundle import slug_of
 from deploy.superset.mirror import Mirror, MirrorFailed
 from deploy.superset.serve import USER, Home, opened, prepare, served
 
@@ -20,28 +19,38 @@ _TIMEOUT_S = 30.0
 _LOOK_S = 0.2
 
 
-def run(home: Home, engine: Engine, mirror: Mirror | None, every_s: float, say: Say) -> None:
+def run(home: Home, files: Mapping[str, str], mirror: Mirror | None, every_s: float, say: Say) -> None:
     """Bring it up, import, serve; copy the facts so often where there is a mirror. Raises StackUnavailable."""
-    with ExitStack() as stack:
-        stack.enter_context(opened(home))
-        say("Superset is brought up; for the first time this takes about a minute.")
-        if mirror is not None:
-            mirror.begin()
-        found = board(engine)
-        prepare(home, found.files())
-        following = None if mirror is None else Following(mirror, say)
-        if following is not None:
-            following.copy()
-        process = stack.enter_context(served(home))
-        say(f"\nThe bank's dashboard is at {home.url}/superset/dashboard/{found.slug}/")
+    asked: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, partial(_stop, asked))
+    try:
+        with opened(home):
+            _run(home, files, None if mirror is None else Following(mirror, say), every_s, say)
+    except KeyboardInterrupt:
+        say("stopping")
+    except RuntimeError:
+        if not asked:
+            raise
+        say("stopping")  # DuckDB was asked something in that moment, and says so in its own way
+
+
+def _stop(asked: list[int], number: int, _: object) -> None:
+    asked.append(number)
+    raise KeyboardInterrupt
+
+
+def _run(home: Home, files: Mapping[str, str], following: "Following | None", every_s: float, say: Say) -> None:
+    say("Superset is brought up; for the first time this takes about a minute.")
+    if following is not None:
+        following.begin()
+    prepare(home, files)
+    with served(home) as process:
+        say(f"\nThe bank's dashboard is at {home.url}/superset/dashboard/{slug_of(files)}/")
         say(f"The user is {USER}, the password is in {home.password_file}. Ctrl-C stops it.")
-        if mirror is not None:
+        if following is not None:
             say(f"It shows a copy of the bank's facts that is brought up to date every {every_s:g} s.")
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        try:
-            _watch(process, following, every_s)
-        except KeyboardInterrupt:
-            say("stopping")
+        _watch(process, following, every_s)
 
 
 class Following:
@@ -52,12 +61,17 @@ class Following:
         self._say = say
         self._failed = ""
 
+    def begin(self) -> None:
+        """Before anybody looks: once, or empty where the application does not answer."""
+        self._mirror.begin()
+        self.copy()
+
     def copy(self) -> None:
         """Once."""
         try:
             self._mirror.copy()
         except (MirrorFailed, OSError) as error:
-            if not self._failed:
+            if self._failed != str(error):
                 self._say(f"The facts are not copied, what is shown is of before: {error}")
             self._failed = str(error)
             return

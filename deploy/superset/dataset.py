@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from deploy.superset.charts import AS_OF
+from mainstem.errors import InvalidQuery
 from mainstem.olap import druid, duckdb
 from mainstem.olap.port import Column, Datasource
-from mainstem.olap.question import Measure, dimension_of
+from mainstem.olap.question import Measure, Question, What, dimension_of
 from mainstem.olap.question_sql import column_of, measure_sql
 
 QUANTILES = (50, 95, 99)
+_WHATS: tuple[What, ...] = ("sum", "avg", "min", "max")
 COPIED_AT = "copied_at"
 """The column that the copy for DuckDB has beside those of the datasource: when it was made."""
 
@@ -45,13 +47,26 @@ def druid_engine(host: str, port: int) -> Engine:
 
 def measures(datasource: Datasource) -> Iterator[Measure]:
     """All that charts may show: the number of facts, and what there is to say of each dimension by its kind."""
+    return (measure for measure in _conceivable(datasource) if _is_known(datasource, measure))
+
+
+def _conceivable(datasource: Datasource) -> Iterator[Measure]:
     yield Measure()
     for dimension in datasource.dimensions:
         if dimension.kind in ("decimal", "integer"):
-            yield from (Measure(what, dimension.name) for what in ("sum", "avg", "min", "max"))
+            yield from (Measure(what, dimension.name) for what in _WHATS)
             yield from (Measure("quantile", dimension.name, percent) for percent in QUANTILES)
         elif dimension.kind == "text":
             yield Measure("distinct", dimension.name)
+
+
+def _is_known(datasource: Datasource, measure: Measure) -> bool:
+    """Not all of them are of a rollup."""
+    try:
+        Question(datasource, (measure,))
+    except InvalidQuery:
+        return False
+    return True
 
 
 def columns_of(datasource: Datasource) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from deploy.downloads import StackUnavailable
 
-PYTHON = Path(".superset/bin/python")
+PYTHON = Path(__file__).parents[2] / ".superset" / "bin" / "python"
 """Of the environment that Superset is installed in: `make superset` makes it."""
 
 USER = "admin"
@@ -98,7 +98,7 @@ def prepare(home: Home, files: Mapping[str, str]) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
     command = [PYTHON, _INSIDE / "prepare.py", assets, home.password_file]
-    with home.log.open("ab") as log:
+    with home.log.open("wb") as log:
         try:
             done = subprocess.run(
                 command, env=home.environment(), stdout=log, stderr=log, check=False, timeout=_PREPARE_S
