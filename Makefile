@@ -60,7 +60,7 @@ bench-stack: $(VENV)/dev.stamp .bench/stamp .bench/quix.stamp ## Measure the dis
 docs: $(VENV)/dev.stamp ## Build the documentation into build/docs.
 	$(BIN)/sphinx-build -W -q -b html docs build/docs
 
-screenshots: $(VENV)/dev.stamp ## Take the pictures of the dashboard that the documentation shows; needs Chromium.
+screenshots: $(VENV)/dev.stamp .superset/stamp ## Take the pictures of the dashboard that the documentation shows; needs Chromium.
 	PYTHONPATH=. $(BIN)/python -m tests.screenshots
 
 format: $(VENV)/dev.stamp ## Bring all code into its form.

@@ -1,4 +1,4 @@
-"""The pictures of the dashboard in the documentation, of a bank full of made-up data: `make screenshots` makes them."""
+"""The pictures of both dashboards in the pages, of a bank full of made-up data; `make screenshots` makes them."""
 
 import os
 import subprocess
@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.browser import FLAGS, dashboard_process, executable
 from tests.process import BankProcess, bank_process
+from tests.superset import await_charts, sign_in, superset_process
 
 FOLDER = Path(__file__).parents[1] / "docs" / "screenshots"
 BYTES_MAX = 150_000
@@ -70,6 +71,7 @@ def main() -> None:
             _make_dead_letters(bank)
             with dashboard_process(folder / "dashboard.log", bank.url) as dashboard:
                 _shoot(dashboard.url, bank)
+            shoot_superset(folder / "superset", bank.url)
 
 
 def _fill(data: Path) -> None:
@@ -112,12 +114,29 @@ def _shoot(url: str, bank: BankProcess) -> None:
         working.join()
 
 
+def shoot_superset(home: Path, api: str) -> None:
+    """Its dashboard, of the bank that answers there."""
+    with superset_process(home, "--api", api) as superset, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable(), args=list(FLAGS))
+        page = browser.new_page(base_url=superset.url, viewport={"width": 1200, "height": 1450})
+        sign_in(page, superset)
+        page.goto("/superset/dashboard/bank-duckdb/")
+        await_charts(page)
+        page.wait_for_timeout(3_000)  # they grow
+        _save(page, "superset")
+        browser.close()
+
+
 def _take(page: Page, name: str, path: str, shown: str) -> None:
     page.goto(path)
     expect(page.locator(shown)).to_be_visible(timeout=_PATIENCE_MS)
     page.wait_for_timeout(12_000 if name == "flow" else 1_000)  # the chart of the flow shows what has been meanwhile
     if name in _STEPS:
         _STEPS[name](page)
+    _save(page, name)
+
+
+def _save(page: Page, name: str) -> None:
     target = FOLDER / f"{name}.png"
     page.screenshot(path=target)
     print(f"{target.name}: {target.stat().st_size:,} bytes")  # noqa: T201 - a script

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from playwright.sync_api import Page, expect
 
 from deploy.superset.charts import AS_OF, Chart
 from tests.process import free_port
@@ -152,6 +153,23 @@ def superset_process(home: Path, *options: str, **settings: str) -> Iterator[Sup
     finally:
         if found.running():
             found.stop()
+
+
+def sign_in(page: Page, superset: SupersetProcess) -> None:
+    """As its user, in a browser."""
+    page.goto("/login/")
+    page.fill("input#username", "admin")
+    page.fill("input#password", superset.password())
+    page.keyboard.press("Enter")
+    page.wait_for_url(lambda url: "login" not in url, timeout=60_000)
+
+
+def await_charts(page: Page) -> None:
+    """Wait until all of the dashboard's are drawn."""
+    charts = page.locator(".dashboard-component-chart-holder")
+    expect(charts.locator("canvas")).to_have_count(5, timeout=60_000)
+    expect(charts.locator("td").first).to_be_visible(timeout=60_000)
+    page.wait_for_load_state("networkidle")
 
 
 def check_chart(chart: Chart, result: dict[str, Any], bank: httpx.Client) -> None:

@@ -46,7 +46,7 @@ _NUMBERS = (
     Chart("Withdrawn", "number", ("sum_amount",), "All of it.", width=2),
     Chart("Cards", "number", ("distinct_debitCardId",), "About how many were used.", width=2),
     Chart("Count today", "number", ("count",), "Since midnight, UTC.", within="today", width=2),
-    Chart("Withdrawn today", "number", ("sum_amount",), "Since midnight, UTC.", within="today", width=2),
+    Chart("Sum today", "number", ("sum_amount",), "Since midnight, UTC.", within="today", width=2),
     Chart("Data as of", "number", (AS_OF,), "Up to when the charts tell, UTC.", width=2),
 )
 

@@ -18,12 +18,11 @@ from tests.browser import Told
 from tests.distributed import Deployed, distributed_bank
 from tests.process import BankProcess, bank_process
 from tests.stack import SHIFT
-from tests.superset import SupersetProcess, check_chart, superset_process
+from tests.superset import SupersetProcess, await_charts, check_chart, sign_in, superset_process
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("superset_installed")]
 
 _PATIENCE_MS = 60_000
-_SCREEN = {"width": 1400, "height": 2000}
 
 
 @pytest.fixture(scope="module")
@@ -94,17 +93,11 @@ def test_a_browser_shows_the_dashboard(superset: SupersetProcess, bank: BankProc
     told = Told(page)
     answers = []
     page.on("response", lambda each: answers.append(each) if "/api/v1/chart/data" in each.url else None)
-    page.goto("/login/")
-    page.fill("input#username", "admin")
-    page.fill("input#password", superset.password())
-    page.keyboard.press("Enter")
-    page.wait_for_url(lambda url: "login" not in url, timeout=_PATIENCE_MS)
+    sign_in(page, superset)
     page.goto("/superset/dashboard/bank-duckdb/")
     with bank.client() as client:
         expect(page.get_by_text(f"{_count(client):,}", exact=True)).to_be_visible(timeout=_PATIENCE_MS)
-        expect(page.locator(".dashboard-component-chart-holder canvas")).to_have_count(5, timeout=_PATIENCE_MS)
-        expect(page.locator(".dashboard-component-chart-holder td").first).to_be_visible(timeout=_PATIENCE_MS)
-        page.wait_for_load_state("networkidle")
+        await_charts(page)
         by_name = {chart.name: chart for chart in CHARTS}
         with superset.client() as asking:
             names = {number: name for name, number in asking.charts().items()}
