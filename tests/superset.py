@@ -20,7 +20,7 @@ from tests.process import free_port
 
 ROOT = Path(__file__).parents[1]
 _INSTALL_S = 900.0
-_START_S = 300.0
+_START_S = 600.0
 _STOP_S = 30.0
 _TIME = "__time"
 _ABOUT = re.compile(r"p\d+_|distinct_")

@@ -15,7 +15,7 @@ from deploy.superset.mirror import Mirror, MirrorFailed
 from deploy.superset.serve import USER, Home, opened, prepare, served
 
 QUERY = "/analytics/query"
-_TIMEOUT_S = 30.0
+_TIMEOUT_S = 15.0  # the API takes ten for a question at most
 _LOOK_S = 0.2
 
 

@@ -22,7 +22,7 @@ PASSWORD_FILE, KEY_FILE, FACTS = "password", "secret_key", "bank"
 
 _INSIDE = Path(__file__).parent / "inside"
 _PREPARE_S = 600.0
-_START_S = 120.0
+_START_S = 300.0
 _STOP_S = 20.0
 _LOOK_S = 0.2
 _THREADS = 8
