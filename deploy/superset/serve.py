@@ -74,13 +74,17 @@ class Home:
 
 @contextmanager
 def opened(home: Home) -> Iterator[None]:
-    """The folder, made where it is missing, for this process alone. Raises StackUnavailable where another has it."""
+    """The folder, made where it is missing, for this process alone.
+
+    Raises StackUnavailable where another process has it, or the port.
+    """
     home.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (home.folder / "lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StackUnavailable(f"another process runs Superset in {home.folder}") from None
+        _check_port(home.port)
         for name in (PASSWORD_FILE, KEY_FILE):
             _make_secret(home.folder / name)
         yield
@@ -112,7 +116,6 @@ def prepare(home: Home, files: Mapping[str, str]) -> None:
 @contextmanager
 def served(home: Home) -> Iterator["subprocess.Popen[bytes]"]:
     """Superset, answering; ended behind the block. Raises StackUnavailable where it does not come to answer."""
-    _check_port(home.port)
     # One process with threads: its own database is SQLite, and one machine's users are few.
     command: list[str | Path] = [PYTHON, "-m", "gunicorn", "--bind", f"127.0.0.1:{home.port}", "--workers", "1"]
     command += [
