@@ -61,4 +61,12 @@ def SQL_QUERY_MUTATOR(sql: str, **given: Any) -> str:  # noqa: N802 - Superset's
     return sql
 
 
+def _open_own(connection: Any, _: object) -> None:
+    """Superset's own database: a write waits for the disk at checkpoints alone, and for no reader."""
+    if type(connection).__module__ == "sqlite3":
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+
+
+event.listen(Engine, "connect", _open_own)
 event.listen(Engine, "connect", _open_copy)
