@@ -35,7 +35,7 @@ _FILE_ROWS = 1_000_000
 _PART = 500_000
 _LOAD_S = 7_200.0
 _LOOK_S = 1.0
-_COVERING = "(transaction_date_ms, debit_card_id, amount)"
+_COVERING = ("(transaction_date_ms, debit_card_id, amount)", "(debit_card_id, transaction_date_ms, amount)")
 _HASH = "(n * 40503) % 65536"
 _CENTS = "100 + (n * 104729) % 99901"
 
@@ -181,7 +181,7 @@ def _of_columns(folder: Path) -> dict[str, Any]:
 
 
 class Mysql(Engine):
-    """The statement's table, with the view's own index and one that covers the questions; no OLAP store at all."""
+    """The statement's table, with the view's own index and two that cover the questions; no OLAP store at all."""
 
     name = "MySQL"
 
@@ -228,8 +228,8 @@ class Mysql(Engine):
                 f" FROM (SELECT n + {begin} AS n FROM number WHERE n + {begin} < {rows}) AS numbers"
             )
         self._do(
-            "ALTER TABLE money_withdrawal ADD INDEX i__debit_card_id__id (debit_card_id, id),"
-            f" ADD INDEX covering {_COVERING}"
+            "ALTER TABLE money_withdrawal ADD INDEX i__debit_card_id__id (debit_card_id, id)"
+            + "".join(f", ADD INDEX covering_{number} {columns}" for number, columns in enumerate(_COVERING))
         )
         self._do("ANALYZE TABLE money_withdrawal")
         return time.monotonic() - began

@@ -1,6 +1,7 @@
 """Ten questions about a year of withdrawals: as mainstem asks them, and as SQL for the statement's table in MySQL.
 
-The table has an index that covers what they ask, as somebody would make it who asks MySQL: (time, card, amount).
+The table has indexes that cover what they ask, as somebody would make them who asks MySQL: (time, card, amount) and
+(card, time, amount).
 """
 
 from dataclasses import dataclass

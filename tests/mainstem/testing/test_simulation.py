@@ -140,10 +140,14 @@ def test_offsets_that_are_kept_apart_from_the_rows_are_found(monkeypatch: pytest
     monkeypatch.setattr(Runner, "_commit", commit)
     committed = tuple(Moment).index(Moment.COMMITTED)
     faults = [Planned(step, Fault.CRASH, where=committed, much=1 + step % 5) for step in range(10, 250, 4)]
-    with pytest.raises(SimulationFailed) as caught:
-        simulate(_careless(), 1, faults)
-    failed = caught.value
-    assert any(each.startswith("view ") for each in failed.wrong)
+    wrong = list[str]()
+    for seed in range(1, _BUG_SEEDS):  # one may come upon what the ledgers tell before
+        with pytest.raises(SimulationFailed) as caught:
+            simulate(_careless(), seed, faults)
+        wrong += caught.value.wrong
+        if any(each.startswith("view ") for each in caught.value.wrong):
+            return
+    raise AssertionError(f"no view was held against its fold: {wrong}")
 
 
 def _careless() -> Simulation:
