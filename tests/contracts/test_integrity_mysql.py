@@ -8,11 +8,11 @@ from mainstem.eventstore.mysql import MysqlEventStore
 from mainstem.eventstore.mysql_integrity import MysqlIntegrity
 from mainstem.mysql import Session, execute
 from mainstem.testing.contracts.integrity import IntegrityContract
+from mainstem.testing.contracts.tag_integrity import TagIntegrityContract
 from tests.stack import Databases
 
 
-@pytest.mark.stack
-class TestMysqlIntegrity(IntegrityContract):
+class _Mysql:
     @pytest.fixture(autouse=True)
     def _databases(self, databases: Databases) -> None:
         self.databases = databases
@@ -30,6 +30,14 @@ class TestMysqlIntegrity(IntegrityContract):
                 execute(connection, statement)
         session.close()
 
+
+@pytest.mark.stack
+class TestMysqlIntegrity(_Mysql, IntegrityContract):
+    pass
+
+
+@pytest.mark.stack
+class TestMysqlTagIntegrity(_Mysql, TagIntegrityContract):
     @pytest.mark.parametrize("change", ["UPDATE tag_head SET number = 9", "DELETE FROM tag_head"])
     def test_a_tag_that_is_counted_to_another_number(self, tagged: Path, change: str) -> None:
         self.run_sql(tagged, f"{change} WHERE tag = 'red'")

@@ -8,9 +8,10 @@ import apsw
 from mainstem.eventstore.sqlite import SqliteEventStore
 from mainstem.eventstore.sqlite_integrity import SqliteIntegrity
 from mainstem.testing.contracts.integrity import IntegrityContract
+from mainstem.testing.contracts.tag_integrity import TagIntegrityContract
 
 
-class TestSqliteIntegrity(IntegrityContract):
+class _Sqlite:
     def open(self, folder: Path) -> SqliteEventStore:
         return SqliteEventStore(folder / "events.db", clock_ms=lambda: 1000)
 
@@ -21,3 +22,11 @@ class TestSqliteIntegrity(IntegrityContract):
         with closing(apsw.Connection(str(folder / "events.db"))) as connection:
             for statement in statements:
                 connection.execute(statement)
+
+
+class TestSqliteIntegrity(_Sqlite, IntegrityContract):
+    pass
+
+
+class TestSqliteTagIntegrity(_Sqlite, TagIntegrityContract):
+    pass

@@ -4,8 +4,7 @@ Bind an adapter by subclassing `IntegrityContract` and implementing `open`, `int
 """
 
 import random
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -15,13 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mainstem.errors import ConfigurationError
-from mainstem.eventstore.integrity import Integrity
-from mainstem.eventstore.port import EventStore, NewEvent
+from mainstem.eventstore.port import NewEvent
 from mainstem.eventstore.seal import opened
 from mainstem.eventstore.verifying import Verified, verify, work_of
-from mainstem.messages import Origin
+from mainstem.testing.contracts.tampered import ORIGIN, Tampered, counted
 
-ORIGIN = Origin(actor="teller", correlation_id="c-1", causation_id="order-7:3")
 _COLUMNS = (
     "stream, version, type, payload, occurred_at_ms, recorded_at_ms, actor, correlation_id,"
     " schema_version, causation_id, hash"
@@ -41,45 +38,14 @@ _CHANGES = (
     "hash = NULL",
     "hash = unhex('00000000000000000000000000000000ffffffffffffffffffffffffffffffff')",
 )
-_TAMPERED: Sequence[tuple[str, Sequence[tuple[str, int]]]] = (
-    ("DELETE FROM event_tag WHERE tag = 'red' AND number = 4", [("red", 4)]),
-    ("DELETE FROM event_tag WHERE tag = 'red' AND number = 2", [("red", 2)]),  # of before, and others behind it
-    ("DELETE FROM event_tag WHERE tag = 'blue'", [("blue", 1), ("blue", 2), ("blue", 3)]),
-    ("DELETE FROM event_tag WHERE tag = 'green'", [("green", 1)]),
-    ("INSERT INTO event_tag VALUES ('green', 2, 'a-1', 2)", [("green", 2)]),  # an event without tags
-    ("INSERT INTO event_tag VALUES ('new', 1, 'a-1', 1)", [("new", 1)]),
-    ("INSERT INTO event_tag VALUES ('green', 2, 'b-1', 1)", [("green", 2)]),  # twice
-    ("INSERT INTO event_tag VALUES ('green', 3, 'old-1', 1)", [("green", 2), ("green", 3)]),
-    ("INSERT INTO event_tag VALUES ('green', 2, 'nobody-1', 1)", [("green", 2)]),
-    ("UPDATE event_tag SET stream = 'b-1', version = 1 WHERE tag = 'blue' AND number = 2", [("blue", 2)]),
-    ("UPDATE event_tag SET version = 2 WHERE tag = 'blue' AND number = 2", [("blue", 2)]),
-    ("UPDATE event_tag SET stream = 'old-3' WHERE tag = 'red' AND number = 2", [("red", 2)]),
-    ("UPDATE event_tag SET version = 2 WHERE tag = 'red' AND number = 1", [("red", 2)]),  # in another order
-    ("UPDATE event_tag SET number = 9 WHERE tag = 'red' AND number = 6", [("red", 6), ("red", 9)]),
-    ("UPDATE event_tag SET tag = 'Red' WHERE tag = 'red' AND number = 6", [("Red", 1), ("Red", 6), ("red", 6)]),
-)
 _PARKED = 1_000_000
 _STREAM = "a-1"
 _EVENTS = 5
 _PLACES = (1, 3, _EVENTS)
 
-Told = list[tuple[str, str, int]]
 
-
-class IntegrityContract(ABC):
+class IntegrityContract(Tampered):
     """The suite. A stream of five events, `a-1`, stands between others; each test does one thing to it."""
-
-    @abstractmethod
-    def open(self, folder: Path) -> EventStore:
-        """The store of that folder, its clock standing at 1000; another one at each call in the same test."""
-
-    @abstractmethod
-    def integrity(self, folder: Path) -> Integrity:
-        """Its chain and seals."""
-
-    @abstractmethod
-    def run_sql(self, folder: Path, *statements: str) -> None:
-        """As any client of the database would."""
 
     @pytest.fixture(params=["sealed", "chained", "between"])
     def folder(self, request: pytest.FixtureRequest, tmp_path: Path) -> Path:
@@ -101,28 +67,20 @@ class IntegrityContract(ABC):
         with closing(self.open(folder)) as store:
             for version in range(_EVENTS):
                 for stream in ("a-0", _STREAM, "b-1"):
-                    _append(store, stream, version)
+                    counted(store, stream, version)
         with closing(self.integrity(folder)) as integrity:
             left = sealed
             while left and (done := integrity.seal(min(4, left))):
                 left -= done
             assert left == 0
 
-    def verified(self, folder: Path, root: str | None = None) -> Verified:
-        """What is found."""
-        return verify(partial(self.integrity, folder), root=root)
-
-    def told(self, folder: Path) -> Told:
-        """What is found, without how it shows."""
-        return [(each.kind, each.stream, each.version) for each in self.verified(folder).findings]
-
     def test_what_nobody_has_touched_is_clean(self, folder: Path) -> None:
         """And stays so when more comes."""
         found = self.verified(folder)
         assert (found.events, found.unchained, found.findings) == (3 * _EVENTS, 0, ())
         with closing(self.open(folder)) as store:
-            _append(store, _STREAM, _EVENTS)
-            _append(store, "new-1", 0)
+            counted(store, _STREAM, _EVENTS)
+            counted(store, "new-1", 0)
         found = self.verified(folder)
         assert (found.events, found.clean) == (3 * _EVENTS + 2, True)
 
@@ -277,7 +235,7 @@ class IntegrityContract(ABC):
         self._fill(tmp_path, 0)
         self.run_sql(tmp_path, "UPDATE event SET hash = NULL")
         with closing(self.open(tmp_path)) as store:
-            _append(store, _STREAM, _EVENTS)
+            counted(store, _STREAM, _EVENTS)
         found = self.verified(tmp_path)
         assert (found.unchained, found.unsealed, found.clean) == (3 * _EVENTS, 3 * _EVENTS + 1, True)
         with closing(self.integrity(tmp_path)) as integrity:
@@ -296,7 +254,7 @@ class IntegrityContract(ABC):
         )
         self.run_sql(folder, f"INSERT INTO event ({columns}) SELECT '{stream}', {version + 1}, {values}")
         with closing(self.open(folder)) as store:
-            _append(store, stream, version + 1)
+            counted(store, stream, version + 1)
         with closing(self.integrity(folder)) as integrity:
             while integrity.seal():
                 pass
@@ -335,83 +293,10 @@ class IntegrityContract(ABC):
         else:
             assert found == [(kind, _STREAM, version) for version in versions]
 
-    @pytest.fixture
-    def tagged(self, tmp_path: Path) -> Path:
-        """Events with tags in two streams, of before they kept them, and since."""
-        with closing(self.open(tmp_path)) as store:
-            _append_tagged(store, "old-1", 0, "red")
-            _append_tagged(store, "old-2", 0, "red", "big")
-            _append_tagged(store, "old-1", 1, "red")
-        self.run_sql(tmp_path, "UPDATE event SET tags = NULL, hash = NULL")
-        with closing(self.open(tmp_path)) as store:
-            for version, tags in enumerate((("red", "blue"), (), ("blue", "größe 'x'"), ("red",), ("blue", "red"))):
-                _append_tagged(store, _STREAM, version, *tags)
-            _append_tagged(store, "b-1", 0, "green")
-        return tmp_path
-
-    def test_tags_are_as_they_were_given(self, tagged: Path) -> None:
-        """Those of events of before they kept them are told apart."""
-        found = self.verified(tagged)
-        assert (found.tags, found.unchained_tags, found.findings) == (12, 4, ())
-
-    @pytest.mark.parametrize(("change", "told"), _TAMPERED)
-    def test_a_tag_that_is_not_as_it_was_given(
-        self, tagged: Path, change: str, told: Sequence[tuple[str, int]]
-    ) -> None:
-        """A row that is gone, or that nobody gave, or that leads elsewhere; it is named by its tag and number."""
-        self.run_sql(tagged, change)
-        assert self.told(tagged) == [("tag", *place) for place in told]
-
-    @settings(
-        max_examples=60,
-        deadline=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
-    )
-    @given(seed=st.integers(0, 2**32))
-    def test_any_single_character_of_a_tag(self, tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
-        """In the row by which an event is found, and in what the event keeps."""
-        folder = tmp_path_factory.mktemp("any")
-        with closing(self.open(folder)) as store:
-            _append_tagged(store, "a-0", 0, "blue", "red")
-            for version in range(3):
-                _append_tagged(store, _STREAM, version, "blue", "red")
-        assert self.told(folder) == []
-        choice = random.Random(seed)
-        version, tag, letter = choice.randint(1, 3), choice.choice(["blue", "red"]), choice.choice("aez:1é")
-        column, place = choice.choice([("tag", (tag, version + 1)), ("stream", (tag, version + 1)), ("tags", None)])
-        table, where = (
-            ("event", _of(version)) if place is None else ("event_tag", f"tag = '{tag}' AND number = {version + 1}")
-        )
-        at = choice.randint(1, {"tag": len(tag), "stream": len(_STREAM), "tags": 24}[column])
-        changed = f"concat(substr({column}, 1, {at - 1}), '{letter}', substr({column}, {at + 1}))"
-        self.run_sql(folder, f"UPDATE {table} SET {column} = {changed} WHERE {where}")
-        with closing(self.integrity(folder)) as integrity:
-            events = [each.event for each in integrity.placed_of(_STREAM)]
-            same = events[version - 1].tags == f'[["blue",{version + 1}],["red",{version + 1}]]'
-            row = integrity.tag_rows_at([(tag, version + 1)]).get((tag, version + 1))
-        if same and row is not None and (row.stream, row.version) == (_STREAM, version):
-            assert self.told(folder) == []  # the letter that stood there
-        elif column == "tags":
-            assert ("changed", _STREAM, version) in self.told(folder)
-        else:
-            assert ("tag", tag, version + 1) in self.told(folder)
-
     def _is_sealed(self, folder: Path, version: int) -> bool:
         with closing(self.integrity(folder)) as integrity:
             entries = [entry for seal in integrity.seals() for entry in opened(seal).entries]
         return any((entry.stream, entry.version) == (_STREAM, version) for entry in entries)
-
-
-def _append(store: EventStore, stream: str, version: int) -> None:
-    with store.transaction() as transaction:
-        event = NewEvent("Counted", b'{"type":"Counted","n":%d}' % (version + 1))
-        transaction.append(stream, version, [event], occurred_at_ms=500 + version, origin=ORIGIN)
-
-
-def _append_tagged(store: EventStore, stream: str, version: int, *tags: str) -> None:
-    with store.transaction() as transaction:
-        event = NewEvent("Counted", b'{"type":"Counted","n":%d}' % (version + 1), tags=tags)
-        transaction.append(stream, version, [event], occurred_at_ms=500 + version, origin=ORIGIN)
 
 
 def _of(version: int) -> str:
