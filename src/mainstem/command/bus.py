@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 
 import structlog
-from msgspec import Struct
 from msgspec.structs import replace
 
 from mainstem.command.answer import Answer
@@ -24,6 +23,7 @@ from mainstem.command.closing import Closing
 from mainstem.command.handler import Handler, Outcome, Request
 from mainstem.command.patience import OVERDUE, Patience
 from mainstem.command.snapshotting import SnapshotCounts, SnapshotWriter
+from mainstem.command.tickets import Ticket, cancelled, deliver
 from mainstem.errors import (
     AnswerTimeout,
     CommandError,
@@ -82,12 +82,6 @@ _OTHER = "other"
 """Where a domain has more reasons than that, which are meant to be few, those that come later are counted together."""
 
 
-class _Ticket(Struct, frozen=True):
-    request: Request
-    caller: "asyncio.Future[Answer] | Future[Answer]"
-    loop: asyncio.AbstractEventLoop | None
-
-
 class CommandBus:
     """Takes commands from any thread or event loop and answers each.
 
@@ -108,7 +102,7 @@ class CommandBus:
         self._limits = limits or BusLimits()
         self._on_commit = on_commit
         self._snapshots = SnapshotWriter(store, waiting_max=self._limits.snapshots_max)
-        self._waiting: deque[_Ticket] = deque()
+        self._waiting: deque[Ticket] = deque()
         self._idle = False
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._open = False
@@ -162,7 +156,7 @@ class CommandBus:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
-        self._enqueue(_Ticket(Request(command, key, origin, retry_of), future, loop))
+        self._enqueue(Ticket(Request(command, key, origin, retry_of), future, loop))
         if self._idle:  # not at once: what else the loop has ready goes with it
             loop.call_soon(self._wake)
         self._patience_in(loop).wait_for(future)
@@ -221,7 +215,7 @@ class CommandBus:
 
     def _put_down(self, request: Request) -> "Future[Answer]":
         future: Future[Answer] = Future()
-        self._enqueue(_Ticket(request, future, None))
+        self._enqueue(Ticket(request, future, None))
         self._wake()
         return future
 
@@ -247,7 +241,7 @@ class CommandBus:
             **self._counts,
         )
 
-    def _enqueue(self, ticket: _Ticket) -> None:
+    def _enqueue(self, ticket: Ticket) -> None:
         if len(self._waiting) >= self._limits.queue_max:
             raise TryAgain("too many commands are waiting; nothing was done", self._limits.retry_after_s)
         with self._gate:
@@ -265,10 +259,10 @@ class CommandBus:
             self._serve(batch)
             self._gather(len(batch) + len(self._waiting), time.monotonic() - began)
 
-    def _serve(self, batch: Sequence[_Ticket]) -> None:
+    def _serve(self, batch: Sequence[Ticket]) -> None:
         outcomes = self._carry_out(batch)
         self._count(outcomes)
-        _deliver(batch, outcomes)
+        deliver(batch, outcomes)
 
     def _gather(self, callers: int, taken_s: float) -> None:
         """Wait a moment, at most as long as a batch takes, for the callers just answered to come again.
@@ -281,7 +275,7 @@ class CommandBus:
                 return
             time.sleep(min(taken_s * _GATHER_SHARE, _GATHER_MAX_S) / _GATHER_LOOKS)
 
-    def _next_batch(self) -> list[_Ticket]:
+    def _next_batch(self) -> list[Ticket]:
         """What waits, once there is something; nothing only after `stop`.
 
         The writer says that it is idle before it looks for the last time, and a caller looks whether it is after it
@@ -297,15 +291,15 @@ class CommandBus:
                 self._bell.get()
             self._idle = False
 
-    def _taken(self) -> list[_Ticket]:
-        batch: list[_Ticket] = []
+    def _taken(self) -> list[Ticket]:
+        batch: list[Ticket] = []
         while self._waiting and len(batch) < self._limits.batch_max:
             ticket = self._waiting.popleft()
-            if not _cancelled(ticket):
+            if not cancelled(ticket):
                 batch.append(ticket)
         return batch
 
-    def _carry_out(self, batch: Sequence[_Ticket]) -> list[Outcome | Exception]:
+    def _carry_out(self, batch: Sequence[Ticket]) -> list[Outcome | Exception]:
         requests = [ticket.request for ticket in batch]
         closing = self._handler.closing
         return self._carry(requests) if closing is None else self._carry_closed(closing, requests)
@@ -384,34 +378,3 @@ class CommandBus:
         self._counts["refused"] += refused
         self._counts["failed"] += len(outcomes) - accepted - refused
         self._counts["batches"] += 1
-
-
-def _cancelled(ticket: _Ticket) -> bool:
-    if ticket.loop is None:
-        return not ticket.caller.set_running_or_notify_cancel()  # type: ignore[union-attr]
-    return ticket.caller.cancelled()
-
-
-def _deliver(batch: Sequence[_Ticket], outcomes: Sequence[Outcome | Exception]) -> None:
-    """Answer each caller: threads at once, each event loop with one call for all that are its own."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Ticket, Outcome | Exception]]] = {}
-    for ticket, outcome in zip(batch, outcomes, strict=True):
-        if ticket.loop is None:
-            _resolve([(ticket, outcome)])
-        else:
-            by_loop.setdefault(ticket.loop, []).append((ticket, outcome))
-    for loop, answered in by_loop.items():
-        try:
-            loop.call_soon_threadsafe(_resolve, answered)
-        except RuntimeError:  # the loop was closed under its callers: nobody is left to hear
-            _log.info("callers went away", commands=len(answered))
-
-
-def _resolve(answered: Sequence[tuple[_Ticket, Outcome | Exception]]) -> None:
-    for ticket, outcome in answered:
-        if ticket.caller.done():
-            continue
-        if isinstance(outcome, Answer):
-            ticket.caller.set_result(outcome)
-        else:
-            ticket.caller.set_exception(outcome)
