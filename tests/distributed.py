@@ -35,11 +35,11 @@ class Deployed:
         self._numbers = count(1)
         self.settings = {name.removeprefix("MAINSTEM_").lower(): v for name, v in application_settings(place).items()}
 
-    def deploy(self) -> str:
-        """Make what is missing; what it said."""
+    def deploy(self, **settings: str) -> str:
+        """Make what is missing, of the bank with these settings too; what it said."""
         done = subprocess.run(
             [sys.executable, "-m", "mainstem", "deploy"],
-            env=environment(self.place),
+            env=environment(self.place, **settings),
             capture_output=True,
             text=True,
             timeout=_DEPLOY_S,

@@ -16,6 +16,7 @@ from bank.holder import HOLDERS
 from bank.http import REFUSALS as REFUSAL_STATUS
 from bank.http import routes
 from bank.layers import LAYERS
+from bank.layers.ledgers import LEDGERS as LAYER_LEDGERS
 from bank.ledgers import LEDGERS
 from bank.overview import CUSTOMER_CARDS, CUSTOMER_LIMITS
 from bank.payment import PAYMENTS
@@ -51,7 +52,9 @@ def _configured(declared: Application, settings: Settings) -> Application:
         raise TypeError("the bank is configured by settings of its own")
     guard = card_guard(own.block_after_refusals, own.block_within_ms)
     declared = replace(declared, processes=(TRANSFER, guard))
-    return declared.with_layers(LAYERS) if settings.layers else declared
+    if not settings.layers:
+        return declared
+    return replace(declared.with_layers(LAYERS), ledgers=(*declared.ledgers, *LAYER_LEDGERS))
 
 
 application = Application(
