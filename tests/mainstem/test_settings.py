@@ -14,7 +14,8 @@ from mainstem.settings import Secret, Settings, read_settings
 
 
 def test_nothing_given_is_the_default() -> None:
-    assert read_settings({"PATH": "/bin", "MAINSTEM_REQUIRE_STACK": "1"}) == Settings()
+    told = {f"MAINSTEM_REQUIRE_{what}": "1" for what in ("STACK", "BROWSER", "SUPERSET")}
+    assert read_settings({"PATH": "/bin", **told}) == Settings()
 
 
 def test_what_is_given_is_typed() -> None:
