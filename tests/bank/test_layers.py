@@ -18,14 +18,15 @@ from msgspec.structs import replace as changed
 from bank.access import CARDS_CLAIM, WHO_MAY
 from bank.card import BlockCard, ChangeLimit, OpenCard, Repay, Withdraw
 from bank.layers import LAYERS
-from bank.layers.aggregated import AGGREGATED
+from bank.layers.aggregated import AGGREGATED, Addition
+from bank.layers.aggregated import TOPIC as ADDITIONS
 from bank.layers.cleansed import CLEANSED
 from bank.layers.curated import CURATED
 from bank.layers.integrated import INTEGRATED
 from bank.layers.sums import layers_agree, sums_of_events, sums_of_layers
 from bank.main import application, web
 from bank.simulation import simulation
-from mainstem import EVENT_TOPIC, NewRecord, Refused, scan
+from mainstem import EVENT_TOPIC, Decoder, NewRecord, Refused, scan
 from mainstem.assembly import Embedded, embedded
 from mainstem.layers import LayersDesk, Traced
 from mainstem.layers.raw import raw_table
@@ -171,6 +172,36 @@ def _reasons(running: Embedded, grain: str) -> Counter[str]:
         if row.grain == grain and row.fact == "refusal":
             found[row.reason] += row.facts
     return found
+
+
+def _on_the_topic(running: Embedded) -> Counter[tuple[str, int, str, str]]:
+    """What the additions come to, in each period."""
+    found = Counter[tuple[str, int, str, str]]()
+    for page in scan(running.log, ADDITIONS.name):
+        for each in Decoder[Addition](Addition).many([record.value or b"" for record in page]):
+            found[each.grain, each.begin_ms, each.fact, each.reason] += each.cents
+    return +found
+
+
+def _in_the_table(running: Embedded) -> Counter[tuple[str, int, str, str]]:
+    found = Counter[tuple[str, int, str, str]]()
+    for row in running.views.scan(AGGREGATED):
+        found[row.grain, row.begin_ms, row.fact, row.reason] += row.cents
+    return +found
+
+
+def test_the_additions_on_the_topic_come_to_the_figures(running: Embedded, clock: FakeClock) -> None:
+    _some(running, clock)
+    clock.now_ms = _NOON_MS - _DAY_MS
+    _ask(running, OpenCard(card="late", limit=Decimal(9)), Withdraw(card="late", amount=Decimal(7)))
+    assert running.settle()
+    found = _on_the_topic(running)
+    assert found["day", _NOON_MS - 3 * _DAY_MS // 2, "withdrawal", ""] == 700
+    assert found == _in_the_table(running)
+    records = [record for page in scan(running.log, EVENT_TOPIC) for record in page]
+    running.log.append([_new(record.key, record.value) for record in records])
+    assert running.settle()
+    assert _on_the_topic(running) == found
 
 
 def test_what_comes_again_counts_once_above_raw(running: Embedded, clock: FakeClock) -> None:
