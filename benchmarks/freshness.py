@@ -19,7 +19,7 @@ import latency
 import stack_under_test
 from bank_under_test import bank
 from figures import Figure, quiet, show
-from tests.distributed import begin_listening
+from tests.distributed import Deployed, begin_listening
 
 RATE, SECONDS = 1_000, 60
 SAMPLES = 200
@@ -62,15 +62,10 @@ def measured(client: httpx.Client) -> list[Figure]:
     return figures + latency.figures_of(seen, {"statement": None, "analytical store": _AIM_MS})
 
 
-def main(*, on_stack: bool) -> None:
-    """One form."""
-    quiet()
-    if not on_stack:
-        with bank() as client:
-            show(f"Freshness at {RATE:,} withdrawals/s", measured(client))
-        return
-    with stack_under_test.deployed() as deployed, stack_under_test.api(deployed) as (client, _):
-        views = deployed.listeners(log_level="error")
+def on_stack(deployed: Deployed) -> None:
+    """One process with the API, one with the listeners."""
+    with stack_under_test.api(deployed) as (client, _):
+        views = deployed.listeners(log_level="info")
         begin_listening(views)
         try:
             show(f"Freshness at {RATE:,} withdrawals/s on the stack", measured(client))
@@ -78,7 +73,19 @@ def main(*, on_stack: bool) -> None:
             views.stop()
 
 
+def main() -> None:
+    """Embedded."""
+    quiet()
+    with bank() as client:
+        show(f"Freshness at {RATE:,} withdrawals/s", measured(client))
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stack", action="store_true")
-    main(on_stack=parser.parse_args().stack)
+    if parser.parse_args().stack:
+        quiet()
+        with stack_under_test.deployed() as found:
+            on_stack(found)
+    else:
+        main()

@@ -10,14 +10,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import httpx
 
 from bank.analytics import BANKAPP
 from bank.statement import TOPIC, MoneyWithdrawal, message_of
-from figures import Figure, medians, quiet, say, show
+from figures import Figure, medians, quiet, show
 from mainstem import NewRecord
 from mainstem.log.kafka import KafkaLog
 from mainstem.log.kafka_client import KafkaServers
@@ -142,19 +141,23 @@ def _await(count: Callable[[], int], wanted: int) -> tuple[int, float]:
     return found, time.monotonic()
 
 
-def main(*, on_stack: bool) -> None:
-    """One store."""
+def on_stack(bank: Deployed) -> None:
+    """Druid."""
+    show("Rows into the analytical store", into_druid(bank))
+
+
+def main() -> None:
+    """DuckDB."""
     quiet()
-    if not on_stack:
-        show("Rows into the analytical store", into_duckdb())
-        return
-    with deployed() as bank:
-        say("the bank is deployed")
-        show("Rows into the analytical store", into_druid(bank))
+    show("Rows into the analytical store", into_duckdb())
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stack", action="store_true")
-    arguments: Any = parser.parse_args()
-    main(on_stack=arguments.stack)
+    if parser.parse_args().stack:
+        quiet()
+        with deployed() as found:
+            on_stack(found)
+    else:
+        main()

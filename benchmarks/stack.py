@@ -2,6 +2,8 @@
 
 import shutil
 
+import freshness
+import ingestion
 import stack_commands
 import stack_delay
 import stack_latency
@@ -18,6 +20,8 @@ if __name__ == "__main__":
         stack_delay.measure(bank.place)
         stack_latency.measure(bank)
         stack_snapshots.measure(bank.place)
+        freshness.on_stack(bank)
+        ingestion.on_stack(bank)
         if shutil.which("wrk") is None:
             say("Commands over HTTP: not measured, wrk is not installed (Debian: apt-get install wrk)")
         else:
