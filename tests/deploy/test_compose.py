@@ -16,8 +16,9 @@ import yaml
 
 from deploy import configuration
 from deploy.application import environment
-from deploy.compose import CONNECTOR_FILE, DRUID, PLACE, SUPERVISOR_FILE, composition, generated, seed_files
+from deploy.compose import CONNECTOR_FILE, SUPERVISOR_FILE, composition, generated, seed_files
 from deploy.configuration import Place, Ports
+from deploy.services import DRUID, PLACE
 from mainstem.cdc.connect import Connect
 from mainstem.dashboard.api import Api
 from mainstem.settings import read_settings

@@ -11,10 +11,10 @@ import pymysql
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from deploy.compose import DRUID
 from deploy.configuration import APPLICATION_USER, DATABASE, DEVELOPMENT_PASSWORD, Place, Ports
 from deploy.downloads import StackUnavailable
 from deploy.parts import listens
+from deploy.services import DRUID
 from deploy.stack import processes_of, up
 from tests.stack import FOLDER, SHIFT
 
