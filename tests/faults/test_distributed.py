@@ -4,13 +4,10 @@ One deployment serves all tests. Each begins a load, does one thing to one part,
 itself, ends the load, and holds all accounts against each other and against what clients were told.
 """
 
-import os
-import signal
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import replace
+from contextlib import ExitStack, closing, contextmanager
 from decimal import Decimal
 from typing import Any
 
@@ -23,37 +20,25 @@ from pymysql.connections import Connection
 
 from bank.statement import GROUP
 from deploy.configuration import CAPTURE_USER
-from deploy.parts import listens
-from deploy.stack import place, processes_of, up
-from mainstem import EVENT_TOPIC, Datasource
+from mainstem import EVENT_TOPIC
 from mainstem.cdc.connect import Connect
 from mainstem.errors import StoreUnavailable
 from mainstem.eventstore.chain import NOTHING, link
 from mainstem.log.kafka import KafkaLog
 from mainstem.log.kafka_client import KafkaServers
-from mainstem.messages import Record
-from mainstem.testing.contracts.olap import SALES, sale
 from tests.distributed import Deployed, begin_listening
 from tests.druid import asked, fed
 from tests.faults.load import Load
-from tests.stack import FOLDER, SHIFT, run_sql
+from tests.faults.parts import RECOVERY_S, eventually, kill_part, sales, start_parts
+from tests.stack import run_sql
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
-_RECOVERY_S = 120.0
 _AT_ONCE_S = 5.0
 _DEAD_S = 15.0
 """Longer than Druid takes a process that has died for alive."""
 _ACCOUNTS = {"events", "debit_card", "money_withdrawal", "ministatement", "bankapp"}
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
-
-
-def eventually(condition: Callable[[], bool], what: Callable[[], str] | str, within_s: float = _RECOVERY_S) -> None:
-    """Wait for it."""
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, what if isinstance(what, str) else what()
-        time.sleep(0.1)
 
 
 class Bank:
@@ -105,7 +90,7 @@ class Bank:
         try:
             load.await_more()
             yield load
-            load.await_more(within_s=_RECOVERY_S)
+            load.await_more(within_s=RECOVERY_S)
         finally:
             load.end()
         self.recovers()
@@ -127,23 +112,6 @@ def bank(deployed: Deployed) -> Iterator[Bank]:
         bank.start()
         bank.recovers()
         yield bank
-
-
-def kill_part(name: str) -> None:
-    """`kill -9` of a part of the stack; its port is given back when all of its threads are gone."""
-    processes = processes_of(FOLDER)
-    pid = processes.pid(name)
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
-    with suppress(ChildProcessError):
-        os.waitpid(pid, 0)
-    eventually(lambda: processes.pid(name) is None, f"{name} lives on", within_s=10)
-    port = getattr(place(FOLDER, SHIFT).ports, name.removeprefix("druid-"))
-    eventually(lambda: not listens("127.0.0.1", port), f"{name} has its port still", within_s=10)
-
-
-def start_parts() -> None:
-    up(FOLDER, SHIFT, print)
 
 
 def test_a_listener_is_killed(bank: Bank) -> None:
@@ -349,13 +317,13 @@ def test_a_part_is_killed(bank: Bank, part: str, trouble: str) -> None:
                 says_so_at_once(bank, "/cards/123456789", "store-unavailable")
             eventually(lambda: is_told(bank, trouble), f"nobody is told of {trouble}")
             start_parts()
-            load.await_more(within_s=_RECOVERY_S)
+            load.await_more(within_s=RECOVERY_S)
             eventually(lambda: _has_offsets(servers), "the log does not come back")
 
 
 def test_rows_that_nobody_serves_are_missed(bank: Bank) -> None:
     """While the process that holds all rows of a datasource is dead it is not empty, and its stage does not work."""
-    held, rows = _sales()
+    held, rows = sales()
     with (
         bank.load(),
         fed(bank.deployed.place, [held], rows, {held.name: 2}),
@@ -375,19 +343,13 @@ def test_rows_that_nobody_serves_are_missed(bank: Bank) -> None:
 
 def test_a_supervisor_is_ended_while_its_tasks_are_dead(bank: Bank) -> None:
     """No other call takes Druid so long."""
-    held, rows = _sales()
+    held, rows = sales()
     with fed(bank.deployed.place, [held], rows, {held.name: 2}) as supervisors:
         kill_part("druid-indexer")
         supervisors.terminate(held.name)
         assert held.name not in supervisors.names()
         start_parts()
     bank.recovers()
-
-
-def _sales() -> tuple[Datasource, list[Record]]:
-    """A datasource with a topic of its own, and two records for it."""
-    name = f"sales_{uuid.uuid4().hex[:8]}"
-    return replace(SALES, name=name, topic=name), [msgspec.structs.replace(sale(n), topic=name) for n in range(2)]
 
 
 def test_analytics_are_away(bank: Bank) -> None:

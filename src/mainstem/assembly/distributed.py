@@ -17,6 +17,7 @@ import structlog
 
 from mainstem.application import Application, Sides
 from mainstem.assembly.analytics import Analytics
+from mainstem.assembly.mending import Mending
 from mainstem.assembly.personal import KeysWatch, open_keys, vault_on
 from mainstem.assembly.places import archive_folder, connector_name, kafka_servers, mysql_server
 from mainstem.assembly.running import Life, Status, command_bus, controls, drivers, drop_old_snapshots
@@ -120,6 +121,7 @@ class Distributed:
             self._life.run("processes", self.driver.run)
         if "api" in self.settings.roles:
             self._life.run("capture", self._keep_capturing)
+            self._life.run("ingestion", Mending(self.application, self.settings, self.views).run)
         if self.sealed is not None:
             sealing = partial(keep_sealing, self.integrity, self.settings.seal_every_ms, self.sealed)
             self._life.run("sealing", sealing)

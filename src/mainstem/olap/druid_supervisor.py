@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -14,11 +15,13 @@ from mainstem.masks import shown
 from mainstem.olap.druid_http import DruidHttp, Overdue, json_of
 from mainstem.olap.druid_spec import Json, Reading, supervisor_spec
 from mainstem.olap.druid_upkeep import upkeep_of
+from mainstem.olap.druid_waiting import OneAtATime
 from mainstem.olap.port import Datasource
 
 _PATH = "/druid/indexer/v1/supervisor"
 _TASKS = "/druid/indexer/v1/tasks"
 _TASK = "/druid/indexer/v1/task"
+_WORKERS = "/druid/indexer/v1/workers"
 _DATASOURCES = "/druid/indexer/v1/datasources"
 _COMPACTION = "/druid/coordinator/v1/config/compaction"
 _RULES = "/druid/coordinator/v1/rules"
@@ -28,7 +31,7 @@ _CALL_S = 10.0
 _ENDS_S = 90.0
 """Druid answers when a supervisor's tasks have ended; it gives them 80 s (`shutdownTimeout`), busy or dead ones too."""
 
-_TASKS_S = 2.0
+_TASKS_S, _TASKS_LATEST_S = 2.0, 120.0
 _LOOK_S = 0.25
 _REASON_MAX = 300
 _OURS = "spec.ioConfig.consumerProperties"
@@ -118,6 +121,7 @@ class Supervisors:
 
     def __init__(self, url: str, *, tls_ca: str | None = None) -> None:
         self._http = DruidHttp(url, tls_ca)
+        self._stats = OneAtATime(self._http.place)
 
     def post(self, datasource: Datasource, reading: Reading) -> Posted:
         """Make the supervisor, or leave it where it stands as declared, also where it is suspended.
@@ -174,7 +178,8 @@ class Supervisors:
 
         Raises StoreUnavailable where they leave Druid without an answer for 2 s.
         """
-        groups: Mapping[str, Any] = self._call("GET", f"{self._of(name)}/stats", limit_s=_TASKS_S)
+        asked = partial(self._call, "GET", f"{self._of(name)}/stats", limit_s=_TASKS_LATEST_S)
+        groups: Mapping[str, Any] = self._stats.ask(name, asked, _TASKS_S)
         totals = [
             task["totals"]["buildSegments"]
             for group in groups.values()
@@ -243,10 +248,30 @@ class Supervisors:
         while tasks := self._tasks(name):
             if time.monotonic() > deadline:
                 raise StoreUnavailable(f"{self._http.place}: tasks of {name} have not ended after {_DROP_S:g} s")
-            for task in tasks:  # one that has ended meanwhile is refused
-                self._http.call("POST", f"{_TASK}/{quote(task, safe='')}/shutdown", _CALL_S)
+            for task in tasks:
+                self.end_task(task)
             time.sleep(_LOOK_S)
         self._call("DELETE", _below(_DATASOURCES, name))
+
+    def lost_tasks(self, name: str) -> frozenset[str]:
+        """Tasks that Druid takes for running in a process that does not know them, as it does where one has died.
+
+        It sees that by itself within seconds, but not always: where ZooKeeper was away shortly before, a supervisor
+        has waited for such a task until its duration, an hour, was over.
+        """
+        known: dict[str, set[str]] = {}
+        for each in self._call("GET", _WORKERS):
+            known.setdefault(str(each["worker"]["host"]), set()).update(each["runningTasks"])
+        found = set()
+        for task in self._call("GET", f"{_TASKS}?state=running&datasource={quote(name, safe='')}"):
+            place = f"{task['location']['host']}:{task['location']['port']}"
+            if place in known and task["id"] not in known[place]:
+                found.add(str(task["id"]))
+        return frozenset(found)
+
+    def end_task(self, task: str) -> None:
+        """Its supervisor makes another, which goes on where the last segments end. One that has ended is left."""
+        self._http.call("POST", f"{_TASK}/{quote(task, safe='')}/shutdown", _CALL_S)
 
     def _tasks(self, name: str) -> list[str]:
         """Those that have not ended."""
