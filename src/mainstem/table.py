@@ -79,7 +79,12 @@ class Table(Generic[R]):
         object.__setattr__(self, "_writers", tuple((number, writer) for number, writer in writers if writer))
 
     def values(self, row: R) -> tuple[Any, ...]:
-        """The row as plain values in column order: decimals as exact text, booleans as 0 and 1."""
+        """The row as plain values in column order: decimals as exact text, booleans as 0 and 1.
+
+        Raises CodecError for what is no row of this table.
+        """
+        if not isinstance(row, self.row):
+            raise CodecError(f"a {type(row).__name__} is no row of {self.name}, whose rows are {self.row.__name__}")
         values = list(msgspec.structs.astuple(row))
         for number, writer in self._writers:
             if values[number] is not None:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from mainstem.log.sqlite_consumer import SqliteConsumer
 from mainstem.messages import NewRecord, Position
 from mainstem.view.projection import Fold
 from mainstem.view.sqlite import SqliteViews
-from tests.adder import SUMS, Count, Handlers, Sum, drain, send, sent, sums
+from tests.adder import SUMS, Count, Entry, Handlers, Sum, drain, send, sent, sums
 
 
 def _out(key: str, value: bytes = b"1", timestamp_ms: int = 0) -> NewRecord:
@@ -49,6 +50,20 @@ def test_a_position_that_no_view_holds(log: SqliteLog, views: SqliteViews, posit
     drain(Runner(binding, log, views))
     assert sums(views) == {"b": (2, 1)}
     assert list(views.parked("adder")) == ["a"]
+
+
+@pytest.mark.parametrize("made", [Entry("a", 1), {"account": "a"}, "a"], ids=["another row", "a dict", "a text"])
+def test_a_fold_that_returns_no_row_of_its_table(log: SqliteLog, views: SqliteViews, made: Any) -> None:
+    handlers = Handlers()
+
+    def fold(row: Sum | None, message: Count) -> Sum:
+        return made if message.account == "a" else handlers.fold(row, message)
+
+    binding = replace(handlers.binding(), projection=Fold(SUMS, lambda message: (message.account,), fold))
+    send(log, ("a", 1), ("b", 2))
+    drain(Runner(binding, log, views))
+    assert sums(views) == {"b": (2, 1)}
+    assert "is no row of sums, whose rows are Sum" in views.parked("adder")["a"]
 
 
 def test_a_cause_that_is_no_text(log: SqliteLog, views: SqliteViews) -> None:
