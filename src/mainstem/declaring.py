@@ -7,7 +7,7 @@ the position follow from it. What is made is a `Binding`, for the application's 
 
 import inspect
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar, get_args, get_origin
 
 from msgspec import Struct
@@ -42,6 +42,7 @@ def sends(
 
     def declare(function: Callable[[M], Sequence[NewRecord]]) -> Binding[M]:
         (message,) = _taken(function, 1)
+        _check_made(function, NewRecord, many=True)
         return Binding(group=group, emit=function, out=out, **_heard(function, message, topic, of), **more)
 
     return declare
@@ -68,6 +69,7 @@ def keeps(
     def declare(function: Callable[..., Any]) -> Binding[Any]:
         if len(inspect.signature(function).parameters) == 1:
             (message,) = _taken(function, 1)
+            _check_made(function, table.row, many=True)
             projection: Any = Rows(table, function)
         else:
             row, message = _taken(function, 2)
@@ -88,6 +90,7 @@ def _fold(function: Callable[..., Any], table: Table[Any], row: Any, key: _Key, 
     if table.row not in members(row) or type(None) not in members(row):
         text = f"folds {shown(row)}: its rows are {table.row.__name__} | None, as the table {table.name} has them"
         raise _wrong(function, text)
+    _check_made(function, table.row, many=False)
     if isinstance(done, str):
         raise _wrong(function, f"is done by {done!r}: a column tells that of batches; here it is a function")
     return Fold(table, key, function, done)
@@ -137,6 +140,8 @@ def _is_event(type_: Any) -> bool:
 
 def _taken(function: Callable[..., Any], number: int) -> list[Any]:
     """The types of the function's parameters."""
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise _wrong(function, "is asynchronous: what a listener makes of a message it makes at once")
     names = list(inspect.signature(function).parameters)
     if len(names) != number:
         raise _wrong(function, f"takes {len(names)} parameters, not {number}")
@@ -148,6 +153,23 @@ def _taken(function: Callable[..., Any], number: int) -> list[Any]:
     if untyped:
         raise _wrong(function, f"says nothing of the type of {', '.join(untyped)}")
     return [hints[name] for name in names]
+
+
+def _check_made(function: Callable[..., Any], item: type, *, many: bool) -> None:
+    """The function returns such an item or, with `many`, several, as far as it says what."""
+    made = typing.get_type_hints(function).get("return", Any)
+    items = made
+    if many and get_origin(made) is not None:
+        items = next(iter(get_args(made)), Any) if _is_iterable(get_origin(made)) else None
+    elif many and _is_iterable(made):
+        items = Any
+    if not {item, Any} & set(members(items)):
+        wanted = f"Sequence[{item.__name__}]" if many else f"{item.__name__} | None"
+        raise _wrong(function, f"returns {shown(made)}, not {wanted}")
+
+
+def _is_iterable(type_: Any) -> bool:
+    return isinstance(type_, type) and issubclass(type_, Iterable)
 
 
 def _aggregate(message: Recorded[Any]) -> tuple[str]:

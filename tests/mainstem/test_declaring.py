@@ -170,6 +170,23 @@ def _changed(row: Largest | None, message: Recorded[CardEvent]) -> Largest | Non
     return row
 
 
+async def _later(row: Largest | None, message: Recorded[CardEvent]) -> Largest | None:
+    return row
+
+
+def _a_line(row: Largest | None, message: Recorded[CardEvent]) -> Line:
+    return Line("1", "c")
+
+
+def _largests(message: Recorded[CardEvent]) -> Sequence[Largest]:
+    return ()
+
+
+def _number(message: Recorded[CardEvent]) -> Any:
+    return 1
+
+
+_number.__annotations__["return"] = int
 _two: Any = _fold
 
 
@@ -207,6 +224,10 @@ def _three(row: Largest | None, message: Recorded[CardEvent], more: int) -> None
         (lambda: keeps(SUM, of=CARD, group="g")(_batch), r"Mapping of keys to Sum"),
         (lambda: keeps(LARGEST, of=CARD, group="g", done=lambda _row, _message: True)(_batch), "the name of a column"),
         (lambda: keeps(LARGEST, of=CARD, group="g", done="at")(_changed), "here it is a function"),
+        (lambda: keeps(LARGEST, of=CARD, group="g")(_later), "_later, .* is asynchronous"),
+        (lambda: keeps(LARGEST, of=CARD, group="g")(_a_line), r"_a_line, .* returns Line, not Largest \| None"),
+        (lambda: keeps(LINE, of=CARD, group="g")(_largests), r"returns .*Largest.*, not Sequence\[Line\]"),
+        (lambda: sends(TOLD, of=CARD, group="g")(_number), r"_number, .* returns int, not Sequence\[NewRecord\]"),
         (lambda: keeps(LARGEST, of=CARD, group="g")(_three), "_three, .* takes 3 parameters, not 2"),
     ],
 )
