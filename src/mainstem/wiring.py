@@ -17,6 +17,7 @@ from mainstem.view.projection import Joined
 
 _Bindings = Sequence[Binding[Any]]
 _Deciders = Iterable[Decider[Any, Any, Any]]
+_KEPT_BACK = ("__ahead", "__built", "__old")
 
 
 def check_names(listeners: _Bindings, datasources: Iterable[Datasource], deciders: _Deciders) -> None:
@@ -24,7 +25,11 @@ def check_names(listeners: _Bindings, datasources: Iterable[Datasource], decider
     unique("listener", [(b.group, b.declared_at) for b in listeners])
     unique("datasource", [(each.name, "") for each in datasources])
     unique("category", [(each.category, "") for each in deciders])
-    unique("view", [(b.projection.table.name, b.declared_at) for b in listeners if b.projection is not None])
+    views = [(b.projection.table.name, b.declared_at) for b in listeners if b.projection is not None]
+    unique("view", views)
+    _check_kept_back("listener", [(b.group, b.declared_at) for b in listeners])
+    _check_kept_back("view", views)
+    _check_kept_back("datasource", [(each.name, "") for each in datasources])
     _check_joins(listeners)
 
 
@@ -73,6 +78,15 @@ def unique(what: str, named: Iterable[tuple[str, str]]) -> None:
         where = [place for name in twice for place in places[name] if place]
         declared = f", declared at {' and at '.join(where)}" if where else ""
         raise ConfigurationError(f"two of one name: {what} {', '.join(twice)}{declared}")
+
+
+def _check_kept_back(what: str, named: Iterable[tuple[str, str]]) -> None:
+    """What stands beside a view or a datasource has names that are made of its own."""
+    for name, place in named:
+        if name.lower().endswith(_KEPT_BACK):
+            declared = f", declared at {place}" if place else ""
+            text = f"names that end with {', '.join(_KEPT_BACK)} are kept back for versions of views"
+            raise ConfigurationError(f"the {what} {name}{declared}: {text}")
 
 
 def _check_joins(listeners: _Bindings) -> None:

@@ -21,6 +21,7 @@ from mainstem import (
     Decoder,
     Dimension,
     Event,
+    Fold,
     Topic,
     changes_of,
     recorded_events,
@@ -60,6 +61,20 @@ def test_two_listeners_of_one_name() -> None:
         with_listener(BALANCE)
 
 
+@pytest.mark.parametrize("suffix", ["__built", "__old", "__ahead"])
+def test_names_that_stand_beside_another(suffix: str) -> None:
+    """A rebuild makes and drops them."""
+    assert isinstance(BALANCE.projection, Fold)
+    table = replace(BALANCE.projection.table, name=f"card_balance{suffix}")
+    view = replace(BALANCE, group="mine", projection=replace(BALANCE.projection, table=table))
+    with pytest.raises(ConfigurationError, match=f"the view card_balance{suffix}, declared at {__file__}:"):
+        with_listener(view)
+    with pytest.raises(ConfigurationError, match=f"the listener mine{suffix}, declared at {__file__}:"):
+        with_listener(tells("debit_card", changes_of(DebitCard), group=f"mine{suffix}"))
+    with pytest.raises(ConfigurationError, match=f"the datasource bankapp{suffix}: names that end with"):
+        replace(application, datasources=(replace(BANKAPP, name=f"bankapp{suffix}"),))
+
+
 def wrong(binding: Binding[Any]) -> str:
     """What is wrong with the bank that has that listener too; the error names the line where it was declared."""
     with pytest.raises(ConfigurationError) as found:
@@ -73,7 +88,8 @@ def wrong(binding: Binding[Any]) -> str:
 
 def tells(topic: str, decoder: Decoder[Any], **more: Any) -> Binding[Any]:
     """A listener that hears the topic, and speaks on the bank's."""
-    return Binding(group="mine", topic=topic, decoder=decoder, emit=lambda _: [], **{"out": (TOPIC,), **more})
+    told: dict[str, Any] = {"group": "mine", "out": (TOPIC,), **more}
+    return Binding(topic=topic, decoder=decoder, emit=lambda _: [], **told)
 
 
 def test_a_listener_that_speaks_on_a_topic_that_nobody_makes() -> None:
