@@ -36,11 +36,11 @@ from mainstem.listener.batch import Batches
 from mainstem.listener.binding import Binding
 from mainstem.listener.dead_letters import DeadLetter, DeadLetters, WholeLetter
 from mainstem.listener.letters import read_letter_id
-from mainstem.listener.moving import Plan, Target, plan_of
+from mainstem.listener.moving import Plan, Target, ahead_of, plan_of
 from mainstem.log.lag import Lag, lag_of
 from mainstem.log.port import Log
 from mainstem.privacy.plain import plain_texts
-from mainstem.view.port import ViewStore
+from mainstem.view.port import ViewStore, ViewTransaction
 
 _KEYS_MAX = 1_000
 _LOOK_S = 0.05
@@ -227,7 +227,8 @@ class Listeners:
 
     def move(self, listener: str, target: Target, *, who: str, why: str) -> Plan:
         """As its plan says. Raises Refused where the plan is refused, Fenced where somebody is at work all the same."""
-        plan, topic = self.plan(listener, target), self._known(listener).topic
+        plan, binding = self.plan(listener, target), self._known(listener)
+        topic = binding.topic
         if plan.refused:
             raise Refused("move-refused", "; ".join(plan.refused))
         kept = self._views.offsets(listener)
@@ -237,8 +238,18 @@ class Listeners:
         with self._views.transaction() as transaction:
             transaction.check(listener, {place: kept.get(place) for place in offsets})
             transaction.save(listener, offsets)
+            self._keep_ahead(transaction, binding, plan)
             transaction.add(ACTIONS, [replace(_done(action, action.asked_at_ms), told=told[:_TOLD_MAX])])
         return plan
+
+    def _keep_ahead(self, transaction: ViewTransaction, binding: Binding[Any], plan: Plan) -> None:
+        """The view has more than its listener's offsets say from now on: what is made up to there would have less."""
+        if binding.projection is None:
+            return
+        name = ahead_of(binding.projection.table.name)
+        known = self._views.offsets(name)
+        places = {(binding.topic, each.partition): each.before for each in plan.partitions if each.again}
+        transaction.save(name, {place: max(before, known.get(place, 0)) for place, before in places.items()})
 
     def seen(self, action: Action, timeout_s: float) -> int | None:
         """How many members live, once all of them have seen what is wanted; None where the time was over first."""

@@ -14,8 +14,9 @@ from mainstem.listener.binding import Binding
 from mainstem.log.port import Log, Place, Range
 from mainstem.view.batched import Batched
 from mainstem.view.port import ViewStore
-from mainstem.view.projection import Fold, Rows
+from mainstem.view.projection import Fold, Joined, Rows
 from mainstem.view.vectorised import Vectorised
+from mainstem.view.window import Windowed
 
 _PAGE = 500
 
@@ -44,6 +45,11 @@ class Moved(Struct, frozen=True):
     def again(self) -> int:
         """How many offsets come again."""
         return max(0, self.before - self.after)
+
+
+def ahead_of(view: str) -> str:
+    """Under this name stand the offsets up to which a view was made whose listener was moved back."""
+    return f"{view}__ahead"
 
 
 class Plan(Struct, frozen=True):
@@ -125,9 +131,11 @@ def _why_not_again(binding: Binding[Any]) -> str | None:
     projection = binding.projection
     if projection is None:
         return "it keeps no view, and what it has sent is not sent again: reading records again would do nothing"
+    if isinstance(projection, Joined):
+        projection = projection.into
     if isinstance(projection, Rows) and not projection.stays:
         return f"what is in {projection.table.name} goes once it is seen to: it would be seen to a second time"
-    if isinstance(projection, Fold | Batched | Vectorised) and projection.done is None:
+    if isinstance(projection, Fold | Windowed | Batched | Vectorised) and projection.done is None:
         table = projection.table.name
         return f"its fold would take records into {table} a second time (it has no `done`): fill the view anew instead"
     return None

@@ -27,6 +27,7 @@ from mainstem.errors import (
     WriteConflict,
 )
 from mainstem.listener.binding import Binding
+from mainstem.listener.moving import ahead_of
 from mainstem.log.port import Log, Place
 from mainstem.rebuild.comparing import Comparing, Comparison, Key
 from mainstem.rebuild.filling import Filled, Filler
@@ -154,12 +155,20 @@ class Rebuild:
         """Up to where the group is, or until no more than `close` records are missing."""
         for _ in range(_ROUNDS):
             ends = self._views.offsets(self._versions.group)
+            self._check_ahead(ends)
             waiting = self._views.parked_since(self._versions.group)  # behind the offsets: it has all that they have
             self._meter.target(sum(ends.values()))
             if self._missing(ends) <= close:
                 return
             self._fill(ends, waiting)
         raise StoreBusy(f"{self._versions.live.name} is written faster than it can be rebuilt")
+
+    def _check_ahead(self, ends: Mapping[Place, int]) -> None:
+        """Raises StoreBusy where the live view has more than its listener, which was moved back, has done since."""
+        ahead = self._views.offsets(ahead_of(self._versions.live.name))
+        if any(ends.get(place, 0) < offset for place, offset in ahead.items()):
+            text = "was moved back, and its view is further than it is: wait until it is there again"
+            raise StoreBusy(f"the listener {self._versions.group} {text}")
 
     def _missing(self, ends: Mapping[Place, int]) -> int:
         return sum(end - self._offsets.get(place, 0) for place, end in ends.items())
@@ -270,6 +279,7 @@ class Rebuild:
                 self._compare()
             with self._views.transaction() as transaction:
                 ends = transaction.hold(self._versions.group)
+                self._check_ahead(ends)
                 if self._missing(ends) > _CLOSE:
                     continue
                 self._finish(transaction, ends)

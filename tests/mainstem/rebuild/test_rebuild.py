@@ -15,7 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 
+from mainstem.listener.actions import make_tables
 from mainstem.listener.binding import Binding
+from mainstem.listener.desk import Listeners
+from mainstem.listener.moving import Target
 from mainstem.listener.runner import Runner
 from mainstem.rebuild import Progress, Rebuild, code_of
 from mainstem.rebuild import filling as filling_module
@@ -69,6 +72,27 @@ def test_the_new_version_takes_the_place_of_the_live_one(live: Live) -> None:
     live.say("a", 1)
     live.listen()
     assert live.views.reached("totals", "a") == 7
+
+
+def test_a_listener_that_was_moved_back(live: Live) -> None:
+    """Its view has more than it has done since: a new version up to there would take rows away."""
+    live = Live(live.log, live.views, ALL["rows"])
+    make_tables(live.views)
+    count_up(live)
+    before, group = live.rows(), live.binding.group
+    live.runner.leave()
+    desk = Listeners([live.binding], live.log, live.views, clock_ms=lambda: 1)
+    desk.pause(group, who="ann", why="a test")
+    desk.move(group, Target(end="begin"), who="ann", why="a test")
+    for swap in (True, False):
+        done = rebuild(live, live.binding, swap=swap)
+        assert done.state == "failed"
+        assert "was moved back, and its view is further than it is" in (done.error or "")
+    assert live.rows() == before
+    live.listen()
+    done = rebuild(live, live.binding)
+    assert (done.state, done.comparison and done.comparison.differing) == ("done", 0)
+    assert live.rows() == before
 
 
 def test_rows_that_differ_are_told_and_replaced(live: Live) -> None:
