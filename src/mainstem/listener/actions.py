@@ -4,8 +4,8 @@ Actions and the wanted state are rows in the view store, so that they reach ever
 starts later, and survive a crash: what was asked for and is not done yet is done by the next that can.
 """
 
-import itertools
 import secrets
+import threading
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -48,8 +48,21 @@ ACTIONS = Table(
 )
 
 
-_NUMBERS = itertools.count()
-"""Order actions of one process that are asked for within a millisecond."""
+class _Moments:
+    """Numbered moments that rise from one to the next within a process, whatever the clock does."""
+
+    def __init__(self) -> None:
+        self._using = threading.Lock()
+        self._latest_ms = 0
+        self._number = 0
+
+    def next(self, now_ms: int) -> str:
+        with self._using:
+            self._latest_ms, self._number = max(self._latest_ms, now_ms), self._number + 1
+            return f"{self._latest_ms:013d}-{self._number:08x}"
+
+
+_MOMENTS = _Moments()
 
 
 def new_action(
@@ -64,7 +77,7 @@ def new_action(
     value: bytes | None = None,
 ) -> Action:
     """One that waits, with an id of its own."""
-    own = f"{now_ms:013d}-{next(_NUMBERS):08x}-{secrets.token_hex(4)}"
+    own = f"{_MOMENTS.next(now_ms)}-{secrets.token_hex(4)}"
     return Action(own, listener, kind, key, letter, value, who, why, now_ms)
 
 
@@ -118,9 +131,12 @@ def make_tables(views: ViewStore) -> None:
 
 
 def living(views: ViewStore, listener: str, now_ms: int) -> list[Member]:
-    """The members of a listener that have told of themselves within the last seconds."""
+    """The members of a listener that have told of themselves within the last seconds.
+
+    One that has done so in the future has died before the clock was put back.
+    """
     rows = views.find(MEMBERS, {"listener": listener}, limit=MEMBERS_MAX)
-    return [row for row in rows if row.at_ms > now_ms - SILENT_MS]
+    return [row for row in rows if abs(now_ms - row.at_ms) < SILENT_MS]
 
 
 def state_of(members: Sequence[Member], *, paused: bool) -> str:

@@ -1,5 +1,6 @@
 """What a listener is: a declaration of the topic it hears, the view it keeps and the topic it speaks on."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import SystemRandom
@@ -14,6 +15,7 @@ from mainstem.view.projection import Projection
 
 M = TypeVar("M")
 _RANDOM = SystemRandom()
+_GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _LINGER_MAX_MS = 500
 """A join waits for the view that it reads for a second, before it tells that it is stalled."""
 
@@ -73,6 +75,9 @@ class Binding(Generic[M]):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "declared_at", place_of_caller())
+        if not _GROUP.fullmatch(self.group):
+            text = "letters, digits, '.', '_' and '-', a letter or digit first, at most 128"
+            raise ConfigurationError(f"{self.group[:129]!r} is no name of a listener: {text}")
         if self.projection is None and self.emit is None:
             raise ConfigurationError(f"listener {self.group} neither keeps a view nor emits anything")
         if not 1 <= self.batch_max <= 100_000:
@@ -80,6 +85,8 @@ class Binding(Generic[M]):
         if not 0 <= self.linger_ms <= _LINGER_MAX_MS:
             text = f"linger_ms is {self.linger_ms}; 0 to {_LINGER_MAX_MS} are possible"
             raise ConfigurationError(f"listener {self.group}: {text}")
+        if self.slow_after_ms < 1:
+            raise ConfigurationError(f"listener {self.group}: slow_after_ms is {self.slow_after_ms}, and at least 1")
 
     @property
     def has_positions(self) -> bool:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import Struct
 
 from mainstem.errors import ConfigurationError, InvalidQuery, Refused
-from mainstem.listener.actions import make_tables
+from mainstem.listener.actions import MEMBERS, Member, living, make_tables, new_action
 from mainstem.listener.binding import Binding, RetryPolicy
 from mainstem.listener.control import Control
 from mainstem.listener.desk import Listeners
@@ -18,8 +19,10 @@ from mainstem.listener.moving import Target
 from mainstem.listener.runner import Runner
 from mainstem.log.sqlite import SqliteLog
 from mainstem.messages import NewRecord
-from mainstem.view.projection import Fold, Rows
+from mainstem.table import Table
+from mainstem.view.projection import Fold, Joined, Rows
 from mainstem.view.sqlite import SqliteViews
+from mainstem.view.window import Tumbling, Window, Windowed
 from tests.adder import ENTRIES, SUMS, TOPIC, Count, Entry, Handlers, Sum, open_log, open_views, send, sent, sums
 
 WHO, WHY = "ann", "a test"
@@ -165,6 +168,22 @@ def test_one_that_hangs_is_told_with_its_line(log: SqliteLog, views: SqliteViews
     eventually(lambda: process.runner.status().state, "running")
 
 
+class Span(Struct, frozen=True):
+    """How much was added in a window of time."""
+
+    account: str
+    begin_ms: int
+    end_ms: int
+    add: int
+
+
+SPANS = Table("spans", Span, key=("account", "begin_ms"))
+
+
+def _span(message: Count, window: Window) -> Span:
+    return Span(message.account, *window, message.add)
+
+
 def moved(process: Process, target: Target) -> list[tuple[int, int, int]]:
     plan = process.desk.move("adder", target, who=WHO, why=WHY)
     return [(each.partition, each.before, each.after) for each in plan.partitions]
@@ -233,11 +252,46 @@ def test_what_a_move_is_refused_for(log: SqliteLog, views: SqliteViews, run: Run
         process.desk.plan("adder", Target(offsets={log.partition_of(TOPIC.name, "a"): 2}))
     only_sends = replace(handlers.binding(), projection=None)
     taken_away = replace(rows_binding(), projection=Rows(ENTRIES, lambda _: [], stays=False))
-    for binding, why in ((only_sends, "what it has sent is not sent again"), (taken_away, "seen to a second time")):
+    windows = Windowed(SPANS, Tumbling(10), lambda m: (m.account,), lambda m: m.add, _span, lambda one, _: one)
+    joined: Joined[Count, Entry] = Joined(
+        ENTRIES, on=lambda m: (m.account,), into=Fold(SUMS, lambda _: ("a",), lambda row, _: row)
+    )
+    for binding, why in (
+        (only_sends, "what it has sent is not sent again"),
+        (taken_away, "seen to a second time"),
+        (replace(handlers.binding(), projection=windows), "records into spans a second time"),
+        (replace(handlers.binding(), projection=joined), "records into sums a second time"),
+    ):
         desk = Listeners([binding], log, views, clock_ms=now_ms)
         assert why in desk.plan("adder", Target(end="begin")).refused[0]
     assert views.offsets("adder")[TOPIC.name, log.partition_of(TOPIC.name, "a")] == 1
     assert [each.kind for each in process.desk.actions("adder")] == ["pause"]
+
+
+def test_a_clock_that_is_put_back(views: SqliteViews) -> None:
+    """What is asked later is done later, and who died in the future does not live."""
+    make_tables(views)
+    with views.transaction() as transaction:
+        rows = [Member(name, "adder", "running", None, "0", 1, 0, False, "", at_ms) for name, at_ms in _TOLD_AT]
+        transaction.put(MEMBERS, rows)
+    assert [each.process for each in living(views, "adder", 100_000)] == ["now", "soon"]
+    edited, retried = (new_action("adder", "edit", now_ms=at_ms, who=WHO, why=WHY) for at_ms in (9_000, 5_000))
+    assert edited.id < retried.id
+    assert retried.asked_at_ms == 5_000
+
+
+_TOLD_AT = (("before", 80_000), ("now", 99_000), ("soon", 101_000), ("then", 3_700_000))
+
+
+def test_a_time_after_which_it_is_slow() -> None:
+    with pytest.raises(ConfigurationError, match="listener adder: slow_after_ms is 0"):
+        replace(Handlers().binding(), slow_after_ms=0)
+
+
+@pytest.mark.parametrize("group", ["", "a b", "a/b", "a\0", "-a", "\u00e4", "a" * 129])
+def test_a_name_that_is_none(group: str) -> None:
+    with pytest.raises(ConfigurationError, match="is no name of a listener: letters, digits"):
+        replace(Handlers().binding(), group=group)
 
 
 def test_waits_before_another_try_double_with_jitter_and_a_limit() -> None:
