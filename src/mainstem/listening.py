@@ -197,6 +197,6 @@ def _raw(value: bytes) -> msgspec.Raw:
     """Raises Refused where it is no JSON."""
     try:
         msgspec.json.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refused("value-unfit", f"The value is no JSON: {error}") from error
     return msgspec.Raw(value)
