@@ -29,7 +29,8 @@ class Freshness:
         def there() -> bool:
             return self._views.reached(group, position.key) >= position.version
 
-        await self.until(there, timeout_s, f"the view has not reached the position within {timeout_s:g} s")
+        told = f"the view has not reached the position within {round(timeout_s, 2):g} s"
+        await self.until(there, timeout_s, told)
 
     async def until(self, there: Callable[[], bool], timeout_s: float, otherwise: str) -> None:
         """Return when it is so, which may be slow to ask. Raises NotYetThere with that text after `timeout_s`."""

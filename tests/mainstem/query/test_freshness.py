@@ -45,7 +45,7 @@ def test_waiting_has_an_end(views: SqliteViews) -> None:
     async def story() -> None:
         freshness = Freshness(views, asyncio.get_running_loop())
         with pytest.raises(NotYetThere, match=r"0\.05 s"):
-            await freshness.reached("g", Position("k", 1), 0.05)
+            await freshness.reached("g", Position("k", 1), 0.0499996)
         freshness.close()
 
     asyncio.run(story())
