@@ -263,7 +263,7 @@ class Supervisors:
         for each in self._call("GET", _WORKERS):
             known.setdefault(str(each["worker"]["host"]), set()).update(each["runningTasks"])
         found = set()
-        for task in self._call("GET", f"{_TASKS}?state=running&datasource={quote(name, safe='')}"):
+        for task in self._tasks_in("running", name):
             place = f"{task['location']['host']}:{task['location']['port']}"
             if place in known and task["id"] not in known[place]:
                 found.add(str(task["id"]))
@@ -275,9 +275,11 @@ class Supervisors:
 
     def _tasks(self, name: str) -> list[str]:
         """Those that have not ended."""
-        of = quote(name, safe="")
-        found = [each for state in _UNENDED for each in self._call("GET", f"{_TASKS}?state={state}&datasource={of}")]
-        return [str(each["id"]) for each in found]
+        return [str(each["id"]) for state in _UNENDED for each in self._tasks_in(state, name)]
+
+    def _tasks_in(self, state: str, name: str) -> list[Json]:
+        """Asked for all: by a datasource Druid finds none that it has taken up again after it had lost ZooKeeper."""
+        return [each for each in self._call("GET", f"{_TASKS}?state={state}") if each["dataSource"] == name]
 
     def close(self) -> None:
         """Give the connections back. Closing twice is allowed."""
