@@ -24,7 +24,7 @@ from mainstem.log.sqlite import SqliteLog
 from mainstem.olap.druid import DruidOlap
 from mainstem.olap.duckdb import DuckdbOlap
 from mainstem.olap.ingestion import Ingestion
-from question_engines import batch_from, withdrawals
+from question_engines import batch_from, counted, withdrawals
 from stack_under_test import deployed
 from tests.distributed import Deployed
 
@@ -105,7 +105,7 @@ def into_druid(bank: Deployed) -> list[Figure]:
     with httpx.Client(timeout=30) as client, tempfile.TemporaryDirectory() as folder:
         supervisor = f"{overlord}/supervisor/{BANKAPP.name}"
         client.post(f"{supervisor}/suspend").raise_for_status()
-        base = _count(olap, BANKAPP.name)
+        base = counted(olap, BANKAPP.name)
         log = KafkaLog(KafkaServers(f"{place.host}:{place.ports.kafka}"))
         with (Path(folder) / "facts.json").open("wb") as lines:
             for page in records(STACK_ROWS):
@@ -113,22 +113,15 @@ def into_druid(bank: Deployed) -> list[Figure]:
                 lines.writelines(each.value + b"\n" for each in page if each.value is not None)
         log.close()
         client.post(f"{supervisor}/resume").raise_for_status()
-        first, began = _await(lambda: _count(olap, BANKAPP.name), base + 1)
-        last, ended = _await(lambda: _count(olap, BANKAPP.name), base + STACK_ROWS)
+        first, began = _await(lambda: counted(olap, BANKAPP.name), base + 1)
+        last, ended = _await(lambda: counted(olap, BANKAPP.name), base + STACK_ROWS)
         task = batch_from(Path(folder), "*.json", f"{BANKAPP.name}_bulk", {"type": "json"})
         started = time.monotonic()
         client.post(f"{overlord}/task", json=task).raise_for_status()
-        _, served = _await(lambda: _count(olap, f"{BANKAPP.name}_bulk"), STACK_ROWS)
+        _, served = _await(lambda: counted(olap, f"{BANKAPP.name}_bulk"), STACK_ROWS)
     olap.close()
     ours, bulk = (last - first) / (ended - began), STACK_ROWS / (served - started)
     return [Figure(f"{STACK_ROWS:,} rows into Druid", ours, bulk, "rows/s", "its native batch", "")]
-
-
-def _count(olap: DruidOlap, name: str) -> int:
-    try:
-        return int(olap.ask(f"SELECT count(*) FROM {name}", timeout_s=60).rows[0][0])
-    except Exception:  # not known yet, or not served
-        return 0
 
 
 def _await(count: Callable[[], int], wanted: int) -> tuple[int, float]:

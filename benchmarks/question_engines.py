@@ -107,6 +107,14 @@ class Duckdb(Engine):
         self._olap.close()
 
 
+def counted(olap: Olap, name: str) -> int:
+    """The rows of a datasource; none where it is not known yet, or not served."""
+    try:
+        return int(olap.ask(f"SELECT count(*) FROM {name}", timeout_s=60).rows[0][0])
+    except Exception:
+        return 0
+
+
 class Druid(Engine):
     """The distributed form's, on a stack that runs: filled by its native batches from files."""
 
@@ -130,7 +138,7 @@ class Druid(Engine):
         with httpx.Client(timeout=30) as client:
             answer = client.post(f"{self._overlord}/task", json=_of_columns(folder)).raise_for_status()
             task = answer.json()["task"]
-            while (state := self._state(client, task)) == "RUNNING" or self._counted() < rows:
+            while (state := self._state(client, task)) == "RUNNING" or counted(self._olap, BANKAPP.name) < rows:
                 if state == "FAILED" or time.monotonic() > began + _LOAD_S:
                     raise SystemExit(f"Druid's task {task} has come to nothing: {state}")
                 time.sleep(_LOOK_S)
@@ -142,12 +150,6 @@ class Druid(Engine):
     def _state(self, client: httpx.Client, task: str) -> str:
         status = client.get(f"{self._overlord}/task/{task}/status").raise_for_status().json()
         return str(status["status"]["statusCode"])
-
-    def _counted(self) -> int:
-        try:
-            return int(self._olap.ask("SELECT count(*) FROM bankapp", timeout_s=60).rows[0][0])
-        except Exception:
-            return 0
 
     def ask(self, asked: Asked) -> Sequence[tuple[Any, ...]]:
         """As the bank's analytics do."""

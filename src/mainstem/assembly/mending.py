@@ -9,7 +9,7 @@ import structlog
 from mainstem.application import Application
 from mainstem.errors import MainstemError
 from mainstem.olap.druid_supervisor import Supervisors
-from mainstem.rebuild.pointing import Pointers, version_of
+from mainstem.rebuild.pointing import Pointers
 from mainstem.settings import Settings
 from mainstem.view.port import ViewStore
 
@@ -42,8 +42,7 @@ class Mending:
     def look(self, supervisors: Supervisors, now: float) -> None:
         """End what is lost for long; `now` is in seconds. Raises StoreError where Druid or the views are away."""
         pointers = Pointers(self._views)
-        live = [version_of(each, pointers.of(each.name).live).name for each in self._datasources]
-        lost = {task for name in live for task in supervisors.lost_tasks(name)}
+        lost = {task for each in self._datasources for task in supervisors.lost_tasks(pointers.live(each).name)}
         self._lost_since = {each: self._lost_since.get(each, now) for each in lost}
         for task, since in self._lost_since.items():
             if now - since >= _LOST_S:

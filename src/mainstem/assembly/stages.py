@@ -37,7 +37,7 @@ from mainstem.olap.port import Datasource
 from mainstem.olap.zookeeper import ZooKeeper
 from mainstem.process.driver import Driver
 from mainstem.process.rows import PROCESS
-from mainstem.rebuild.pointing import Pointers, stale_datasource, undeployed_datasource, version_of
+from mainstem.rebuild.pointing import Pointers, stale_datasource, undeployed_datasource
 from mainstem.rebuild.versions import Codes
 from mainstem.settings import Settings
 from mainstem.view.port import ViewStore
@@ -210,8 +210,7 @@ class Stages:
 
     def _look_up(self, datasource: Datasource) -> Datasource:
         """The live version. The look at the views has it looked up: one that hangs must not delay the look at Druid."""
-        live = Pointers(self._views.get()).of(datasource.name).live
-        self._live[datasource.name] = version_of(datasource, live)
+        self._live[datasource.name] = Pointers(self._views.get()).live(datasource)
         return self._live[datasource.name]
 
     def _kafka(self) -> Seen:

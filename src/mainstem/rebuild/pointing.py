@@ -173,6 +173,10 @@ class Pointers:
         """The row as it stands; that of one that was never rebuilt where there is none."""
         return self._views.get(POINTED, [(name,)]).get((name,), Pointed(name))
 
+    def live(self, datasource: Datasource) -> Datasource:
+        """The version that is asked, as it is declared today."""
+        return version_of(datasource, self.of(datasource.name).live)
+
     def change(self, name: str, change: Callable[[Pointed], Pointed]) -> Pointed:
         """The row as it is then, in one transaction that nobody else is in; as it was where `change` raises."""
         for attempt in range(1, _TRIES + 1):

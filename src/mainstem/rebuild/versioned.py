@@ -74,7 +74,7 @@ class Versioned:
 
     def live(self, datasource: Datasource) -> Datasource:
         """The version that is asked now."""
-        return version_of(datasource, self.pointers.of(datasource.name).live)
+        return self.pointers.live(datasource)
 
     def stale(self, datasource: Datasource) -> bool:
         """Whether the live version is declared otherwise by now."""
