@@ -115,8 +115,8 @@ def test_killed_while_money_moves(tmp_path: Path) -> None:
         assert len(movers.accepted) > 3 * _KILLS
 
 
-def _open_cards(client: httpx.Client) -> None:
-    for card in _CARDS:
+def _open_cards(client: httpx.Client, cards: Sequence[str] = _CARDS) -> None:
+    for card in cards:
         client.post("/cards", json={"id": card, "limit": 1_000}).raise_for_status()
         client.post("/moneywithdrawals", json={"debitCard": card, "amount": _USED}).raise_for_status()
 
@@ -202,13 +202,14 @@ def test_two_processes_share_the_transfers_out(deployed: Deployed) -> None:
         stack.callback(_end_processes, api.process, victim)
         api.start()
         client = stack.enter_context(api.client())
-        _open_cards(client)
+        cards = [f"card-{uuid.uuid4().hex[:8]}" for _ in range(2)]
+        _open_cards(client, cards)
         one = stack.enter_context(distributed(application, settings))
         every = one.log.ranges(EVENT_TOPIC).keys()
         _await(lambda: len(_places(one)) == len(every), "nobody drives")
         with distributed(application, settings) as two:
             _await(lambda: _places(one) and _places(two) and len(_places(one) + _places(two)) == len(every), "no share")
-            names = _move(client, 40)
+            names = _move(client, *cards, 40)
             _await(lambda: _ended(client, names), "the transfers go on")
             steps = [running.driver.status().steps for running in (one, two)]
             assert sum(steps) == 3 * len(names), steps
@@ -216,7 +217,7 @@ def test_two_processes_share_the_transfers_out(deployed: Deployed) -> None:
         begin_listening(victim)
         _await(lambda: 0 < len(_places(one)) < len(every), "no share for the other process")
         victim.kill()
-        names = _move(client, 20)
+        names = _move(client, *cards, 20)
         _await(lambda: _ended(client, names), "what was the killed one's is left undone")
 
 
@@ -237,10 +238,10 @@ def _await(holds: Callable[[], object], what: str) -> None:
         time.sleep(0.1)
 
 
-def _move(client: httpx.Client, count: int) -> list[str]:
+def _move(client: httpx.Client, source: str, target: str, count: int) -> list[str]:
     names = [f"t-{uuid.uuid4().hex}" for _ in range(count)]
     for name in names:
-        body = {"transferId": name, "fromCard": _CARDS[0], "toCard": _CARDS[1], "amount": 1}
+        body = {"transferId": name, "fromCard": source, "toCard": target, "amount": 1}
         client.post("/transfers", json=body).raise_for_status()
     return names
 
