@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 
 from deploy import application, stack
-from deploy.configuration import Ports
 from deploy.downloads import StackUnavailable
+from mainstem.errors import MainstemError
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
 _out = Console()
@@ -18,8 +18,6 @@ _err = Console(stderr=True)
 
 Folder = Annotated[Path, typer.Option("--folder", help="Where the stack keeps its data, logs and configuration.")]
 Shift = Annotated[int, typer.Option("--shift", min=0, max=50_000, help="Add this to every port.")]
-
-SUPERSET_HOME = Path(".superset-home")
 
 SUPERSET_HOME = Path(".superset-home")
 
@@ -67,26 +65,27 @@ def superset(
     home: Annotated[Path, typer.Option(help="Its database, its secrets, and the copy for DuckDB.")] = SUPERSET_HOME,
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Where Superset listens, on 127.0.0.1.")] = 8088,
     api: Annotated[str, typer.Option(help="Where the bank answers.")] = "http://127.0.0.1:8080",
-    every: Annotated[float, typer.Option(min=1, max=86_400, help="Copy facts for DuckDB so often, in seconds.")] = 5,
-    table: Annotated[str, typer.Option(help="What Druid calls the datasource, once it was rebuilt.")] = "",
+    every: Annotated[float, typer.Option(min=1, max=86_400, help="Look for what is new so often, in seconds.")] = 5,
+    folder: Folder = Path(".stack"),
     shift: Shift = 0,
 ) -> None:
     """Show the bank in Superset: bring it up, import the dashboard, serve, until Ctrl-C."""
     from deploy.superset import command
     from deploy.superset.board import board
-    from deploy.superset.dataset import DUCKDB, druid_engine
+    from deploy.superset.dataset import DUCKDB
+    from deploy.superset.live import live_board
     from deploy.superset.serve import Home
     from mainstem.settings import read_settings
 
     # Superset takes no two tables of one name into a database of its own that is SQLite.
     place = Home(home / form, port)
     if form == "distributed":
-        engine = druid_engine("127.0.0.1", Ports.shifted(shift).broker)
-        command.run(place, board(engine).files(table), None, every, _say)
+        with live_board(stack.place(folder, shift)) as assets:
+            command.run(place, assets, None, every, _say)
         return
     token = read_settings(os.environ).auth_token
     with command.api_client(api.rstrip("/"), None if token is None else token.value) as client:
-        command.run(place, board(DUCKDB).files(), command.mirror_of(place, client), every, _say)
+        command.run(place, board(DUCKDB).files, command.mirror_of(place, client), every, _say)
 
 
 @app.command()
@@ -101,6 +100,6 @@ def status(folder: Folder = Path(".stack")) -> None:
 if __name__ == "__main__":
     try:
         app()
-    except StackUnavailable as error:
+    except (StackUnavailable, MainstemError) as error:
         _err.print(f"error: {error}", highlight=False, soft_wrap=True, markup=False)
         sys.exit(2)

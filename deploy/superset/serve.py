@@ -87,6 +87,7 @@ def opened(home: Home) -> Iterator[None]:
         _check_port(home.port)
         for name in (PASSWORD_FILE, KEY_FILE):
             _make_secret(home.folder / name)
+        home.log.unlink(missing_ok=True)
         yield
 
 
@@ -102,7 +103,7 @@ def prepare(home: Home, files: Mapping[str, str]) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
     command = [PYTHON, _INSIDE / "prepare.py", assets, home.password_file]
-    with home.log.open("wb") as log:
+    with home.log.open("ab") as log:
         try:
             done = subprocess.run(
                 command, env=home.environment(), stdout=log, stderr=log, check=False, timeout=_PREPARE_S
@@ -117,18 +118,9 @@ def prepare(home: Home, files: Mapping[str, str]) -> None:
 def served(home: Home) -> Iterator["subprocess.Popen[bytes]"]:
     """Superset, answering; ended behind the block. Raises StackUnavailable where it does not come to answer."""
     # One process with threads: its own database is SQLite, and one machine's users are few.
-    command: list[str | Path] = [PYTHON, "-m", "gunicorn", "--bind", f"127.0.0.1:{home.port}", "--workers", "1"]
-    command += [
-        "--worker-class",
-        "gthread",
-        "--threads",
-        str(_THREADS),
-        "--graceful-timeout",
-        "3",
-        "--timeout",
-        "120",
-        "superset.app:create_app()",
-    ]
+    command: list[str | Path] = [PYTHON, "-m", "gunicorn", f"--bind=127.0.0.1:{home.port}", "--workers=1"]
+    command += ["--worker-class=gthread", f"--threads={_THREADS}", "--graceful-timeout=3", "--timeout=120"]
+    command.append("superset.app:create_app()")
     with home.log.open("ab") as log:
         process = subprocess.Popen(command, env=home.environment(), stdout=log, stderr=log, start_new_session=True)
     try:
