@@ -21,7 +21,8 @@ _DAY_MS = 86_400_000
 _SUMS = (Measure(), Measure("sum", "amount"))
 _WEEK, _QUARTER = END - timedelta(days=7), END - timedelta(days=90)
 _LAST_DAY, _MONTH = END - timedelta(days=1), datetime(2025, 12, 1)  # noqa: DTZ001
-_FROM = "FROM money_withdrawal"
+_FROM = "FROM money_withdrawal IGNORE INDEX (i__debit_card_id__id)"
+"""MySQL groups by card in the order of the view's own index unless told, and fetches each row from its place then."""
 _IN_DECEMBER = f"(transaction_date_ms >= {epoch_ms(_MONTH)})"
 
 
