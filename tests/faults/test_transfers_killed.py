@@ -202,14 +202,14 @@ def test_two_processes_share_the_transfers_out(deployed: Deployed) -> None:
         stack.callback(_end_processes, api.process, victim)
         api.start()
         client = stack.enter_context(api.client())
-        cards = [f"card-{uuid.uuid4().hex[:8]}" for _ in range(2)]
-        _open_cards(client, cards)
+        source, target = (f"card-{uuid.uuid4().hex[:8]}" for _ in range(2))
+        _open_cards(client, [source, target])
         one = stack.enter_context(distributed(application, settings))
         every = one.log.ranges(EVENT_TOPIC).keys()
         _await(lambda: len(_places(one)) == len(every), "nobody drives")
         with distributed(application, settings) as two:
             _await(lambda: _places(one) and _places(two) and len(_places(one) + _places(two)) == len(every), "no share")
-            names = _move(client, *cards, 40)
+            names = _move(client, source, target, 40)
             _await(lambda: _ended(client, names), "the transfers go on")
             steps = [running.driver.status().steps for running in (one, two)]
             assert sum(steps) == 3 * len(names), steps
@@ -217,7 +217,7 @@ def test_two_processes_share_the_transfers_out(deployed: Deployed) -> None:
         begin_listening(victim)
         _await(lambda: 0 < len(_places(one)) < len(every), "no share for the other process")
         victim.kill()
-        names = _move(client, *cards, 20)
+        names = _move(client, source, target, 20)
         _await(lambda: _ended(client, names), "what was the killed one's is left undone")
 
 
