@@ -211,6 +211,22 @@ def test_a_bad_question(client: httpx.Client, path: str, status: int) -> None:
     problem(answer)
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/actions?listener=nobody", "listener-unknown"),
+        ("/actions?listener=", "listener-unknown"),
+        ("/dead-letters?listener=nobody", "listener-unknown"),
+        ("/dead-letters/nobody/0-1", "listener-unknown"),
+        ("/processes?manager=nobody", "process-unknown"),
+    ],
+)
+def test_a_question_about_what_there_is_not(client: httpx.Client, path: str, name: str) -> None:
+    answer = client.get(path)
+    assert (answer.status_code, problem(answer)) == (404, name)
+    assert "known are " in answer.json()["detail"]
+
+
 def test_another_method(client: httpx.Client) -> None:
     answer = client.request("DELETE", f"/cards/{CARD}")
     assert (answer.status_code, problem(answer)) == (405, "method-not-allowed")

@@ -154,6 +154,8 @@ def test_seen_to_by_command(bank: Bank, client: httpx.Client, card: str, mended:
     assert "the next fails: ValueError" in failed.stdout
     unknown = mainstem(bank, "dead-letters", "retry", "nobody", "--all", "--reason", "a test")
     assert (unknown.returncode, "There is no listener 'nobody'" in unknown.stderr.replace("\n", " ")) == (2, True)
+    asked = mainstem(bank, "actions", "--listener", "nobody")
+    assert (asked.returncode, "There is no listener 'nobody'" in asked.stderr.replace("\n", " ")) == (2, True)
     mended.touch()
     text = json.dumps({**value, "version": 98})
     edited = mainstem(bank, "dead-letters", "edit", GROUP, first["id"], "--value", text, "--reason", "a test")

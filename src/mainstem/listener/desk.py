@@ -263,8 +263,13 @@ class Listeners:
             time.sleep(_LOOK_S)
 
     def actions(self, listener: str | None = None, *, before: str | None = None, limit: int = 100) -> list[Action]:
-        """What was asked for, the newest first, before the action of that id."""
+        """What was asked for, the newest first, before the action of that id.
+
+        Of a listener that is declared no more too; raises Refused for a name that none has had.
+        """
         where = {} if listener is None else {"listener": listener}
+        if listener is not None and listener not in self._bindings and not self._views.find(ACTIONS, where, limit=1):
+            self._known(listener)
         after = None if before is None else (before,)
         return self._views.find(ACTIONS, where, order=("id",), descending=True, after=after, limit=limit)
 

@@ -80,7 +80,12 @@ class Processes:
         limit: int = 100,
         tenant: str | None = None,
     ) -> list[Listed]:
-        """So many of a tenant's, or of those of no tenant, by manager and id, as the view has them."""
+        """So many of a tenant's, or of those of no tenant, by manager and id, as the view has them.
+
+        Raises Refused for a manager that there is not.
+        """
+        if manager is not None:
+            self._known(manager)
         where = {name: value for name, value in (("status", status), ("manager", manager)) if value is not None}
         if not self._managers:
             return []

@@ -159,7 +159,7 @@ def _questions(desk: Listeners) -> list[BaseRouteHandler]:
         operation_id="actions",
         opt=reads(LIVE),
         response_headers=PAGE_HEADERS,
-        responses=problem_responses(400, 503),
+        responses=problem_responses(400, 404, 503),
     )
     async def actions(
         listener: _OfListener = None,

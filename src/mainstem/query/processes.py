@@ -75,7 +75,7 @@ def process_routes(desk: ProcessDesk) -> list[BaseRouteHandler]:
         tags=["operations"],
         operation_id="processes",
         opt=reads(_VIEW),
-        responses=problem_responses(400, 503),
+        responses=problem_responses(400, 404, 503),
     )
     async def listed(
         request: Request[Any, Any, Any],

@@ -165,6 +165,14 @@ def test_dropped_with_who_and_why_in_the_topic(desk: Desk) -> None:
         desk.asked.drop("g", key="a", who=WHO, why=WHY)
 
 
+def test_the_record_of_a_listener_that_is_declared_no_more(desk: Desk) -> None:
+    desk.asked.pause("g", who=WHO, why=WHY)
+    others = Listeners([], desk.log, desk.views, clock_ms=lambda: 1_000)
+    assert [each.why for each in others.actions("g")] == [WHY]
+    with pytest.raises(Refused, match="There is no listener 'nobody'"):
+        others.actions("nobody")
+
+
 @pytest.mark.parametrize("kind", ["retry", "drop"])
 def test_an_action_that_dies_before_its_transaction_is_done_by_the_next_start(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, kind: str
