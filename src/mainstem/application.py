@@ -25,7 +25,7 @@ from mainstem.process.rows import bindings_of
 from mainstem.settings import Settings, read_own
 from mainstem.table import Table
 from mainstem.view.port import ViewStore
-from mainstem.wiring import check_messages, check_names, check_topics
+from mainstem.wiring import check_application, check_messages, check_names, check_tables, check_topics
 
 EVENT_TOPIC = "event"
 REFUSAL_TOPIC = "refused_command"
@@ -94,7 +94,9 @@ class Application:
 
     def __post_init__(self) -> None:
         listeners, deciders = self.all_listeners(), self.all_deciders()
+        check_application(self.name)
         check_names(listeners, self.datasources, deciders)
+        check_tables(listeners, self.state_tables(), self.all_captured())
         known = {topic.name for topic in self.topics} | {captured.topic for captured in self.all_captured()}
         check_topics(listeners, self.datasources, known)
         check_messages(listeners, self.datasources, deciders, self.carried(), EVENT_TOPIC)

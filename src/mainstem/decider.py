@@ -8,7 +8,7 @@ import msgspec
 
 from mainstem.boundary import Boundary
 from mainstem.errors import ConfigurationError
-from mainstem.evolution.declaring import evolution_of
+from mainstem.evolution.declaring import evolution_of, stored_as
 from mainstem.fingerprint import fingerprint, has_code
 from mainstem.messages import Command, Event
 from mainstem.snapshots import Snapshots
@@ -20,6 +20,10 @@ E = TypeVar("E", bound=Event)
 S = TypeVar("S", bound=msgspec.Struct)
 
 _FINGERPRINT = 16
+_CATEGORY_MAX = 54
+"""Beside an aggregate's name of 200, in a stream's of 255."""
+
+_EVENT_MAX = 200
 
 
 class Stamp(msgspec.Struct, frozen=True):
@@ -65,8 +69,18 @@ class Decider(Generic[C, E, S]):
     def __post_init__(self) -> None:
         if not self.category.isidentifier():
             raise ConfigurationError(f"category {self.category!r} is not an identifier")
+        if len(self.category) > _CATEGORY_MAX:
+            text = f"has {len(self.category)} characters; {_CATEGORY_MAX} are possible"
+            raise ConfigurationError(f"category {self.category[:_CATEGORY_MAX]!r}… {text}")
         if not self.commands or not self.events:
             raise ConfigurationError(f"decider {self.category} names no commands or no events")
+        for event in self.events:
+            name, _ = stored_as(event)
+            if not (0 < len(name) <= _EVENT_MAX and name.isprintable()):
+                text = f"the event {event.__name__} under {name[:_EVENT_MAX]!r}"
+                raise ConfigurationError(
+                    f"decider {self.category} keeps {text}: a name has 1 to {_EVENT_MAX} printable characters"
+                )
         if not has_code(self.evolve) and (self.snapshots is None or self.snapshots.version is None):
             text = "has an evolve whose code cannot be seen: declare its snapshots with a version"
             raise ConfigurationError(f"decider {self.category} {text}")

@@ -1,10 +1,12 @@
 """The wiring of an application, checked when it is declared: each error names the line to fix."""
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import inspect
 
+from mainstem.cdc.port import Captured
 from mainstem.codec import RecordedEvents
 from mainstem.decider import Decider
 from mainstem.errors import ConfigurationError
@@ -13,11 +15,29 @@ from mainstem.listener.binding import Binding
 from mainstem.messages import Event
 from mainstem.misfit import misfit, shown
 from mainstem.olap.port import Datasource
+from mainstem.table import Table
 from mainstem.view.projection import Joined
 
 _Bindings = Sequence[Binding[Any]]
 _Deciders = Iterable[Decider[Any, Any, Any]]
 _KEPT_BACK = ("__ahead", "__built", "__old")
+_OURS = (
+    "archived_stream",
+    "event",
+    "event_archive",
+    "event_seal",
+    "event_tag",
+    "kept_answer",
+    "refused_command",
+    "retried_refusal",
+    "snapshot",
+    "tag_head",
+)
+"""Tables of event stores, which stand beside those of an application."""
+
+_OF_OTHERS = ("mainstem_", "pg_", "sqlite_")
+_TOPIC_MAX = 249
+_APPLICATION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 def check_names(listeners: _Bindings, datasources: Iterable[Datasource], deciders: _Deciders) -> None:
@@ -33,6 +53,34 @@ def check_names(listeners: _Bindings, datasources: Iterable[Datasource], decider
     _check_joins(listeners)
 
 
+def check_application(name: str) -> None:
+    """A name that Kafka Connect's connector can have, too."""
+    if not _APPLICATION.fullmatch(name):
+        text = "letters, digits, '.', '_' and '-', a letter or digit first, at most 128"
+        raise ConfigurationError(f"{name[:129]!r} is no name of an application: {text}")
+
+
+def check_tables(listeners: _Bindings, states: Iterable[Table[Any]], captured: Iterable[Captured]) -> None:
+    """Views and states have names of their own: in the distributed form all tables are of one database."""
+    found = [(f"state {table.name}", table.name) for table in states]
+    found += [
+        (f"view {b.projection.table.name} of the {_named(b)}", b.projection.table.name)
+        for b in listeners
+        if b.projection is not None
+    ]
+    known: dict[str, str] = {}
+    for what, name in found:
+        if name in _OURS or name.startswith(_OF_OTHERS):
+            kept = f"{', '.join(_OURS)}, and all that begins with {', '.join(_OF_OTHERS)}"
+            raise ConfigurationError(f"the {what} needs another name: these are kept back: {kept}")
+        if name in known:
+            raise ConfigurationError(f"the {what} has the name of the {known[name]}")
+        known[name] = what
+    tables = list(captured)
+    unique("captured table", [(each.table, "") for each in tables])
+    unique("topic of a captured table", [(each.topic, "") for each in tables])
+
+
 def check_topics(listeners: _Bindings, datasources: Iterable[Datasource], known: Collection[str]) -> None:
     """Somebody makes each topic that is heard or spoken on."""
     heard = [(b.topic, f" that {b.group} hears, declared at {b.declared_at}") for b in listeners]
@@ -45,6 +93,25 @@ def check_topics(listeners: _Bindings, datasources: Iterable[Datasource], known:
     for binding in listeners:
         if binding.emit is not None and not binding.out:
             raise ConfigurationError(f"{_named(binding)} emits, and names no topic in `out`")
+        if len(binding.dead_letter_topic) > _TOPIC_MAX:
+            text = f"the topic of its dead letters would have {len(binding.dead_letter_topic)} characters"
+            raise ConfigurationError(f"{_named(binding)} needs a shorter name: {text}, {_TOPIC_MAX} are possible")
+    _check_told_apart(listeners, known)
+
+
+def _check_told_apart(listeners: _Bindings, known: Collection[str]) -> None:
+    """No two topics have names that are one to Kafka, in whose metrics `.` is `_`; no two listeners one for letters."""
+    topics = [(name, f"the topic {name!r}") for name in sorted(known)]
+    letters = [
+        (b.dead_letter_topic, f"the topic {b.dead_letter_topic!r} for dead letters of the {_named(b)}")
+        for b in listeners
+    ]
+    there: dict[str, tuple[str, str]] = {}
+    for name, what in (*topics, *letters):
+        first, said = there.setdefault(name.replace(".", "_"), (name, what))
+        if said != what and (first != name or first not in known):
+            text = "are one to Kafka, to which '.' and '_' are the same"
+            raise ConfigurationError(f"{said} and {what} {text}" if first != name else f"{said} is {what} too")
 
 
 def check_messages(

@@ -3,6 +3,7 @@
 import inspect
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from mainstem import (
     changes_of,
     recorded_events,
 )
+from mainstem.cli.begin import application_of
 from mainstem.errors import ConfigurationError
 
 
@@ -207,3 +209,120 @@ def test_a_datasource_that_reads_what_its_topic_does_not_have() -> None:
     dimensions = (*BANKAPP.dimensions, Dimension("merchant"))
     with pytest.raises(ConfigurationError, match="the datasource bankapp reads 'merchant' of the topic"):
         replace(application, datasources=(replace(BANKAPP, dimensions=dimensions),))
+
+
+@pytest.mark.parametrize(
+    "name", ["", "ä", "кот", "²", "a b", "a'b", 'a"b', "a/b", "a\n", ".", "..", "__consumer_offsets", "a" * 250]
+)
+def test_a_topic_that_kafka_cannot_have(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="is no name of a topic: 1 to 249 of"):
+        Topic(name)
+
+
+@pytest.mark.parametrize("name", ["a", "A.b_c-9", "...", "_a", "a" * 249])
+def test_a_topic_that_kafka_can_have(name: str) -> None:
+    assert Topic(name).name == name
+
+
+def test_a_topic_that_leaves_no_room_for_its_dead_letters() -> None:
+    topic = Topic("a" * 240)
+    binding = Binding(group="mine", topic=topic.name, decoder=Decoder(Spoken), emit=lambda _: [], out=(topic,))
+    with pytest.raises(ConfigurationError) as found:
+        replace(application, listeners=(*application.listeners, binding), topics=(*application.topics, topic))
+    place = f"listener mine, declared at {binding.declared_at}, needs a shorter name"
+    assert str(found.value) == f"{place}: the topic of its dead letters would have 250 characters, 249 are possible"
+
+
+def test_two_topics_that_kafka_takes_for_one() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"the topic 'debit\.card' and the topic 'debit_card' are one to Kafka"
+    ):
+        replace(application, topics=(*application.topics, Topic("debit.card")))
+
+
+def test_two_listeners_with_one_topic_for_dead_letters() -> None:
+    one, two = Topic("a"), Topic("a.b")
+    heard: dict[str, Any] = {"decoder": Decoder(Spoken), "emit": lambda _: [], "out": (TOPIC,)}
+    first: Binding[Any] = Binding(group="b.c", topic="a", **heard)
+    second: Binding[Any] = Binding(group="c", topic="a.b", **heard)
+    with pytest.raises(
+        ConfigurationError, match=r"of the listener b\.c, declared at .* of the listener c, declared at .*, too$"
+    ):
+        replace(
+            application,
+            listeners=(*application.listeners, first, second),
+            topics=(*application.topics, one, two),
+        )
+
+
+def test_a_topic_of_dead_letters_may_be_declared() -> None:
+    """Its retention, say."""
+    replace(application, topics=(*application.topics, Topic(BALANCE.dead_letter_topic, retention_ms=1_000)))
+
+
+@pytest.mark.parametrize("name", ["event", "snapshot", "refused_command", "mainstem_action", "sqlite_x", "pg_x"])
+def test_tables_of_names_that_are_kept_back(name: str) -> None:
+    """The house has some, an engine others."""
+    assert isinstance(BALANCE.projection, Fold)
+    view = replace(BALANCE, projection=replace(BALANCE.projection, table=replace(BALANCE.projection.table, name=name)))
+    with pytest.raises(ConfigurationError, match=f"the view {name} of the listener card-balance, declared at "):
+        replace(application, listeners=(view,), ledgers=())
+    assert CARD.state_row is not None
+    state = replace(CARD.state_row, table=replace(CARD.state_row.table, name=name))
+    with pytest.raises(ConfigurationError, match=f"the state {name} needs another name"):
+        Application(name="bank", deciders=(replace(CARD, state_row=state),))
+
+
+def test_a_view_of_the_name_of_a_state() -> None:
+    """In one database of MySQL they would be one table, and a rebuild would replace it."""
+    assert isinstance(BALANCE.projection, Fold)
+    table = replace(BALANCE.projection.table, name="debit_card")
+    binding, at = replace(BALANCE, group="mine", projection=replace(BALANCE.projection, table=table)), line()
+    with pytest.raises(ConfigurationError) as found:
+        with_listener(binding)
+    text = (
+        f"the view debit_card of the listener mine, declared at {__file__}:{at}, has the name of the state debit_card"
+    )
+    assert str(found.value) == text
+
+
+@pytest.mark.parametrize(
+    ("captured", "said"),
+    [
+        (Captured("event"), "two of one name: captured table event"),
+        (Captured("debit_card", "cards"), "two of one name: captured table debit_card"),
+        (Captured("audit", "event"), "two of one name: topic of a captured table event"),
+    ],
+)
+def test_a_table_that_is_captured_twice(captured: Captured, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        replace(application, captured=(*application.captured, captured))
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "ä", "x\ny", "a" * 129])
+def test_a_name_that_no_connector_can_have(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="is no name of an application: letters"):
+        replace(application, name=name)
+
+
+@pytest.mark.parametrize("tag", ["", "a\nb", "a\x00b", "\ud800", "x" * 201])
+def test_an_event_that_cannot_be_kept_under_its_name(tag: str) -> None:
+    class Named(Event, frozen=True, tag=tag):
+        pass
+
+    with pytest.raises(ConfigurationError, match=r"decider debit_card keeps the event Named under .*: a name has 1 to"):
+        replace(CARD, events=(*CARD.events, Named))
+
+
+@pytest.mark.parametrize("category", ["", "a b", "a-b", "a" * 55])
+def test_a_category_that_no_stream_can_begin_with(category: str) -> None:
+    with pytest.raises(ConfigurationError, match="category "):
+        replace(CARD, category=category)
+
+
+def test_the_command_line_names_the_line_to_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "misnamed.py").write_text("from mainstem import Topic\n\nTOPIC = Topic('a topic')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigurationError) as found:
+        application_of("misnamed:application")
+    assert str(found.value).endswith(f" (declared at {tmp_path / 'misnamed.py'}:3)")

@@ -12,6 +12,7 @@ from mainstem import log_lines
 from mainstem.application import Application
 from mainstem.errors import ConfigurationError, UnknownTenant
 from mainstem.eventstore.port import TenantReader
+from mainstem.listener.declared import place_of_error
 from mainstem.settings import Settings, read_settings
 from mainstem.tenancy import served_tenants
 
@@ -44,8 +45,13 @@ def application_of(name: str) -> Application:
 
 @contextmanager
 def errors_of_start() -> Iterator[None]:
-    """An import that fails, as a ConfigurationError."""
+    """An import that fails, as a ConfigurationError; of one that a declaration raised, with the line to fix."""
     try:
         yield
     except ImportError as error:
         raise ConfigurationError(f"the application cannot be imported: {error}") from error
+    except ConfigurationError as error:
+        place = place_of_error(error)
+        if not place or "declared at" in str(error):
+            raise
+        raise ConfigurationError(f"{error} (declared at {place})") from error

@@ -1,5 +1,6 @@
 """What the rest of the house asks of a log: topics of partitions, records by offset, groups with committed offsets."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -9,6 +10,9 @@ from mainstem.messages import NewRecord, Record
 
 Place = tuple[str, int]
 """A topic and a partition of it."""
+
+_NAME = re.compile(r"(?!\.{1,2}$|__)[A-Za-z0-9._-]{1,249}")
+"""As Kafka has it, whose own topics begin with `__`."""
 
 Assigned = Callable[[Sequence[Place]], Mapping[Place, int]]
 """Called in `poll` with the places that the consumer is given from now on; answers from which offset to read each."""
@@ -31,8 +35,9 @@ class Topic:
     decimals: Literal["string", "number"] = field(default="string", compare=False, kw_only=True)
 
     def __post_init__(self) -> None:
-        if not self.name or not all(c.isalnum() or c in "._-" for c in self.name) or len(self.name) > 249:
-            raise ConfigurationError(f"{self.name!r} is no topic name: letters, digits, '.', '_' and '-', at most 249")
+        if not _NAME.fullmatch(self.name):
+            text = "1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-', not '.' or '..', and no '__' first"
+            raise ConfigurationError(f"{self.name[:250]!r} is no name of a topic: {text}")
         if not 1 <= self.partitions <= 1024:
             raise ConfigurationError(f"topic {self.name} has {self.partitions} partitions; 1 to 1024 are possible")
 
