@@ -226,7 +226,9 @@ def test_a_topic_that_kafka_can_have(name: str) -> None:
 
 def test_a_topic_that_leaves_no_room_for_its_dead_letters() -> None:
     topic = Topic("a" * 240)
-    binding = Binding(group="mine", topic=topic.name, decoder=Decoder(Spoken), emit=lambda _: [], out=(topic,))
+    binding: Binding[Any] = Binding(
+        group="mine", topic=topic.name, decoder=Decoder(Spoken), emit=lambda _: [], out=(topic,)
+    )
     with pytest.raises(ConfigurationError) as found:
         replace(application, listeners=(*application.listeners, binding), topics=(*application.topics, topic))
     place = f"listener mine, declared at {binding.declared_at}, needs a shorter name"
