@@ -69,11 +69,9 @@ REFUSALS = {
     "invalid-card": 422,
     "invalid-customer": 422,
     "invalid-text": 422,
-    "process-unknown": 404,
     "refusal-unknown": 404,
     "same-card": 422,
     "transfer-unknown": 404,
-    "view-unknown": 404,
 }
 """The HTTP status of refusals by their reason; any other is 409."""
 

@@ -35,7 +35,7 @@ from mainstem.assembly.web import operations_of
 from mainstem.layers import LayersDesk
 from mainstem.query.access import Access, access_of
 from mainstem.query.bindings import binding_routes
-from mainstem.query.dead_letters import LISTENER_REFUSALS, dead_letter_routes
+from mainstem.query.dead_letters import dead_letter_routes
 from mainstem.query.layers import layer_routes
 from mainstem.query.metrics import Metrics, observed
 from mainstem.query.privacy import privacy_routes
@@ -143,7 +143,7 @@ def web(running: Running, access: Access) -> "object":
         ],
         access=access,
         operations=operations_of(running, metrics),
-        refusals={**LISTENER_REFUSALS, **REFUSAL_STATUS},
+        refusals=REFUSAL_STATUS,
         body_max_bytes=running.settings.http_body_max_bytes,
         on_shutdown=(bank.end,),
     )

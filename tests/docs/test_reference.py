@@ -18,7 +18,7 @@ from bank.access import WHO_MAY
 from bank.settings import BankSettings
 from mainstem import cli, errors, messages
 from mainstem.query import problems
-from mainstem.query.dead_letters import LISTENER_REFUSALS
+from mainstem.query.problems import OWN_REFUSALS
 from mainstem.query.web import OPERATIONS_RULES
 from mainstem.settings import PREFIX, Secret, Settings
 from mainstem.sqlite import connect
@@ -155,20 +155,20 @@ def test_every_reason_of_the_refusals_of_processes() -> None:
     files = ("process/deciding.py", "process/desk.py", "command/handler.py")
     own = {reason for name in files for reason in _constants(ROOT / "src/mainstem" / name, "Refused", argument=0)}
     assert set(rows) == own | {"transfer-exists"}
-    assert {reason for reason, status in rows.items() if status != 409} == {"process-unknown"}
+    assert rows == {reason: OWN_REFUSALS.get(reason, 409) for reason in rows}
 
 
 def test_every_reason_of_the_refusals_of_listeners() -> None:
     rows = {_only(row[0]): int(row[1]) for row in rows_under(_HTTP, "Refusals of listeners")}
     assert set(rows) == _constants(ROOT / "src/mainstem/listener/desk.py", "Refused", argument=0)
-    assert rows == {reason: LISTENER_REFUSALS.get(reason, 409) for reason in rows}
+    assert rows == {reason: OWN_REFUSALS.get(reason, 409) for reason in rows}
 
 
 def test_every_reason_of_the_refusals_of_rebuilds() -> None:
     rows = {_only(row[0]): int(row[1]) for row in rows_under(_HTTP, "Refusals of rebuilds")}
     files = [ROOT / "src/mainstem/rebuild" / name for name in ("desk.py", "rebuild.py")]
     assert set(rows) == {reason for path in files for reason in _constants(path, "Refused", argument=0)}
-    assert {reason for reason, status in rows.items() if status != 409} == {"view-unknown"}
+    assert rows == {reason: OWN_REFUSALS.get(reason, 409) for reason in rows}
 
 
 def _routes() -> dict[str, set[str]]:

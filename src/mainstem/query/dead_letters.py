@@ -34,13 +34,6 @@ DEAD_LETTER_RULES: Mapping[str, Rule] = {
 }
 """Who may call these routes, for the application's own table."""
 
-LISTENER_REFUSALS: Mapping[str, int] = {
-    "letter-unknown": 404,
-    "listener-unknown": 404,
-    "value-unfit": 422,
-}
-"""The HTTP status of what is refused here; any other reason is 409."""
-
 _Request = Request[Any, Any, Any]
 _TEXT_MAX = 200
 _PAGE_MAX = 1_000

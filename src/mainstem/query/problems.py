@@ -57,6 +57,16 @@ _HTTP_TYPES = {
 }
 
 
+OWN_REFUSALS: Mapping[str, int] = {
+    "letter-unknown": 404,
+    "listener-unknown": 404,
+    "process-unknown": 404,
+    "value-unfit": 422,
+    "view-unknown": 404,
+}
+"""The HTTP status of what the house itself refuses, unless an application says otherwise; any other reason is 409."""
+
+
 class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Problem details. `type` never changes for one kind of problem; `field` names the input that was wrong.
 
@@ -90,7 +100,7 @@ def exception_handlers(
     sees_troubles: Callable[[Request[Any, Any, Any]], bool],
     explained: Callable[[Request[Any, Any, Any], ValidationException], InvalidInput | None],
 ) -> dict[Any, Handler]:
-    """Handlers for every exception; `refusals` gives a refusal's reason a status other than 409.
+    """Handlers for every exception; `refusals` gives a refusal's reason a status other than 409, or than ours.
 
     `troubles` is asked where a store or the log has failed, for callers who may see that; `explained` says which
     parameter of a request does not fit.
@@ -132,7 +142,8 @@ def _allowed(methods: str) -> str:
 def problem_of(error: errors.MainstemError, refusals: Mapping[str, int]) -> Problem:
     """The problem details of an error."""
     if isinstance(error, errors.Refused):
-        return _problem(refusals.get(error.reason, 409), error.reason, str(error))
+        status = refusals.get(error.reason) or OWN_REFUSALS.get(error.reason, 409)
+        return _problem(status, error.reason, str(error))
     if isinstance(error, InvalidInput):
         return _problem(error.status, error.reason, str(error), error.field)
     for kind in type(error).__mro__:

@@ -113,6 +113,8 @@ def web_application(
 ) -> Gate:
     """The whole application, as ASGI. `refusals` gives the HTTP status of refusals by their reason (409 unless named).
 
+    What mainstem itself refuses has its status without being named.
+
     Raises ConfigurationError where `access` has no row for one of the routes, or one for another, and where a GET
     route does not say what it reads.
     """

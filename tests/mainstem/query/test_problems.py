@@ -11,6 +11,9 @@ _REFUSALS = {"card-unknown": 404}
 _CASES: list[tuple[errors.MainstemError, int, str, str | None]] = [
     (errors.Refused("card-unknown", "no such card"), 404, "card-unknown", None),
     (errors.Refused("card-blocked", "blocked"), 409, "card-blocked", None),
+    (errors.Refused("view-unknown", "no such view"), 404, "view-unknown", None),
+    (errors.Refused("listener-unknown", "no such listener"), 404, "listener-unknown", None),
+    (errors.Refused("value-unfit", "no message"), 422, "value-unfit", None),
     (errors.InvalidCommand("no"), 422, "invalid-command", None),
     (errors.IdempotencyConflict("other content"), 422, "idempotency-key-reused", None),
     (errors.TryAgain("full", 7), 503, "try-again", "7"),
