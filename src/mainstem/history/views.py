@@ -1,7 +1,7 @@
 """A view as it was at a position: the listener's own fold over the log's beginning, into a store of its own.
 
 The live view is not asked and nothing is emitted, so a view can be seen as it was before a fold was changed, too: what
-is shown is what today's fold makes of the records up to then.
+is shown is what today's fold makes of the records up to then, as was settled about those that were dead letters.
 """
 
 import time
@@ -13,6 +13,7 @@ from msgspec import Struct
 from mainstem.errors import InvalidQuery, MainstemError, OffsetOutOfRange
 from mainstem.listener.batch import Batches
 from mainstem.listener.binding import Binding
+from mainstem.listener.settled import settled
 from mainstem.log.port import Log, Range
 from mainstem.log.scan import scan
 from mainstem.messages import Position, Record
@@ -60,12 +61,12 @@ def view_then(
     if isinstance(projection, Joined):
         raise InvalidQuery(f"the view of {binding.group} joins {projection.other.name}, whose past is not known")
     ends = _ends(log.ranges(binding.topic), binding.topic, until)
-    taken, done, counted = _Taken(binding, until), 0, 0
+    taken, done, counted, known = _Taken(binding, until), 0, 0, settled(binding, log)
 
     def pages() -> Iterator[Sequence[Record]]:
         nonlocal done, counted
         for page in scan(log, binding.topic, ends):
-            records = taken.of(page)
+            records = taken.of(known.of(page))
             yield records
             done += len(page)
             counted += len(records)

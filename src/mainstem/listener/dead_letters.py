@@ -169,7 +169,8 @@ class DeadLetters:
         done = [each for each in batch if failure is None or each.offset < outcome.since[key]]
         answers = [each for each in outcome.outgoing if each.topic != self._binding.dead_letter_topic]
         if done:
-            (send or self._log.append)([*answers, closing(self._binding, done[-1], RETRIED, f"{len(done)} letters")])
+            record = closing(self._binding, done[0], done[-1], RETRIED, f"{len(done)} letters")
+            (send or self._log.append)([*answers, record])
         retried = Retried(len(done), more, failure)
         with self._views.transaction() as transaction:
             transaction.hold(group)  # else its rows could go to a table that is being replaced
@@ -196,16 +197,18 @@ class DeadLetters:
         The reason goes on record behind them in their topic.
         """
         at, group = self._at(key), self._binding.group
-        last, following, count = None, None, 0
+        begin, last, following, count = None, None, None, 0
         if first:
             letters = nsmallest(2, self._open(self._since(key)), key=_place)
             last, following = (*letters, None, None)[:2]
-            count = len(letters[:1])
+            begin, count = last, len(letters[:1])
         else:
             for letter in self._open(self._since(key)):
+                begin = min(begin or letter, letter, key=_place)
                 last, count = max(last or letter, letter, key=_place), count + 1
-        if last is not None:
-            (send or self._log.append)([closing(self._binding, origin_of(last), DROPPED, why, by)])
+        if begin is not None and last is not None:
+            ends = origin_of(begin), origin_of(last)
+            (send or self._log.append)([closing(self._binding, *ends, DROPPED, why, by)])
         with self._views.transaction() as transaction:
             transaction.hold(group)
             transaction.check(group, at)

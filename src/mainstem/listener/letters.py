@@ -46,9 +46,12 @@ def dead_letter(
     return _letter(binding, record, record.value, record.headers, described)
 
 
-def closing(binding: Binding[object], last: Record, reason: str, why: str, by: str = "") -> NewRecord:
-    """The record that closes a key's letters up to the origin `last`: RETRIED or DROPPED, why, and who wanted it."""
-    return _letter(binding, last, None, (), _noted(binding, last, reason, why, by))
+def closing(binding: Binding[object], first: Record, last: Record, reason: str, why: str, by: str = "") -> NewRecord:
+    """The record that closes a key's letters from the origin `first` to `last`: RETRIED or DROPPED, why, who wanted it.
+
+    Where a crash has left the letters open, another that closes them follows, and holds.
+    """
+    return _letter(binding, last, None, (), _noted(binding, last, reason, why, by) | {"first": str(first.offset)})
 
 
 def edited(binding: Binding[object], origin: Record, value: bytes, why: str, by: str) -> NewRecord:

@@ -1,12 +1,13 @@
 """What a page of records makes of a view: its rows, positions and parked keys. Nothing is emitted and nobody called."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from mainstem.errors import CodecError, ListenerError, StoreError
 from mainstem.listener.batch import reached
 from mainstem.listener.binding import Binding
+from mainstem.listener.settled import Settled
 from mainstem.log.port import Log, Place
 from mainstem.messages import Position, Record
 from mainstem.rebuild.versions import projection_of
@@ -55,13 +56,11 @@ class Filled:
 class Filler:
     """Fills `table` as the binding's listener fills the live one, of which alone the projection is used."""
 
-    def __init__(
-        self, binding: Binding[Any], log: Log, table: Table[Any], dropped: Collection[tuple[str, int]], positions: bool
-    ) -> None:
+    def __init__(self, binding: Binding[Any], log: Log, table: Table[Any], known: Settled, positions: bool) -> None:
         self._binding = binding
         self._log = log
         self._projection = replace(projection_of(binding), table=table)
-        self._dropped = dropped
+        self._settled = known
         self._positions = positions
         self._room = _FIRST
 
@@ -77,7 +76,7 @@ class Filler:
     def fill(
         self, records: Sequence[Record], rows: Reading, waiting: Mapping[str, int], before: Filled | None = None
     ) -> Filled:
-        """What they make of the rows that stand, without those of keys that wait from an offset on, and dropped ones.
+        """What they make of the rows that stand, as was settled about dead letters; keys wait from an offset on.
 
         `before` is what came of the records before them and was not written yet. Raises ListenerError for a record that
         cannot be handled.
@@ -111,15 +110,15 @@ class Filler:
         raise ListenerError(f"records cannot be handled together: {type(cause).__name__}: {cause}") from cause
 
     def _taken(self, records: Sequence[Record], waiting: Mapping[str, int]) -> tuple[Sequence[Record], dict[str, int]]:
-        if not waiting and not self._dropped:
-            return records, {}
+        if not waiting:
+            return self._settled.of(records), {}
         taken, parked = list[Record](), dict[str, int]()
         for record in records:
             if record.offset >= waiting.get(record.key, record.offset + 1):
                 parked[record.key] = waiting[record.key]
-            elif (record.key, record.offset) not in self._dropped:
+            else:
                 taken.append(record)
-        return taken, parked
+        return self._settled.of(taken), parked
 
     def _messages(self, records: Sequence[Record], rows: Reading) -> tuple[list[Any], Sequence[int]]:
         try:

@@ -28,10 +28,10 @@ from mainstem.errors import (
 )
 from mainstem.listener.binding import Binding
 from mainstem.listener.moving import ahead_of
+from mainstem.listener.settled import settled
 from mainstem.log.port import Log, Place
 from mainstem.rebuild.comparing import Comparing, Comparison, Key
 from mainstem.rebuild.filling import Filled, Filler
-from mainstem.rebuild.letters import dropped_letters
 from mainstem.rebuild.progress import Meter, Progress, Stopped, check_whole
 from mainstem.rebuild.versions import UNKNOWN, code_of, is_stale, versions_of
 from mainstem.table import Table
@@ -145,8 +145,8 @@ class Rebuild:
 
     def _open(self, offsets: Mapping[Place, int]) -> None:
         positions = self._views.made_by(self._versions.group) != self._code
-        dropped = dropped_letters(self._binding, self._log)
-        self._filler = Filler(self._binding, self._log, self._table, dropped, positions)
+        known = settled(self._binding, self._log)
+        self._filler = Filler(self._binding, self._log, self._table, known, positions)
         self._offsets = dict(offsets)
         self._comparing, self._touched, self._begun = None, set(), True
         self._meter.begin(sum(self._offsets.values()))

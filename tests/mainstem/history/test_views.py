@@ -22,6 +22,7 @@ from mainstem.codec import Decoder, position_token
 from mainstem.errors import InvalidQuery, OffsetOutOfRange
 from mainstem.history import Until, view_then
 from mainstem.listener.binding import Binding
+from mainstem.listener.runner import Runner
 from mainstem.log.kafka import KafkaLog
 from mainstem.log.port import Log, Topic
 from mainstem.log.sqlite import SqliteLog
@@ -119,6 +120,22 @@ def test_what_cannot_be_handled_keeps_its_key_where_it_was(log: Log) -> None:
     found, parked = _totals(log, Until())
     assert found == {"a": 1, "b": 1}
     assert list(parked) == ["a"]
+
+
+def test_what_was_settled_about_dead_letters_holds(tmp_path: Path) -> None:
+    """One was dropped, one edited and tried again: it is the live view."""
+    with closing(SqliteLog(tmp_path / "log.db")) as log, closing(SqliteViews(tmp_path / "views.db")) as views:
+        log.create(Topic("counted", 1))
+        views.create(TOTAL)
+        _say(log, Counted("a", 1, 1), Counted("a", -1, 2), Counted("b", -2, 1), Counted("a", 4, 3), Counted("b", 8, 2))
+        runner = Runner(TOTALS, log, views)
+        while runner.step():
+            continue
+        runner.letters.edit(0, 1, msgspec.json.encode(Counted("a", 2, 2)), "a slip", "ann")
+        assert (runner.retry("a"), runner.drop("b", "nobody counts so")) == (2, 2)
+        runner.leave()
+        assert list(views.scan(TOTAL)) == [Total("a", 7)]
+        assert _totals(log, Until()) == ({"a": 7}, {})
 
 
 @pytest.mark.parametrize(("offsets", "told"), [({0: 6}, "it holds 0 to 5"), ({1: 0}, r"there are \[0\]")])

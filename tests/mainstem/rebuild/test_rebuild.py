@@ -18,6 +18,7 @@ from msgspec import Struct
 from mainstem.listener.actions import make_tables
 from mainstem.listener.binding import Binding
 from mainstem.listener.desk import Listeners
+from mainstem.listener.letters import read_letter_id
 from mainstem.listener.moving import Target
 from mainstem.listener.runner import Runner
 from mainstem.rebuild import Progress, Rebuild, code_of
@@ -289,6 +290,85 @@ def test_dropped_dead_letters_stay_out(live: Live) -> None:
     done = rebuild(live)
     assert (done.state, done.comparison and done.comparison.differing, live.rows()) == ("done", 0, before)
     assert Total("a", 5, 4) in before
+
+
+_AS_FIVE = msgspec.json.encode(Counted("a", 5, 2))
+
+
+def edit(live: Live, value: bytes = _AS_FIVE) -> None:
+    """The first letter of a."""
+    first = live.runner.dead_letters("a")[0]
+    live.runner.letters.edit(*read_letter_id(first.id), value, "a slip", "ann")
+
+
+def test_an_edited_letter_is_taken_as_it_was_edited(live: Live) -> None:
+    """The last edit before it was retried holds."""
+    _with_a_dead_letter(live)
+    edit(live, msgspec.json.encode(Counted("a", 4, 2)))
+    edit(live)
+    assert live.runner.retry("a") == 2
+    before = live.rows()
+    assert Total("a", 8, 3) in before
+    done = rebuild(live)
+    assert (done.state, done.error) == ("done", None)
+    assert (done.comparison and done.comparison.differing, live.rows()) == (0, before)
+
+
+def test_a_letter_that_was_edited_and_dropped_stays_out(live: Live) -> None:
+    _with_a_dead_letter(live)
+    edit(live)
+    live.runner.drop("a", "nobody counts so")
+    live.say("a", 4)
+    live.listen()
+    before = live.rows()
+    assert Total("a", 5, 4) in before
+    done = rebuild(live)
+    assert (done.state, done.error) == ("done", None)
+    assert (done.comparison and done.comparison.differing, live.rows()) == (0, before)
+
+
+class _Dead(Exception):
+    """The process dies."""
+
+
+def _die(*_: object) -> None:
+    raise _Dead
+
+
+@pytest.mark.parametrize("first", ["retry", "drop"])
+@pytest.mark.parametrize("then", ["retry", "drop"])
+def test_what_a_crash_has_left_open_is_settled_by_what_follows(live: Live, first: str, then: str) -> None:
+    """The log had closed the letters before; the views had not."""
+    _with_a_dead_letter(live)
+    edit(live, msgspec.json.encode(Counted("a", 4, 2)))
+    letters = live.runner.letters
+    with pytest.raises(_Dead):
+        letters.retry("a", threading.Event().wait, _die) if first == "retry" else letters.drop("a", "x", also=_die)
+    assert live.views.parked_since("totals").keys() == {"a"}
+    edit(live)
+    live.runner.retry("a") if then == "retry" else live.runner.drop("a", "nobody counts so")
+    before = live.rows()
+    assert Total("a", *((8, 3) if then == "retry" else (1, 1))) in before
+    done = rebuild(live)
+    assert (done.state, done.error) == ("done", None)
+    assert (done.comparison and done.comparison.differing, live.rows()) == (0, before)
+
+
+def test_a_letter_that_was_dropped_and_later_retried(live: Live) -> None:
+    """The view was lost in between, and filled from the begin: what was dropped failed anew."""
+    _with_a_dead_letter(live)
+    live.runner.drop("a", "nobody counts so")
+    live.runner.leave()
+    live.views.drop(TOTAL, "totals")
+    again = Live(live.log, live.views)
+    again.listen()
+    edit(again)
+    assert again.runner.retry("a") == 2
+    before = again.rows()
+    assert Total("a", 8, 3) in before
+    done = rebuild(again)
+    assert (done.state, done.error) == ("done", None)
+    assert (done.comparison and done.comparison.differing, again.rows()) == (0, before)
 
 
 def test_a_key_that_is_dropped_meanwhile(live: Live) -> None:
