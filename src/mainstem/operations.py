@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 import structlog
@@ -42,6 +42,7 @@ _ASK_S = 600.0
 _LIVE_S = 5.0
 _ALIVE_S = 5.0
 _DETAIL_MAX = 65_536
+_NO_ROUTE = "not-found"
 _OPERATOR = "operator"
 """Who asks for what the command line itself carries out."""
 
@@ -378,6 +379,11 @@ def _ask(
             raise Forbidden(f"the application at {url} {text}") from error
         told = _told(error)
         name = told.type.rpartition(":")[2]
+        if name == _NO_ROUTE:
+            text = (
+                f"the application at {url} has no route {urlsplit(path).path}: add those of mainstem.query to its own"
+            )
+            raise StoreUnavailable(text) from error
         if error.code in _REFUSING and name:
             raise Refused(name, told.detail) from error
         if error.code == HTTPStatus.BAD_REQUEST and name:

@@ -12,7 +12,7 @@ import pytest
 from bank.main import application
 from mainstem.assembly.stores import stored_events
 from mainstem.errors import InvalidQuery, StoreUnavailable, UnknownTenant
-from mainstem.operations import forget_subject, reconciliation, status
+from mainstem.operations import asked, forget_subject, reconciliation, status
 from mainstem.settings import Settings
 from tests.process import bank_process
 
@@ -46,6 +46,13 @@ def test_a_process_that_does_not_answer_is_told(tmp_path: Path) -> None:
                 assert time.monotonic() - began < _AT_ONCE_S
         finally:
             bank.process.thaw()
+
+
+def test_an_application_without_the_route_is_told(tmp_path: Path) -> None:
+    """One of one's own has those that it was given."""
+    settings = Settings(data_dir=tmp_path / "data")
+    with bank_process(settings.data_dir), pytest.raises(StoreUnavailable, match=r"has no route /nowhere: add those of"):
+        asked(settings, "/nowhere?limit=1")
 
 
 def test_what_is_wrong_is_told_as_it_is_where_nothing_runs(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from typing import Any
 
 from nicegui import ui
 
+from mainstem.dashboard.lists import quoted
+
 _REASON_MAX = 200
 
 
@@ -34,8 +36,7 @@ async def reason_for(title: str, meaning: str, word: str) -> str | None:
 
 def dialog_of(title: str) -> ui.dialog:
     """A dialog that readers of the screen know by its title."""
-    label = title.replace('"', "'").replace("\\", "")
-    return ui.dialog().props(f'aria-label="{label}"')
+    return ui.dialog().props(f'aria-label="{quoted(title)}"')
 
 
 async def answer_of(dialog: ui.dialog) -> Any:

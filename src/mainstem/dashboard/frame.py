@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from nicegui import ui
 from nicegui.element import Element
 
@@ -12,6 +13,8 @@ from mainstem.dashboard.api import Api, ApiAway, ApiError
 from mainstem.dashboard.style import STYLE
 from mainstem.dashboard.tenant import Choice
 from mainstem.dashboard.watch import Followed, Watch
+
+_log = structlog.get_logger(__name__)
 
 _REFRESH_S = 0.5
 _TEXT_MAX = 200
@@ -53,13 +56,24 @@ class Desk:
         followed = self.watch.follow(path, remembered, tenant=self.tenant)
 
         def shown(found: Followed) -> None:
-            trouble.set_text(found.error or "")
             trouble.set_visibility(found.error is not None)
             if found.error is None:
-                show(found)
+                self._show(found, show, trouble)
+            else:
+                trouble.set_text(found.error)
 
         self._followed.append((followed, shown, trouble))
         return followed
+
+    def _show(self, found: Followed, show: Callable[[Followed], None], trouble: ui.label) -> None:
+        try:
+            show(found)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            text = f"{self.api.url}{found.path} answers with what this page does not understand: is it the application?"
+            if trouble.text != text:
+                _log.exception("an answer of the API cannot be shown", path=found.path, cause=str(error)[:_TEXT_MAX])
+            trouble.set_text(text)
+            trouble.set_visibility(True)
 
     def leave(self, followed: Followed) -> None:
         """Follow it no longer."""

@@ -1,16 +1,16 @@
 """Dead letters: what listeners could not handle, why, and having it tried again, mended or dropped."""
 
-import json
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
+import msgspec
 from nicegui import ui
 
 from mainstem.dashboard import editing
 from mainstem.dashboard.api import ApiAway, ApiError
 from mainstem.dashboard.asking import answer_of, dialog_of, reason_for
 from mainstem.dashboard.frame import Desk, tell
-from mainstem.dashboard.lists import Content, Listing, button, rename
+from mainstem.dashboard.lists import Content, Listing, button, rename, short
 from mainstem.dashboard.watch import Followed
 
 _PAGE = 100
@@ -44,10 +44,10 @@ class _Letter:
         """Show it."""
         if content["id"] != self._content.get("id"):
             self._rename(
-                f"letter {content['id']} of {content['listener']}", f"{content['key']} of {content['listener']}"
+                f"letter {content['id']} of {content['listener']}", f"{short(content['key'])} of {content['listener']}"
             )
         self._content = content
-        self._title.set_text(f"{content['listener']}: {content['key']}")
+        self._title.set_text(f"{content['listener']}: {short(content['key'])}")
         self._cause.set_text(f"{content['reason']}: {content['cause']}")
         edited = ", edited" if content["edited"] else ""
         self._origin.set_text(f"{content['origin']}, {content['at']}{edited}")
@@ -67,12 +67,12 @@ class _Letter:
     async def _opened(self) -> None:
         listener, letter = (quote(self._content[name], safe="") for name in ("listener", "id"))
         try:
-            answer = await self._desk.api.get(f"/dead-letters/{listener}/{letter}")
+            answer = await self._desk.api.text(f"/dead-letters/{listener}/{letter}")
         except (ApiError, ApiAway) as error:
             tell(str(error), well=False)
             return
         title = f"Letter {self._content['id']} of {self._content['listener']}"
-        text = json.dumps(answer.content, indent=2, ensure_ascii=False, default=str)[:_SHOWN_MAX]
+        text = msgspec.json.format(answer, indent=2)[:_SHOWN_MAX]  # each digit as it is
         with dialog_of(title) as dialog, ui.card().classes("ms-dialog"):
             ui.label(title).classes("ms-title")
             ui.label(text.replace("\\n", "\n")).classes("ms-text").props(
@@ -98,7 +98,7 @@ class _Letter:
 
 
 async def _ask(desk: Desk, word: str, listener: str, what: Mapping[str, str]) -> None:
-    named = "all keys" if not what else " ".join(*what.items())
+    named = "all keys" if not what else short(" ".join(*what.items()))
     reason = await reason_for(f"{word} {named} of {listener}", _MEANINGS[word], word)
     if reason is None:
         return

@@ -7,6 +7,7 @@ from nicegui import ui
 from nicegui.element import Element
 
 Content = Mapping[str, Any]
+_NAME_MAX = 200
 
 
 class Item(Protocol):
@@ -90,16 +91,23 @@ def button(text: str, act: Callable[[], Any], label: str, *, danger: bool = Fals
 
     made = ui.button(text, on_click=pressed, color=None).props("outline no-caps")
     made.classes("ms-button ms-bad" if danger else "ms-button")
-    return made.props(f'aria-label="{_quoted(label)}"')
+    return made.props(f'aria-label="{quoted(label)}"')
 
 
 def rename(made: ui.button, label: str) -> None:
     """Give it another name for readers of the screen."""
-    made.props(f'aria-label="{_quoted(label)}"')
+    made.props(f'aria-label="{quoted(label)}"')
 
 
-def _quoted(text: str) -> str:
-    return text.replace("\\", "").replace('"', "'")
+def quoted(text: str) -> str:
+    """The text as it can stand between the quotes of an attribute."""
+    return short(text).replace("\\", "").replace('"', "'")
+
+
+def short(text: str) -> str:
+    """The text in a line: keys of records may be anything, and of any length."""
+    plain = "".join(each if each.isprintable() else "�" for each in text[: _NAME_MAX + 1])
+    return plain if len(plain) <= _NAME_MAX else f"{plain[:_NAME_MAX]}…"
 
 
 def state(label: ui.label, text: str, *, well: bool) -> None:
