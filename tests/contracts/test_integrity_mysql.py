@@ -42,3 +42,14 @@ class TestMysqlTagIntegrity(_Mysql, TagIntegrityContract):
     def test_a_tag_that_is_counted_to_another_number(self, tagged: Path, change: str) -> None:
         self.run_sql(tagged, f"{change} WHERE tag = 'red'")
         assert self.told(tagged) == [("tag", "red", 6)]
+        assert (self.mended(tagged), self.told(tagged)) == ([], [])
+
+    def test_a_number_that_was_given_twice(self, tagged: Path) -> None:
+        self.run_sql(tagged, "DELETE FROM event_tag WHERE tag = 'green'", "DELETE FROM tag_head WHERE tag = 'green'")
+        self.given_twice(tagged)
+
+    def test_a_count_of_events_of_before_they_kept_their_tags_is_left(self, tagged: Path) -> None:
+        self.run_sql(tagged, "UPDATE tag_head SET number = 2 WHERE tag = 'big'")
+        assert [each.split(";")[0] for each in self.mended(tagged)] == ["tag 'big': its events are counted to 2"]
+        self.run_sql(tagged, "DELETE FROM tag_head WHERE tag = 'big'")
+        assert (self.mended(tagged), self.told(tagged)) == ([], [])

@@ -29,4 +29,6 @@ class TestSqliteIntegrity(_Sqlite, IntegrityContract):
 
 
 class TestSqliteTagIntegrity(_Sqlite, TagIntegrityContract):
-    pass
+    def test_a_number_that_was_given_twice(self, tagged: Path) -> None:
+        self.run_sql(tagged, "DELETE FROM event_tag WHERE tag = 'green'")
+        self.given_twice(tagged)

@@ -119,7 +119,7 @@ def repair(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Put rows of state and views right that are not what the events say; exit 1 where something is left.
+    """Put rows of tags, state and views right that are not what the events say; exit 1 where something is left.
 
     For example: mainstem repair --dry-run
     """

@@ -6,7 +6,7 @@ from typing import Protocol
 from mainstem.eventstore.archive_integrity import ArchiveIntegrity
 from mainstem.eventstore.chain import NOTHING, Placed, link_of
 from mainstem.eventstore.seal import EVENTS_MAX, Entry, Hole, Seal, Unsealed, next_seal, opened
-from mainstem.eventstore.tagging import TagPlace, TagRow
+from mainstem.eventstore.tagging import TagMend, TagPlace, TagRow
 
 
 class Integrity(Protocol):
@@ -75,6 +75,12 @@ class Integrity(Protocol):
 
     def wrong_tag_heads(self) -> Sequence[tuple[str, int, int]]:
         """Tags that are counted to another number than that of their last row, and both, where they are counted."""
+
+    def mend_tag(self, mend: TagMend) -> None:
+        """Do that to the rows of a tag, in one transaction, in which nobody else appends an event with it.
+
+        Raises TagConflict, and changes nothing, where its last row has another number by now.
+        """
 
     def close(self) -> None:
         """Give everything back. Closing twice is allowed."""

@@ -4,12 +4,13 @@ Positions are given before they commit, so one may appear below others that are 
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from mainstem.errors import ConfigurationError
+from mainstem.errors import ConfigurationError, TagConflict
 from mainstem.eventstore.archive import Archive
 from mainstem.eventstore.archive_integrity import ArchiveIntegrity
 from mainstem.eventstore.chain import Placed
@@ -17,9 +18,9 @@ from mainstem.eventstore.integrity import ahead, holes_of, seal_rows
 from mainstem.eventstore.mysql_archive import marked
 from mainstem.eventstore.mysql_columns import EVENT, stored
 from mainstem.eventstore.seal import EVENTS_MAX, Seal
-from mainstem.eventstore.tagging import TagPlace, TagRow
-from mainstem.mysql import MysqlServer, Pool, ask, picture
-from mainstem.mysql_rows import behind, markers
+from mainstem.eventstore.tagging import TagMend, TagPlace, TagRow
+from mainstem.mysql import MysqlServer, Pool, Session, ask, execute, picture
+from mainstem.mysql_rows import behind, insert_many, markers, replacing
 
 _SEAL = ", ".join(Seal.__struct_fields__)
 _READERS = 2
@@ -41,6 +42,7 @@ _WRONG_HEADS = """
       WHERE h.number <> 0 AND NOT EXISTS (SELECT 1 FROM event_tag AS t WHERE t.tag = h.tag)
     ORDER BY 1
 """
+_LAST_TAG = "SELECT coalesce(max(number), 0) FROM event_tag WHERE tag = %s"
 _PAGE = 1_000
 
 
@@ -171,6 +173,21 @@ class MysqlIntegrity:
     def wrong_tag_heads(self) -> Sequence[tuple[str, int, int]]:
         """As one picture, however much is appended meanwhile."""
         return [(str(tag), int(head), int(last)) for tag, head, last in self._pool.ask(_WRONG_HEADS)]
+
+    def mend_tag(self, mend: TagMend) -> None:
+        """The tag is locked as its writers lock it: the insert meets its row, or makes it. Then its rows are read."""
+        rows = [(row.tag, row.number, row.stream, row.version) for row in mend.put]
+        with closing(Session(self._server)) as session, session.transaction() as connection:
+            insert_many(connection, "tag_head (tag, number)", [(mend.tag, mend.head)], replacing(["number"]))
+            last = int(ask(connection, _LAST_TAG, (mend.tag,))[0][0])
+            if last != mend.last:
+                raise TagConflict(mend.tag, mend.last, last)
+            for start in range(0, len(mend.gone), _PAGE):
+                part = mend.gone[start : start + _PAGE]
+                sql = f"DELETE FROM event_tag WHERE tag = %s AND number IN {markers(len(part))}"
+                execute(connection, sql, (mend.tag, *part))
+            columns = "event_tag (tag, number, stream, version)"
+            insert_many(connection, columns, rows, replacing(["stream", "version"]))
 
     def close(self) -> None:
         """Closing twice is allowed."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from mainstem.errors import ConfigurationError, StoreCorrupt
+from mainstem.errors import ConfigurationError, StoreCorrupt, TagConflict
 from mainstem.eventstore.archive import Archive
 from mainstem.eventstore.archive_integrity import ArchiveIntegrity
 from mainstem.eventstore.chain import Placed
@@ -16,8 +16,8 @@ from mainstem.eventstore.seal import EVENTS_MAX, Seal
 from mainstem.eventstore.sqlite_archive import folder_of
 from mainstem.eventstore.sqlite_columns import stored
 from mainstem.eventstore.sqlite_schema import EVENT, MIGRATIONS
-from mainstem.eventstore.tagging import TagPlace, TagRow
-from mainstem.sqlite import check_kind, connect, mapped_errors, transaction
+from mainstem.eventstore.tagging import TagMend, TagPlace, TagRow
+from mainstem.sqlite import check_kind, connect, insert_many, mapped_errors, transaction
 
 _SEAL = ", ".join(Seal.__struct_fields__)
 _LAST = f"SELECT {_SEAL} FROM event_seal ORDER BY number DESC LIMIT 1"
@@ -35,6 +35,7 @@ _TAG_ROWS = (
     "SELECT t.tag, t.number, t.stream, t.version, e.position, e.tags FROM event_tag AS t"
     " LEFT JOIN event AS e ON e.stream = t.stream AND e.version = t.version"
 )
+_INSTEAD = "(tag, number) DO UPDATE SET stream = excluded.stream, version = excluded.version"
 _TAG_PLACE = (str, int)
 _TAG_ROW = (*_TAG_PLACE, str, int, int | None, str | None)
 
@@ -168,6 +169,17 @@ class SqliteIntegrity:
     def wrong_tag_heads(self) -> Sequence[tuple[str, int, int]]:
         """The rows alone count."""
         return ()
+
+    def mend_tag(self, mend: TagMend) -> None:
+        """Nobody else writes meanwhile."""
+        rows = [(row.tag, row.number, row.stream, row.version) for row in mend.put]
+        with self._turn, transaction(self._connection, self._path):
+            last = self._ask("SELECT coalesce(max(number), 0) FROM event_tag WHERE tag = ?", (mend.tag,), (int,))[0][0]
+            if last != mend.last:
+                raise TagConflict(mend.tag, mend.last, last)
+            gone = [(mend.tag, number) for number in mend.gone]
+            self._connection.executemany("DELETE FROM event_tag WHERE tag = ? AND number = ?", gone)
+            insert_many(self._connection, "event_tag (tag, number, stream, version)", rows, _INSTEAD)
 
     def close(self) -> None:
         """Closing twice is allowed."""

@@ -30,6 +30,20 @@ class TagRow(Struct, frozen=True, gc=False):
     tags: str | None = None
 
 
+class TagMend(Struct, frozen=True):
+    """What makes the rows of a tag right whose last row has the number `last`, 0 for none.
+
+    Rows to be put, in the place of what stands, the numbers of those to be removed, and to which number the tag's
+    events are counted then, where a store counts them.
+    """
+
+    tag: str
+    last: int
+    put: tuple[TagRow, ...]
+    gone: tuple[int, ...]
+    head: int
+
+
 def noted(places: Iterable[TagPlace]) -> str:
     """As an event keeps them."""
     return msgspec.json.encode(list(places)).decode()

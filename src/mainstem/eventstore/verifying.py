@@ -107,7 +107,7 @@ def verify(
             findings += [Finding("seal", "", each[0], _told_of(each)) for each in seals]
             frame = _frame(integrity, last, position, seals)
             end = HIGHEST if last is not None and last.number in frame.damaged else max(position, frame.sealed_to)
-            cuts = ((frame, *cut) for cut in _event_ranges(integrity, end))
+            cuts = ((frame, *cut) for cut in event_ranges(integrity, end))
             checked = list(ranges.each(check_events, cuts, progress))
             noted_from = min((each.noted_from for each in checked if each.noted_from is not None), default=None)
             tasks_of_tags = ((noted_from, *places) for places in tag_ranges(integrity))
@@ -218,7 +218,7 @@ def _seal_ranges(integrity: Integrity, end: int) -> Iterator[tuple[int, int]]:
         after = found[1]
 
 
-def _event_ranges(integrity: Integrity, end: int) -> Iterator[tuple[int, int]]:
+def event_ranges(integrity: Integrity, end: int) -> Iterator[tuple[int, int]]:
     """Ranges up to that position, all next to each other: of so many events, and of not many more that are sealed."""
     after = LOWEST
     while after < end:

@@ -31,13 +31,12 @@ class CheckedTags(Struct, frozen=True):
 
 def rows_wanted(integrity: Integrity, placed: Sequence[Placed]) -> Iterator[Wrong]:
     """What is missing of the rows that these events should have."""
-    wanted = {place: (each.event.stream, each.event.version) for each in placed for place in noted_in(each.event.tags)}
-    places = list(wanted)
-    for start in range(0, len(places), _AT_ONCE):
-        part = places[start : start + _AT_ONCE]
-        stand = integrity.tag_rows_at(part)
-        for place in part:
-            row, (stream, version) = stand.get(place), wanted[place]
+    wanted = [(place, each.event.stream, each.event.version) for each in placed for place in noted_in(each.event.tags)]
+    for start in range(0, len(wanted), _AT_ONCE):
+        part = wanted[start : start + _AT_ONCE]
+        stand = integrity.tag_rows_at(list({place for place, _, _ in part}))
+        for place, stream, version in part:
+            row = stand.get(place)
             if row is None:
                 yield place, f"it is gone, and {stream} {version} has it"
             elif (row.stream, row.version) != (stream, version):
@@ -56,17 +55,23 @@ def check_tags(
     integrity: Integrity, noted_from: int | None, after: TagPlace, upto: TagPlace
 ) -> tuple[CheckedTags, int]:
     """The rows behind one, up to another. From position `noted_from` on, events say which tags they have."""
-    rows = integrity.tag_rows(after, upto)
-    archived = integrity.archive.noted({(row.stream, row.version) for row in rows if row.position is None})
+    rows = whole_rows(integrity, after, upto)
     wrong: list[Wrong] = []
     unchained, before = 0, None
-    for row in (_with(row, archived) for row in rows):
+    for row in rows:
         if (row.tag, row.number) != after:
             wrong += _wrong_in(integrity, row, before, noted_from)
             unchained += row.position is not None and row.tags is None
         before = row
     looked = sum((row.tag, row.number) != after for row in rows)
     return CheckedTags(looked, unchained, tuple(wrong)), 0
+
+
+def whole_rows(integrity: Integrity, first: TagPlace, last: TagPlace) -> Sequence[TagRow]:
+    """The rows from one place to another, in order, with what the events say, of the archive too."""
+    rows = integrity.tag_rows(first, last)
+    archived = integrity.archive.noted({(row.stream, row.version) for row in rows if row.position is None})
+    return [_with(row, archived) for row in rows]
 
 
 def findings_of(integrity: Integrity, wrong: Mapping[TagPlace, str]) -> Iterator[Finding]:

@@ -1,10 +1,12 @@
 """What suites of integrity share: a store, its chain and seals, and a client that does to its tables what it likes."""
 
 from abc import ABC, abstractmethod
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 from mainstem.eventstore.integrity import Integrity
+from mainstem.eventstore.mending_tags import mending
 from mainstem.eventstore.port import EventStore, NewEvent
 from mainstem.eventstore.verifying import Verified, verify
 from mainstem.messages import Origin
@@ -36,6 +38,15 @@ class Tampered(ABC):
     def told(self, folder: Path) -> Told:
         """What is found, without how it shows."""
         return [(each.kind, each.stream, each.version) for each in self.verified(folder).findings]
+
+    def mended(self, folder: Path) -> list[str]:
+        """Make right what is found of the tags; what is left."""
+        findings = self.verified(folder).findings
+        with closing(self.integrity(folder)) as integrity:
+            plan = mending(integrity, findings)
+            for mend in plan.mends:
+                integrity.mend_tag(mend)
+        return list(plan.left)
 
 
 def counted(store: EventStore, stream: str, version: int, *tags: str) -> None:
