@@ -66,6 +66,22 @@ def test_its_options_say_what_they_mean(name: str) -> None:
     assert [each.name for each in _COMMANDS[name].params if not getattr(each, "help", None)] == []
 
 
+@pytest.mark.parametrize("name", _COMMANDS.keys() - {"simulate-bank"})  # whose plan checks its own
+def test_its_numbers_have_limits(name: str) -> None:
+    """A number that no store has a place for is an error of the command line."""
+    numbers = [each for each in _COMMANDS[name].params if each.type_descriptor.annotation in (int, float)]
+    assert [each.name for each in numbers if each.min is None or each.max is None or each.max >= 2**63] == []
+
+
+def test_words_that_are_no_text_are_a_clear_error() -> None:
+    """As a terminal of another encoding hands them over."""
+    mainstem = f"{sysconfig.get_path('scripts')}/mainstem"
+    words = [mainstem.encode(), b"history", b"a\xff"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: ConfigurationError: 'a\\udcff' is no text in the encoding of this terminal\n"
+
+
 def _completed(shell: str, words: Sequence[str]) -> set[str]:
     """What a shell's script is told for a line whose last word is not finished."""
     line = shlex.join(["mainstem", *words]) if words[-1] else f"{shlex.join(['mainstem', *words[:-1]])} "

@@ -7,7 +7,7 @@ import msgspec
 import typer
 from rich.console import Console
 
-from mainstem.cli.begin import Json, begin
+from mainstem.cli.begin import MOST, Json, begin
 from mainstem.cli.events import progress_bar
 
 _DAY_MS = 24 * 3_600_000
@@ -22,7 +22,7 @@ def archive(
         int | None, typer.Option(min=0, max=36_500, help="Move what was recorded so many days ago or earlier.")
     ] = None,
     keep_last: Annotated[
-        int | None, typer.Option(min=1, help="Leave the last so many events of each stream where they are.")
+        int | None, typer.Option(min=1, max=MOST, help="Leave the last so many events of each stream where they are.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show how much it would be, and change nothing.")] = False,
     as_json: Json = False,

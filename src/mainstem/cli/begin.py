@@ -17,6 +17,9 @@ from mainstem.settings import Settings, read_settings
 from mainstem.tenancy import served_tenants
 
 Tenant = Annotated[str | None, typer.Option(help="Of this tenant; without it, of none.")]
+MOST = 10**15
+"""More than any version or number in a tag; every store has a place for it."""
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table, or of lines.")]
 
 

@@ -16,7 +16,7 @@ from rich.table import Table as Grid
 
 from mainstem.cli.archive import archive
 from mainstem.cli.asyncapi import asyncapi
-from mainstem.cli.begin import Json, Tenant, begin, check_tenant, errors_of_start
+from mainstem.cli.begin import MOST, Json, Tenant, begin, check_tenant, errors_of_start
 from mainstem.cli.bindings import bindings
 from mainstem.cli.dashboard import dashboard
 from mainstem.cli.dead_letters import dead_letters, show_actions
@@ -57,10 +57,18 @@ _MOMENT = "A version, as 7, or a time with its zone, as 2026-01-31T09:30:00Z."
 def main() -> None:
     """The console script: errors of mainstem's are one clear line and exit code 2."""
     try:
+        _check_words(sys.argv[1:])
         app()
     except MainstemError as error:
         _err.print(f"[bold red]error:[/] {type(error).__name__}: {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(2)
+
+
+def _check_words(words: Sequence[str]) -> None:
+    """Raises ConfigurationError for one that is not text, as the shell of another encoding may hand it over."""
+    for word in words:
+        if not word.isascii() and any("\ud800" <= letter <= "\udfff" for letter in word):
+            raise ConfigurationError(f"{word!r} is no text in the encoding of this terminal")
 
 
 @app.command()
@@ -238,7 +246,7 @@ def history(  # noqa: PLR0913 - the options of the command line
     *,
     category: Annotated[str | None, typer.Option(help="Of the aggregate, where several have one of that id.")] = None,
     recorded: Annotated[bool, typer.Option("--recorded", help="Times are those of recording the events.")] = False,
-    after: Annotated[int, typer.Option(min=0, help="Show events above this version.")] = 0,
+    after: Annotated[int, typer.Option(min=0, max=MOST, help="Show events above this version.")] = 0,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Show so many events.")] = 100,
     tenant: Tenant = None,
     personal: Annotated[bool, typer.Option("--personal", help="Open personal data, which needs their keys.")] = False,

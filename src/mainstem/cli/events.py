@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table as Grid
 
-from mainstem.cli.begin import Json, Tenant, begin, check_tenant
+from mainstem.cli.begin import MOST, Json, Tenant, begin, check_tenant
 from mainstem.errors import ConfigurationError
 from mainstem.eventstore.check import Unreadable
 from mainstem.evolution.schema import SchemaChange
@@ -85,7 +85,7 @@ def schema(
 def tagged(
     tag: Annotated[str, typer.Argument(help="The tag, such as customer:c-1.")],
     *,
-    after: Annotated[int, typer.Option(min=0, help="Show events above this number in the tag.")] = 0,
+    after: Annotated[int, typer.Option(min=0, max=MOST, help="Show events above this number in the tag.")] = 0,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Show so many events.")] = 100,
     tenant: Tenant = None,
     as_json: Json = False,
