@@ -5,7 +5,15 @@ import sys
 
 import structlog
 
+from mainstem.settings import Settings
+
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+def configure_by(settings: Settings) -> None:
+    """As the settings say, unless the program has set up structlog by itself."""
+    if not structlog.is_configured():
+        configure(settings.log_level, json=settings.log_json)
 
 
 def configure(level: str, *, json: bool) -> None:
@@ -29,7 +37,7 @@ def configure(level: str, *, json: bool) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
 

@@ -34,6 +34,7 @@ from mainstem.forgetting import Forgetter
 from mainstem.health import Hop, Memory, Part, Trouble, trouble_of
 from mainstem.listener.runner import Runner
 from mainstem.log.kafka import KafkaLog
+from mainstem.log_lines import configure_by
 from mainstem.process.rows import GROUP as PROCESSES
 from mainstem.rebuild import Rebuilds
 from mainstem.rebuild.versions import mark_made
@@ -222,6 +223,7 @@ def distributed(application: Application, settings: Settings) -> Distributed:
     Waits for MySQL, and for Kafka where listeners are to run, as long as the settings say; then raises
     StoreUnavailable. Raises ConfigurationError for what stands there otherwise declared.
     """
+    configure_by(settings)
     deadline = time.monotonic() + settings.start_wait_max_ms / 1000
     while True:
         try:

@@ -46,6 +46,7 @@ from mainstem.listener.binding import Binding
 from mainstem.listener.runner import Runner
 from mainstem.log.port import Place, Range
 from mainstem.log.sqlite import SqliteLog
+from mainstem.log_lines import configure_by
 from mainstem.looks import Looks
 from mainstem.olap.ingestion import Ingestion
 from mainstem.rebuild import Rebuilds
@@ -102,6 +103,7 @@ class Embedded:
     def __init__(
         self, application: Application, settings: Settings, clock_ms: Callable[[], int] = wall_clock_ms
     ) -> None:
+        configure_by(settings)
         self.application = application.configured(settings)
         self.settings = settings
         self._clock_ms = clock_ms

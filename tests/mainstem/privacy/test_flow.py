@@ -250,7 +250,7 @@ def test_a_token_that_comes_to_another_is_not_opened(shop: Embedded, capfd: pyte
     (bob,) = (each for each in shop.events.states(CUSTOMER_ROW) if each.id == "bob")
     assert bob.name != row.name
     assert shop.vault.open(bob).name == row.name
-    assert "another subject" in capfd.readouterr().out
+    assert "another subject" in capfd.readouterr().err
 
 
 def test_without_keys_what_is_personal_waits_and_the_rest_goes_on(settings: Settings, tmp_path: Path) -> None:
