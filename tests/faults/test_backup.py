@@ -18,15 +18,17 @@ import pytest
 from msgspec.structs import replace
 
 from bank.card import OpenCard, Withdraw
+from bank.holder import CARD_HOLDER
 from bank.main import application
-from mainstem.assembly import embedded
+from mainstem.assembly import backup, embedded
 from mainstem.assembly.archiving import archive
 from mainstem.assembly.backup import back_up, restore
 from mainstem.assembly.stores import open_integrity
 from mainstem.errors import ConfigurationError, StoreBusy, StoreCorrupt, StoreUnavailable
 from mainstem.eventstore.archiving import Asked
-from mainstem.eventstore.verifying import verify
+from mainstem.eventstore.verifying import Verified, verify
 from mainstem.settings import Settings
+from tests.faults import restoring
 from tests.process import BankProcess, bank_process
 
 _CARDS = ["card-1", "card-2"]
@@ -220,3 +222,68 @@ def test_events_that_do_not_verify_are_not_backed_up(settings: Settings, tmp_pat
     with pytest.raises(StoreCorrupt, match="do not verify: changed debit_card-a 2"):
         back_up(application, settings, tmp_path / "backup")
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("backup")] == []
+
+
+def test_two_restores_at_once(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second is refused while the first is at work, and takes nothing of it away."""
+    back_up(application, settings, tmp_path / "backup")
+    place = replace(settings, data_dir=tmp_path / "place")
+    verified = backup._verified
+
+    def then_another(folder: Path, root: str | None) -> Verified:
+        monkeypatch.setattr(backup, "_verified", verified)
+        with pytest.raises(StoreBusy):
+            restore(application, place, tmp_path / "backup")
+        return verified(folder, root)
+
+    monkeypatch.setattr(backup, "_verified", then_another)
+    restore(application, place, tmp_path / "backup")
+    assert verify(partial(open_integrity, place)).events == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["backup", "data", "place"]
+
+
+def test_two_backups_to_one_place_at_once(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second is refused until the first has its name, and takes nothing of it away."""
+    flush = backup._flush
+
+    def then_another(folder: Path) -> None:
+        monkeypatch.setattr(backup, "_flush", flush)
+        flush(folder)
+        with pytest.raises(StoreBusy):
+            back_up(application, settings, tmp_path / "backup")
+
+    monkeypatch.setattr(backup, "_flush", then_another)
+    back_up(application, settings, tmp_path / "backup")
+    restore(application, replace(settings, data_dir=tmp_path / "place"), tmp_path / "backup")
+    assert sorted(path.name for path in (tmp_path / "backup").iterdir()) == sorted([*backup._FILES, "backup.json"])
+
+
+def test_a_restore_that_fails_leaves_no_folder(settings: Settings, tmp_path: Path) -> None:
+    back_up(application, settings, tmp_path / "backup")
+    (tmp_path / "backup" / "log.db").write_bytes(b"")
+    with pytest.raises(StoreCorrupt):
+        restore(application, replace(settings, data_dir=tmp_path / "place"), tmp_path / "backup")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["backup", "data"]
+
+
+@pytest.mark.parametrize("step", range(1, restoring.STEPS + 1))
+def test_killed_while_a_restore_takes_its_place(settings: Settings, tmp_path: Path, step: int) -> None:
+    """The folder is the old one or the restored one, whole, with the keys of personal data; and never away."""
+    with embedded(application, settings) as running:
+        running.commands.execute(OpenCard(card="ada", limit=Decimal(5), customer="c-1", holder="Ada Lovelace"))
+        running.settle()
+    back_up(application, settings, tmp_path / "backup")
+    with embedded(application, settings) as running:
+        running.commands.execute(Withdraw(card="ada", amount=Decimal(5)))
+        running.settle()
+    words = [str(settings.data_dir), str(tmp_path / "backup"), str(step)]
+    done = subprocess.run([sys.executable, restoring.__file__, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
+    with embedded(application, settings) as running:
+        assert running.settle()
+        assert running.reconcile().clean
+        assert [running.vault.open(row).holder for row in running.views.scan(CARD_HOLDER)] == ["Ada Lovelace"]
+    restore(application, settings, tmp_path / "backup", replacing=True)
+    with embedded(application, settings) as running:
+        assert [running.vault.open(row).holder for row in running.views.scan(CARD_HOLDER)] == ["Ada Lovelace"]
+    assert verify(partial(open_integrity, settings)).events == 4

@@ -30,7 +30,7 @@ from mainstem.assembly.views import engine_of
 from mainstem.cdc.relay import producer_of
 from mainstem.cdc.sqlite import SqliteCapture
 from mainstem.clock import wall_clock_ms
-from mainstem.durable import flush
+from mainstem.durable import exchanged, flush
 from mainstem.errors import ConfigurationError, StoreBusy, StoreCorrupt, StoreUnavailable
 from mainstem.eventstore.verifying import Verified, verify
 from mainstem.folder import Folder, owner_of
@@ -86,10 +86,10 @@ def back_up(
         files = {name: _digest(part / name) for name in (*_FILES, *(f"{_ARCHIVE}/{name}" for name in archived))}
         manifest = Manifest(_FORMAT, application.name, wall_clock_ms(), found.events, found.head, files)
         _write(part / _MANIFEST, msgspec.json.encode(manifest))
-        (part / "mainstem.lock").unlink()
         _flush(part)
         part.rename(target)
         _flush(target.parent)
+        (target / "mainstem.lock").unlink()  # not before: who finds the part without an owner empties it
     return manifest
 
 
@@ -99,15 +99,14 @@ def restore(
     """Put a backup in the place of the folder, once it is checked: its files, that they fit together, every event.
 
     With `replacing` what stands there is moved aside, and where to is told. Raises ConfigurationError for what is no
-    whole backup of this application, or where data stand already, StoreBusy where a process runs on the folder,
-    StoreCorrupt for a damaged backup.
+    whole backup of this application, or where data stand already, StoreBusy where a process runs on the folder or
+    restores to it, StoreCorrupt for a damaged backup.
     """
     _check_form(settings)
     manifest = _manifest(application, source)
     place = settings.data_dir.resolve()
     staged = place.with_name(f"{place.name}.restoring")
-    _check_free(place, replacing=replacing)
-    with _made(staged):
+    with _held(place, replacing=replacing), _made(staged):
         with _owned(staged):
             if any(name not in _FILES for name in manifest.files):
                 (staged / _ARCHIVE).mkdir()
@@ -208,6 +207,24 @@ def _check_free(place: Path, *, replacing: bool) -> None:
 
 
 @contextmanager
+def _held(place: Path, *, replacing: bool) -> Iterator[None]:
+    """The place is this process's alone. Where it had to be made, it goes again if the work fails."""
+    _check_free(place, replacing=replacing)
+    made = not place.exists()
+    owner = Folder(place)
+    owner.acquire()
+    try:
+        _check_free(place, replacing=replacing)
+        yield
+    except BaseException:
+        if made:
+            shutil.rmtree(place, ignore_errors=True)
+        raise
+    finally:
+        owner.release()
+
+
+@contextmanager
 def _owned(folder: Path) -> Iterator[None]:
     """An empty folder of this process alone, whatever a broken-off attempt has left in it."""
     owner = Folder(folder)
@@ -224,30 +241,44 @@ def _owned(folder: Path) -> Iterator[None]:
 
 
 def _put(staged: Path, place: Path, keys: Sequence[Path]) -> Path | None:
-    """Rename it into its place; where what stood there has been moved to, but for the keys."""
-    owner = Folder(place)
-    owner.acquire()
+    """Give it its place, with the keys that are there; where what stood there has been moved to.
+
+    The keys are in both until all is in its place: so whoever dies on the way leaves one of the two, whole.
+    """
+    stands = any(path.name not in _OTHERS for path in place.iterdir())
+    own = [path.name for path in keys if path.resolve().parent == place]
+    own = [name for name in (f"{each}{more}" for each in own for more in ("", "-wal")) if (place / name).is_file()]
+    for name in own:
+        os.link(place / name, staged / name)
+    _flush(staged)
+    aside = place.with_name(f"{place.name}.before-{wall_clock_ms()}")
+    staged.rename(aside)
     try:
-        stands = any(path.name not in _OTHERS for path in place.iterdir())
-        aside = place.with_name(f"{place.name}.before-{wall_clock_ms()}")
-        place.rename(aside)
-        try:
-            staged.rename(place)
-        except OSError:
-            aside.rename(place)
-            raise
-        own = [path.name for path in keys if path.resolve().parent == place]
-        for name in (f"{name}{more}" for name in own for more in ("", "-wal", "-shm")):
-            if (aside / name).is_file():
-                (aside / name).rename(place / name)
-        _flush(place)
-        _flush(place.parent)
-    finally:
-        owner.release()
+        done = exchanged(aside, place)
+    except OSError:
+        aside.rename(staged)
+        raise
+    if not done:
+        aside.rename(staged)
+        _rename_both(staged, place, aside)
+    _flush(place)
+    _flush(place.parent)
+    for name in (f"{each}{more}" for each in own for more in ("", "-shm")):
+        (aside / name).unlink(missing_ok=True)
     if not stands:
         shutil.rmtree(aside)
         return None
     return aside
+
+
+def _rename_both(staged: Path, place: Path, aside: Path) -> None:
+    """In two steps, where the system knows no single one."""
+    place.rename(aside)
+    try:
+        staged.rename(place)
+    except OSError:
+        aside.rename(place)
+        raise
 
 
 @contextmanager
