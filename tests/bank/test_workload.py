@@ -2,8 +2,12 @@
 
 import json
 from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
+from random import Random
+from threading import Thread
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
@@ -15,7 +19,9 @@ from bank.card import OpenCard, Repay, Withdraw
 from bank.main import application
 from bank.suspicious import AMOUNT_WINDOW, VELOCITY_WINDOW
 from bank.workload import Plan, acts
+from bank.workload.acts import _much, _often
 from bank.workload.loading import load
+from bank.workload.people import people
 from bank.workload.plan import HOUR_MS
 from bank.workload.sending import send
 from mainstem.assembly import embedded
@@ -53,6 +59,26 @@ def test_it_is_of_its_size_and_in_order(plan: Plan) -> None:
     assert all(plan.begin_ms <= act.at_ms < plan.end_ms for act in made)
     opened = {act.command.card for act in made if isinstance(act.command, OpenCard)}
     assert {act.command.card for act in made} == opened
+
+
+@given(st.integers(0, 10_000))
+@profile(deadline=None, max_examples=300)
+def test_a_thief_is_done_within_the_hour(seed: int) -> None:
+    """What is beyond it would come before what the next hour begins with, or be later than now."""
+    chance = Random(seed)
+    who = people(Plan(customers=1, merchants=1, end_ms=END_MS), chance)
+    for bout in (_often, _much):
+        assert all(0 <= at_ms < HOUR_MS for _, (at_ms, _, _) in bout(who, _Latest(seed), 0))
+
+
+class _Latest(Random):
+    """Everything begins as late as it can, and takes as long as it can."""
+
+    def randrange(self, start: int, stop: int | None = None, step: int = 1) -> int:
+        return (start if stop is None else stop) - 1
+
+    def randint(self, a: int, b: int) -> int:
+        return b
 
 
 def test_another_seed_makes_another() -> None:
@@ -97,6 +123,12 @@ def test_history_is_brought_in_and_all_views_follow(tmp_path: Path) -> None:
             load(application, settings, plan, untold)
 
 
+def test_history_waits_where_few_commands_may(tmp_path: Path) -> None:
+    settings, plan = Settings(data_dir=tmp_path, command_queue_max=5), Plan(customers=3, withdrawals=100, end_ms=END_MS)
+    told = load(application, settings, plan, untold)
+    assert told.accepted["withdrawals"] + told.refused.total() == 100
+
+
 def test_the_same_seed_a_second_time_is_refused(tmp_path: Path) -> None:
     settings, plan = Settings(data_dir=tmp_path), Plan(customers=3, withdrawals=10, end_ms=END_MS)
     load(application, settings, plan, untold)
@@ -136,6 +168,47 @@ def test_a_bank_that_dies_is_asked_again(tmp_path: Path) -> None:
         assert lines["differences"] == []
 
 
+class _Busy(BaseHTTPRequestHandler):
+    """A bank behind a proxy: each command is taken at the 13th time, and has to come later until then."""
+
+    protocol_version = "HTTP/1.1"
+    ways = ((429, "0"), (503, "Wed, 21 Oct 2026 07:28:00 GMT"), (504, None), (502, None), (429, "nan"))
+    asked: ClassVar[Counter[str]] = Counter()
+
+    def do_GET(self) -> None:
+        self._answer(200, None)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        key = self.headers["Idempotency-Key"]
+        self.asked[key] += 1
+        number = self.asked[key]
+        status, wait = (201, None) if number == 13 else self.ways[number - 1] if number <= 5 else (429, "0")
+        self._answer(status, wait)
+
+    def _answer(self, status: int, wait: str | None) -> None:
+        self.send_response(status)
+        if wait is not None:
+            self.send_header("Retry-After", wait)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+        """Nothing."""
+
+
+def test_a_bank_that_says_later_is_asked_later() -> None:
+    """However often: many share what it takes in a minute. And whatever it is that says so, as long as it can be read."""
+    plan = Plan(customers=1, withdrawals=2, end_ms=END_MS)
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Busy) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        told = send(f"http://127.0.0.1:{server.server_port}", plan, rate=None, connections=3, token=None, tell=untold)
+        server.shutdown()
+    assert not told.failed
+    assert told.accepted["withdrawals"] == 2
+    assert set(_Busy.asked.values()) == {13}
+
+
 def test_nobody_answers() -> None:
     plan = Plan(withdrawals=1, end_ms=END_MS)
     with pytest.raises(StoreUnavailable, match="no bank answers at"):
@@ -148,6 +221,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = CliRunner().invoke(app, asked)
     assert done.exit_code == 0, done.output
     assert "50 withdrawals accepted" in done.output
+    monkeypatch.setenv("MAINSTEM_LAYERS", "true")
     more = CliRunner().invoke(app, [*asked[:-1], "8", "--json"])
     assert more.exit_code == 0, (more.output, more.exception)
     told = json.loads(more.stdout)

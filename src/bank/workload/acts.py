@@ -19,7 +19,7 @@ _MINUTE_MS = 60_000
 _OFTEN = (6, 15)
 _MUCH_CENTS = (120_000, 240_000)
 _AMONG = 100_000
-_RING_MS = 5_000
+_RING_MS = 4_000
 
 
 class Act(Struct, frozen=True):

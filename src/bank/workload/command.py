@@ -78,7 +78,7 @@ def _load(plan: Plan, tell: "Callable[[int], None]") -> Told:
 
     settings = read_settings(os.environ)
     log_lines.configure(settings.log_level, json=settings.log_json)
-    return load(application.with_environment(os.environ).configured(settings), settings, plan, tell)
+    return load(application.with_environment(os.environ), settings, plan, tell)
 
 
 def _token(path: Path) -> str:

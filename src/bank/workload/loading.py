@@ -26,13 +26,18 @@ def load(application: Application, settings: Settings, plan: Plan, tell: Callabl
     running = bring_up(application, settings)
     try:
         running.commands.start()
-        return _load(running.commands.submit, acts(plan), plan, tell)
+        most = min(_UNDER_WAY_MAX, settings.command_queue_max)
+        return _load(running.commands.submit, acts(plan), plan, tell, most)
     finally:
         running.stop()
 
 
 def _load(
-    submit: "Callable[..., Future[Answer]]", given: Iterable[Act], plan: Plan, tell: Callable[[int], None]
+    submit: "Callable[..., Future[Answer]]",
+    given: Iterable[Act],
+    plan: Plan,
+    tell: Callable[[int], None],
+    under_way_max: int,
 ) -> Told:
     under_way: deque[tuple[Act, Future[Answer]]] = deque()
     accepted, refused = Counter[str](), Counter[str]()
@@ -50,7 +55,7 @@ def _load(
         tell(kind == "withdrawals")
 
     for act in given:
-        if len(under_way) >= _UNDER_WAY_MAX:
+        if len(under_way) >= under_way_max:
             see()
         under_way.append((act, submit(act.command, origin=_WORKLOAD, occurred_at_ms=act.at_ms)))
     while under_way:

@@ -1,6 +1,7 @@
 """A workload over the public HTTP API: its rhythm at another pace, each card's commands in their order."""
 
 import asyncio
+import re
 import time
 import zlib
 from collections.abc import Callable
@@ -15,8 +16,23 @@ from bank.workload.plan import Plan
 from bank.workload.told import Told, kind_of
 from mainstem.errors import StoreUnavailable
 
-_TRIES, _WAIT_MAX_S, _WAIT_S = 10, 5.0, 0.5
+_TRIES, _WAIT_S = 10, 0.5
+"""So often the answer to a command may be lost."""
+
+_PATIENCE_S = 600.0
+"""So long a bank may say again and again that a command should come later: many share what it takes in a minute."""
+
+_WAIT_MAX_S = 60.0
+"""As long as a bank may say that it is to be left alone; a limit of requests a minute never says more."""
+
 _ANSWER_S = 30.0
+_COME_AGAIN = (
+    httpx.codes.TOO_MANY_REQUESTS,
+    httpx.codes.BAD_GATEWAY,
+    httpx.codes.SERVICE_UNAVAILABLE,
+    httpx.codes.GATEWAY_TIMEOUT,
+)
+_SECONDS = re.compile(r"[0-9]{1,9}", re.ASCII)
 _AHEAD = 50
 """How many commands wait for a connection."""
 
@@ -70,13 +86,13 @@ class _Sender:
     async def _ask(self, number: int, command: CardCommand) -> None:
         path, body = _request(command)
         headers = {"Idempotency-Key": f"{self._run}-{number}", "Content-Type": "application/json"}
-        why = ""
-        for tried in range(_TRIES):
-            wait_s = _WAIT_S * (tried + 1)
+        deadline, lost = time.monotonic() + _PATIENCE_S, 0
+        while True:
+            wait_s = _WAIT_S * (lost + 1)
             try:
                 answer = await self._client.post(path, content=body, headers=headers)
             except httpx.TransportError as error:
-                why = type(error).__name__
+                why, lost = type(error).__name__, lost + 1
             else:
                 if answer.is_success:
                     self.told.accepted[kind_of(command)] += 1
@@ -85,11 +101,13 @@ class _Sender:
                 if answer.status_code == httpx.codes.CONFLICT:
                     self.told.refused[why] += 1
                     return
-                if answer.status_code not in (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE):
+                if answer.status_code not in _COME_AGAIN:
                     break
-                wait_s = float(answer.headers.get("Retry-After", wait_s))
+                wait_s = _told_to_wait_s(answer, wait_s)
+            if lost == _TRIES or time.monotonic() + wait_s > deadline:
+                break
             self.told.again += 1
-            await asyncio.sleep(min(wait_s, _WAIT_MAX_S))
+            await asyncio.sleep(wait_s)
         self.told.failed[why] += 1
 
 
@@ -120,6 +138,12 @@ def _request(command: CardCommand) -> tuple[str, bytes]:
         case Repay():
             return f"/cards/{command.card}/repayments", encode({"amount": command.amount})
     raise TypeError(f"a workload has no {type(command).__name__}")
+
+
+def _told_to_wait_s(answer: httpx.Response, else_s: float) -> float:
+    """As long as the answer says, which may say it by a date or by nothing that can be read."""
+    text = answer.headers.get("Retry-After", "")
+    return min(float(text), _WAIT_MAX_S) if _SECONDS.fullmatch(text) else else_s
 
 
 def _reason(answer: httpx.Response) -> str:
