@@ -6,6 +6,7 @@ from typing import Any
 from nicegui import ui
 
 _SOFT = {"color": "#848d97"}
+_FAINT = {"color": "#848d9755"}
 
 
 class Bars:
@@ -19,7 +20,7 @@ class Bars:
                 "grid": {"left": 60, "right": 16, "top": 16, "bottom": 40},
                 "tooltip": {"trigger": "axis"},
                 "xAxis": {"type": "category", "data": [], "axisLabel": _SOFT},
-                "yAxis": {"type": "value", "min": 0, "axisLabel": _SOFT},
+                "yAxis": {"type": "value", "min": 0, "axisLabel": _SOFT, "splitLine": {"lineStyle": _FAINT}},
                 "series": [{"type": "bar", "data": [], "color": color, "name": label}],
             }
         )

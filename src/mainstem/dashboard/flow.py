@@ -145,7 +145,13 @@ def _chart() -> dict[str, Any]:
         "legend": {"top": 0, "data": ["commands/s", "longest lag, s"], "textStyle": {"color": "#8b949e"}},
         "xAxis": {"type": "category", "data": [], "axisLabel": {"color": "#8b949e"}},
         "yAxis": [
-            {"type": "value", "min": 0, "minInterval": 1, "axisLabel": {"color": "#8b949e"}},
+            {
+                "type": "value",
+                "min": 0,
+                "minInterval": 1,
+                "axisLabel": {"color": "#8b949e"},
+                "splitLine": {"lineStyle": {"color": "#8b949e55"}},
+            },
             {"type": "value", "min": 0, "axisLabel": {"color": "#8b949e"}, "splitLine": {"show": False}},
         ],
         "series": [

@@ -136,14 +136,15 @@ def build(desk: Desk) -> None:
     """The page."""
     ui.label("What a listener could not handle waits here, with all of its key behind it, in order.").classes("ms-note")
     count = ui.label().classes("ms-big").props("role=status")
-    with ui.element("div").classes("ms-row"):
+    with ui.element("div").classes("ms-row") as choice:
         listener = ui.select([], label="Listener").props("outlined dense").classes("ms-select")
 
         async def retry_all() -> None:
             if listener.value:
                 await _ask(desk, "Retry", listener.value, {})
 
-        every = button("Retry all of it", retry_all, "Retry all letters of the listener")
+        button("Retry all of it", retry_all, "Retry all letters of the listener")
+    choice.set_visibility(False)
     listing = Listing(lambda: _Letter(desk), "No dead letters.", "Dead letters")
 
     def show(found: Followed) -> None:
@@ -154,8 +155,7 @@ def build(desk: Desk) -> None:
         if names != listener.options:
             kept = listener.value if listener.value in names else (names[0] if names else None)
             listener.set_options(names, value=kept)
-        listener.set_enabled(bool(names))
-        every.set_enabled(bool(names))
+        choice.set_visibility(bool(names))
         listing.show([(f"{each['listener']} {each['id']}", each) for each in letters])
 
     desk.follow(f"/dead-letters?limit={_PAGE}", show)
