@@ -30,7 +30,7 @@ from bank.transfer import TRANSFER
 from mainstem import Application
 from mainstem.assembly import Running, bring_up
 from mainstem.assembly.metrics import samples_of
-from mainstem.assembly.places import mysql_server
+from mainstem.assembly.places import mysql_server, raw_folder
 from mainstem.assembly.web import operations_of
 from mainstem.layers import LayersDesk
 from mainstem.query.access import Access, access_of
@@ -136,7 +136,7 @@ def web(running: Running, access: Access) -> "object":
             *routes(bank),
             *process_routes(running.processes),
             *rebuild_routes(running.rebuilds),
-            *layer_routes(LayersDesk(running.application.layers, running.views)),
+            *layer_routes(LayersDesk(running.application.layers, running.views, raw_folder(running.settings))),
             *binding_routes(running.bindings),
             *dead_letter_routes(running.bindings),
             *privacy_routes(running.forgetter),

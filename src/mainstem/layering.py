@@ -27,7 +27,7 @@ def layers_of(application: Application, settings: Settings) -> Sequence[LayerVie
     if layers is None:
         return []
     with closing(open_views(settings)) as views:
-        return LayersDesk(layers, views).list()
+        return LayersDesk(layers, views, raw_folder(settings)).list()
 
 
 def lineage_of(

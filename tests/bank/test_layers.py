@@ -26,9 +26,12 @@ from bank.layers.integrated import INTEGRATED
 from bank.layers.sums import layers_agree, sums_of_events, sums_of_layers
 from bank.main import application, web
 from bank.simulation import simulation
-from mainstem import EVENT_TOPIC, Decoder, NewRecord, Refused, scan
+from mainstem import EVENT_TOPIC, Decoder, NewRecord, Refused, Topic, scan
 from mainstem.assembly import Embedded, embedded
-from mainstem.layers import LayersDesk, Traced
+from mainstem.assembly.metrics import samples_of
+from mainstem.assembly.places import raw_folder
+from mainstem.layers import LayersDesk, Traced, raw_id
+from mainstem.layers.archive import RawArchive
 from mainstem.layers.raw import raw_table
 from mainstem.query.access import access_of
 from mainstem.rebuild import Rebuilds
@@ -127,6 +130,41 @@ def test_a_figure_leads_down_to_the_changes_as_they_came(running: Embedded, cloc
         assert raw.row["value"]["stream"] == "debit_card-anna"
         (stored,) = running.views.get(raw_table(EVENT_TOPIC), [(raw.key,)]).values()
         assert stored.value == events[place]
+
+
+def test_raw_keeps_every_change_that_is_captured(running: Embedded, clock: FakeClock) -> None:
+    """The changes of the cards' rows too, of which nothing is made: as they came, and as files."""
+    _some(running, clock)
+    captured = [each.topic for each in application.all_captured()]
+    assert captured == list(LAYERS.sources)
+    assert "debit_card" in captured
+    for topic in captured:
+        records = {raw_id(topic, r.partition, r.offset): r for page in scan(running.log, topic) for r in page}
+        rows = {row.id: row for row in running.views.scan(raw_table(topic))}
+        assert {name: (row.key, row.value) for name, row in rows.items()} == {
+            name: (record.key, record.value) for name, record in records.items()
+        }
+        assert rows
+    change = _lineage(running, "raw", "topic=debit_card", "key=anna")[-1].row["value"]
+    assert (change["before"]["status"], change["after"]["status"]) == ("active", "blocked")
+    spoken = [record for page in scan(running.log, "layer-raw") for record in page]
+    assert not [each for each in spoken if b'"topic":"debit_card"' in (each.value or b"")]
+    archive = RawArchive(running.log, raw_folder(running.settings), LAYERS.sources)
+    assert archive.step().records == sum(running.views.count(raw_table(topic)) for topic in captured)
+
+
+def test_what_raw_has_lost_is_told(running: Embedded, clock: FakeClock) -> None:
+    _some(running, clock)
+    lost = sum(held.end for held in running.log.ranges("debit_card").values())
+    running.log.create(Topic("debit_card", 4, retention_ms=1))
+    running.log.apply_retention(time.time_ns() // 1_000_000 + _DAY_MS)
+    folder = raw_folder(running.settings)
+    RawArchive(running.log, folder, LAYERS.sources).step()
+    raw, *others = LayersDesk(LAYERS, running.views, folder).list()
+    assert {each.topic for each in raw.gone} == {"debit_card"}
+    assert not any(each.gone for each in others)
+    found = {each.labels: each.value for each in samples_of(running) if each.name == "mainstem_raw_gone"}
+    assert found == {(("topic", "event"),): 0, (("topic", "refused_command"),): 0, (("topic", "debit_card"),): lost}
 
 
 def test_the_lineage_of_a_figure_comes_in_pages(running: Embedded, clock: FakeClock) -> None:

@@ -198,7 +198,7 @@ class _Busy(BaseHTTPRequestHandler):
 
 
 def test_a_bank_that_says_later_is_asked_later() -> None:
-    """However often: many share what it takes in a minute. And whatever it is that says so, as long as it can be read."""
+    """However often, since many share what it takes in a minute; and in whatever words."""
     plan = Plan(customers=1, withdrawals=2, end_ms=END_MS)
     with ThreadingHTTPServer(("127.0.0.1", 0), _Busy) as server:
         Thread(target=server.serve_forever, daemon=True).start()

@@ -1,5 +1,6 @@
 """The five layers put together, and of each row what it was made of."""
 
+from bank.card import DEBIT_CARD
 from bank.layers import aggregated, cleansed, curated, integrated, terms
 from bank.layers.aggregated import Aggregated
 from bank.layers.cleansed import CLEANSED, Cleansed
@@ -39,7 +40,10 @@ def _of_aggregated(row: Aggregated) -> tuple[Below, ...]:
 
 LAYERS = Layers(
     (
-        Layer("raw", raw_steps((EVENT_TOPIC, REFUSAL_TOPIC), RAW_TOPIC, linger_ms=LINGER_MS)),
+        Layer(
+            "raw",
+            raw_steps((EVENT_TOPIC, REFUSAL_TOPIC), RAW_TOPIC, kept=(DEBIT_CARD.name,), linger_ms=LINGER_MS),
+        ),
         Layer(
             "cleansed",
             (cleansed.step(RAW_TOPIC.name),),
@@ -52,4 +56,5 @@ LAYERS = Layers(
         Layer("aggregated", (aggregated.STEP,), _of_aggregated),
     )
 )
-"""RAW holds the events and the refused commands, in the tables `raw_event` and `raw_refused_command`."""
+"""RAW holds the events and the refused commands, in the tables `raw_event` and `raw_refused_command`, of which the
+other layers are made; and in `raw_debit_card` the changes of the cards' rows, which say the same once more."""

@@ -1,8 +1,12 @@
 """The figures of a running application, for Prometheus."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 
+from mainstem.assembly.places import raw_folder
 from mainstem.assembly.running import Running
+from mainstem.errors import StoreUnavailable
+from mainstem.layers.archive import gone_of
 from mainstem.query.metrics import Sample
 
 
@@ -14,8 +18,21 @@ def samples_of(running: Running) -> Iterator[Sample]:
         labels = (("view", each.view),)
         yield Sample("mainstem_rebuild_records", "Records that a rebuild has done", each.records, labels)
         yield Sample("mainstem_rebuild_target_records", "Records that it has to do in all", each.of, labels)
+    yield from _of_archive(running)
     if running.sealed is not None:
         yield Sample("mainstem_seal_age_seconds", "How long ago all events were sealed", running.sealed.age_s())
+
+
+def _of_archive(running: Running) -> Iterator[Sample]:
+    layers = running.application.layers
+    if layers is None:
+        return
+    with suppress(StoreUnavailable):
+        gone = gone_of(raw_folder(running.settings), layers.sources)
+        for topic in layers.sources:
+            count = sum(each.count for each in gone if each.topic == topic)
+            text = "Offsets that were removed from a topic before RAW's archive had them"
+            yield Sample("mainstem_raw_gone", text, count, (("topic", topic),))
 
 
 def _of_commands(running: Running) -> Iterator[Sample]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 from rich.console import Console
+from rich.table import Column
 from rich.table import Table as Grid
 
 from mainstem.cli.begin import Json, begin
@@ -32,7 +33,7 @@ def layers(*, as_json: Json = False) -> None:
     if not found:
         _out.print("The application keeps no layers: see MAINSTEM_LAYERS.")
         return
-    grid = Grid("layer", "tables", "hears", "speaks", "listeners")
+    grid = Grid("layer", *(Column(name, overflow="fold") for name in ("tables", "hears", "speaks", "listeners")))
     for each in found:
         grid.add_row(
             each.layer, *("\n".join(names) for names in (each.tables, each.hears, each.speaks, each.listeners))
@@ -43,6 +44,8 @@ def layers(*, as_json: Json = False) -> None:
         for rule in each.quality:
             rules.add_row(each.layer, rule.source, rule.rule, str(rule.changes))
     _out.print(rules)
+    for gone in (gone for each in found for gone in each.gone):
+        _out.print(str(gone), highlight=False, soft_wrap=True)
 
 
 def archive_raw(
@@ -54,23 +57,27 @@ def archive_raw(
 ) -> None:
     """Archive what RAW takes as Parquet files by topic and day; with --check exit 1 where one differs from the log.
 
+    Exit 1 too where the log's retention has removed something before it was archived: with --check whenever that was.
     For example: mainstem archive-raw --check
     """
     from mainstem.layering import raw_archive
 
     settings, declared = begin()
     with raw_archive(declared, settings) as archive:
-        differing = list(archive.differing()) if check else []
+        wrong = [*archive.differing(), *map(str, archive.gone())] if check else []
         done = None if check else archive.step()
+    if done is not None:
+        wrong = [*map(str, done.gone)]
     if as_json:
-        _out.print_json(msgspec.json.encode(differing if done is None else done).decode())
-    elif done is None:
-        _out.print(
-            "\n".join(differing) or "All that is archived is as the log has it.", highlight=False, soft_wrap=True
-        )
-    else:
+        _out.print_json(msgspec.json.encode(wrong if done is None else done).decode())
+        raise typer.Exit(1 if wrong else 0)
+    if done is not None:
         _out.print(f"{done.records} records went to {done.files} files", highlight=False, soft_wrap=True)
-    raise typer.Exit(1 if differing else 0)
+    elif not wrong:
+        _out.print("All that is archived is as the log has it.", highlight=False, soft_wrap=True)
+    for line in wrong:
+        _out.print(line, highlight=False, soft_wrap=True)
+    raise typer.Exit(1 if wrong else 0)
 
 
 def lineage(

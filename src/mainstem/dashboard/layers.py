@@ -15,6 +15,7 @@ PASSED = "passed"
 
 _OFF = "The application keeps no layers: MAINSTEM_LAYERS=true turns them on, in an application that has some."
 _WHERE_MAX = 500
+_GONE_MAX = 5
 
 Ask = Callable[[str, str], Awaitable[None]]
 """Shows the rows of a layer that have these values."""
@@ -84,6 +85,7 @@ class _Layer:
         with self.root:
             self._title = ui.label().classes("ms-title ms-caps")
             self._hears = ui.label().classes("ms-note")
+            self._gone = ui.label().classes("ms-error").props("role=status")
             self._tables = Listing(lambda: _Table(desk), "No tables.", "Tables")
             with ui.element("div").classes("ms-part") as self._quality:
                 ui.label("Rules of quality").classes("ms-title")
@@ -94,11 +96,20 @@ class _Layer:
         self._title.set_text(content["layer"])
         speaks = f", speaks on {', '.join(content['speaks'])}" if content["speaks"] else ""
         self._hears.set_text(f"hears {', '.join(content['hears'])}{speaks}")
+        self._gone.set_text(_told_gone(content["gone"]))
+        self._gone.set_visibility(bool(content["gone"]))
         views = content["views"]
         self._tables.show([(name, {"table": name, "view": views.get(name)}) for name in content["tables"]])
         rules = [{**each, "layer": content["layer"]} for each in content["quality"]]
         self._rules.show([(f"{each['source']} {each['rule']}", each) for each in rules])
         self._quality.set_visibility(bool(rules))
+
+
+def _told_gone(gone: list[Content]) -> str:
+    """What was removed before it was archived; of many the first."""
+    told = [f"{each['topic']}/{each['partition']}: {each['first']} to {each['last']}" for each in gone[:_GONE_MAX]]
+    more = f", and {len(gone) - _GONE_MAX} more" if len(gone) > _GONE_MAX else ""
+    return f"Removed by the log's retention before it was archived, by offsets: {', '.join(told)}{more}"
 
 
 class _Question:

@@ -2,7 +2,8 @@
 
 A file holds records of one partition that follow each other and are of one day, and its name says which: so what is
 archived is told by the names alone. A file is whole before it has its name, and no offset is kept anywhere else: a
-crash at any moment neither loses a record nor brings one twice.
+crash at any moment neither loses a record nor brings one twice. What the log's retention removes before it was
+archived is gone; an empty file beside the days has its offsets as its name, so that it is not forgotten.
 """
 
 import fcntl
@@ -10,7 +11,7 @@ import io
 import os
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import groupby
@@ -31,6 +32,7 @@ _LOCK = "raw.lock"
 _PAGE = 10_000
 _DAY = re.compile(r"day=(\d{4}-\d{2}-\d{2})")
 _NAME = re.compile(r"(\d{4})-(\d{16})-(\d{16})\.parquet")
+_GONE = re.compile(r"(\d{4})-(\d{16})-(\d{16})\.gone")
 
 
 class RawFile(NamedTuple):
@@ -49,11 +51,38 @@ class RawFile(NamedTuple):
         return Path(self.topic) / f"day={self.day}" / name
 
 
+class Gone(Struct, frozen=True):
+    """Offsets of a partition, `first` to `last`, that the log no longer had when the archive came to them.
+
+    In a log in which not every offset has a record, they are as many records at most.
+    """
+
+    topic: str
+    partition: int
+    first: int
+    last: int
+
+    @property
+    def path(self) -> Path:
+        """Within the archive's folder."""
+        return Path(self.topic) / f"{self.partition:04d}-{self.first:016d}-{self.last:016d}.gone"
+
+    @property
+    def count(self) -> int:
+        """How many they are."""
+        return self.last - self.first + 1
+
+    def __str__(self) -> str:
+        text = f"{self.topic}/{self.partition}: the offsets {self.first} to {self.last} are not archived"
+        return f"{text}: the log's retention had removed them before"
+
+
 class Archived(Struct, frozen=True):
-    """What was archived at once."""
+    """What was archived at once, and what was found to be gone."""
 
     records: int = 0
     files: int = 0
+    gone: tuple[Gone, ...] = ()
 
 
 def raw_files(folder: Path, topic: str) -> list[RawFile]:
@@ -66,6 +95,20 @@ def raw_files(folder: Path, topic: str) -> list[RawFile]:
             if dated and named:
                 found.append(RawFile(topic, dated[1], *map(int, named.groups())))
     return sorted(found, key=lambda each: (each.partition, each.first))
+
+
+def gone_of(folder: Path, topics: Sequence[str]) -> list[Gone]:
+    """What was removed from these topics before it was archived, by topic, partition and offset.
+
+    Raises StoreUnavailable.
+    """
+    found = [
+        Gone(topic, *map(int, named.groups()))
+        for topic in topics
+        for path in _entries(folder / topic)
+        if (named := _GONE.fullmatch(path.name))
+    ]
+    return sorted(found, key=lambda each: (each.topic, each.partition, each.first))
 
 
 def read_raw(folder: Path, topic: str) -> Iterator[Record]:
@@ -100,29 +143,50 @@ class RawArchive:
     def step(self, stop: threading.Event | None = None) -> Archived:
         """Archive all that is not yet. Raises StoreBusy where another process does, StoreUnavailable.
 
-        Raises StoreCorrupt where the log ends before what is archived: it is older, or another.
+        What the log no longer has is noted as gone. Raises StoreCorrupt where the log ends before what is archived: it
+        is older, or another.
         """
         records = files = 0
+        gone: list[Gone] = []
         with _alone(self._folder):
             for topic in self._topics:
                 ends = {file.partition: file.last for file in raw_files(self._folder, topic)}
                 for partition, held in sorted(self._log.ranges(topic).items()):
-                    begin = max(held.begin, ends.get(partition, -1) + 1)
+                    due = ends.get(partition, -1) + 1
+                    begin = max(held.begin, due)
                     if begin > held.end:
                         text = f"the archive {self._folder} has {topic}/{partition} up to offset {begin - 1}"
                         raise StoreCorrupt(f"{text}, and the log ends at {held.end}: they are not of one history")
+                    gone += self._missed(topic, partition, due, begin)
                     for run in self._runs(topic, partition, Range(begin, held.end)):
                         if stop is not None and stop.is_set():
-                            return Archived(records, files)
+                            return Archived(records, files, tuple(gone))
                         _write(self._folder, run)
                         records, files = records + len(run), files + 1
-        return Archived(records, files)
+        return Archived(records, files, tuple(gone))
+
+    def gone(self) -> Sequence[Gone]:
+        """What was removed from the log before it was archived. Raises StoreUnavailable."""
+        return gone_of(self._folder, self._topics)
+
+    def _missed(self, topic: str, partition: int, due: int, begin: int) -> Sequence[Gone]:
+        """The offsets before `begin` that nobody has any more, noted once."""
+        noted = [each.last for each in gone_of(self._folder, (topic,)) if each.partition == partition]
+        first = max(due, *(last + 1 for last in noted), 0)
+        if first >= begin:
+            return ()
+        found = Gone(topic, partition, first, begin - 1)
+        _put(self._folder, found.path, b"")
+        _log.error("raw changes were removed before they were archived", cause=str(found))
+        return (found,)
 
     def differing(self) -> Iterator[str]:
         """What is archived otherwise than the log has it, as far as the log still does. Raises StoreCorrupt."""
         for topic in self._topics:
             ranges = self._log.ranges(topic)
-            for file in raw_files(self._folder, topic):
+            files = raw_files(self._folder, topic)
+            yield from self._without_file(files, ranges)
+            for file in files:
                 held = ranges.get(file.partition, Range(0, 0))
                 kept = [each for each in _read(self._folder, file) if each.offset >= held.begin]
                 there = {each.offset: each for each in self._between(file, held)}
@@ -130,7 +194,19 @@ class RawArchive:
                 if wrong or len(kept) != len(there):
                     yield f"{file.path} differs from the log{f' at offset {wrong[0]}' if wrong else ''}"
 
+    def _without_file(self, files: Sequence[RawFile], ranges: Mapping[int, Range]) -> Iterator[str]:
+        """What stands in the log between files, or before the first, and in none: files were taken away."""
+        done: dict[int, int] = {}
+        for file in files:
+            held, due = ranges.get(file.partition, Range(0, 0)), done.get(file.partition, 0)
+            between = RawFile(file.topic, file.day, file.partition, due, file.first - 1)
+            done[file.partition] = max(due, file.last + 1)
+            there = next(self._between(between, held), None)
+            if there is not None:
+                yield f"{file.topic}/{file.partition} has records at offset {there.offset} that are in no file"
+
     def _between(self, file: RawFile, held: Range) -> Iterator[Record]:
+        """What the log has of the file's offsets."""
         offset = max(file.first, held.begin)
         while offset <= min(file.last, held.end - 1):
             page = self._log.read(file.topic, file.partition, offset, _PAGE)
@@ -155,12 +231,17 @@ def _day_of(record: Record) -> str:
 
 
 def _write(folder: Path, run: Sequence[Record]) -> None:
-    """The steps: all bytes to a file of another name, to the disk, then the name, then the name to the disk."""
     first = run[0]
-    path = folder / RawFile(first.topic, _day_of(first), first.partition, first.offset, run[-1].offset).path
+    file = RawFile(first.topic, _day_of(first), first.partition, first.offset, run[-1].offset)
+    _put(folder, file.path, _content(run))
+
+
+def _put(folder: Path, name: Path, content: bytes) -> None:
+    """The steps: all bytes to a file of another name, to the disk, then the name, then the name to the disk."""
+    path = folder / name
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(path, _content(run), read_only=True)
+        write_durably(path, content, read_only=True)
         for parent in (path.parent.parent, folder):
             flush(parent)
     except OSError as error:

@@ -36,9 +36,14 @@ def raw_change(record: Record) -> RawChange:
     return RawChange(raw_id(*place), *place, record.key, record.value, record.timestamp_ms)
 
 
-def raw_steps(topics: Sequence[str], out: Topic, *, linger_ms: int = 0) -> tuple[Binding[RawChange], ...]:
-    """A step for each topic, with a table of its own, `raw_` and the topic's name; all speak on `out`."""
-    return tuple(_step(topic, out, linger_ms) for topic in topics)
+def raw_steps(
+    topics: Sequence[str], out: Topic, *, kept: Sequence[str] = (), linger_ms: int = 0
+) -> tuple[Binding[RawChange], ...]:
+    """A step for each topic, with a table of its own, `raw_` and the topic's name; all speak on `out`.
+
+    Those of `kept` are kept alone: no layer is made of them, so nothing is said of them.
+    """
+    return (*(_step(topic, out, linger_ms) for topic in topics), *(_step(topic, None, linger_ms) for topic in kept))
 
 
 def raw_table(topic: str) -> Table[RawChange]:
@@ -46,15 +51,15 @@ def raw_table(topic: str) -> Table[RawChange]:
     return Table(f"raw_{topic.replace('-', '_').replace('.', '_')}", RawChange, key=("id",))
 
 
-def _step(topic: str, out: Topic, linger_ms: int) -> Binding[RawChange]:
+def _step(topic: str, out: Topic | None, linger_ms: int) -> Binding[RawChange]:
     table = raw_table(topic)
     return Binding(
         group=f"layer-{table.name.replace('_', '-')}",
         topic=topic,
         decoder=Placed[RawChange](Any, lambda record: (raw_change(record),)),
         projection=Rows(table, lambda raw: (raw,)),
-        emit=_speaker(out),
-        out=(out,),
+        emit=None if out is None else _speaker(out),
+        out=() if out is None else (out,),
         linger_ms=linger_ms,
     )
 

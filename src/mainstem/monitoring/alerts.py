@@ -98,6 +98,13 @@ ALERTS = (
         "ticket",
         "Snapshots cannot be kept: commands of long streams become slow.",
     ),
+    Alert(
+        "MainstemRawGone",
+        "max by (job, topic) (mainstem_raw_gone) > 0",
+        "0m",
+        "ticket",
+        "{{ $value }} changes of {{ $labels.topic }} are in no archive: `mainstem layers` says which.",
+    ),
 )
 """For a queue of 8192, and views that nobody should find a minute old. Copy and change what suits otherwise."""
 

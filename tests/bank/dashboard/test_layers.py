@@ -1,5 +1,6 @@
 """The page of the layers: what there is, rejects, rebuild, and the way from a figure down to the changes."""
 
+import re
 import sqlite3
 import time
 from contextlib import closing
@@ -49,6 +50,18 @@ def _made_of(client: httpx.Client, card: str) -> int:
     asked: dict[str, str | int] = {"where": "grain=day,fact=withdrawal", "limit": 1000}
     days = client.get("/layers/aggregated/lineage", params=asked).raise_for_status().json()
     return sum(each["row"]["card"] == card for day in days for each in day["madeOf"])
+
+
+def test_what_raw_has_lost(page: Page, site: Site) -> None:
+    """It is told as long as its note is there."""
+    note = site.bank.folder / "raw" / "debit_card" / "0002-0000000000000007-0000000000000009.gone"
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.touch()
+    open_page(page, "layers")
+    told = _layer(page, "raw").get_by_role("status")
+    expect(told).to_have_text(re.compile("before it was archived, by offsets: debit_card/2: 7 to 9$"))
+    note.unlink()
+    expect(told).to_be_hidden()
 
 
 def test_the_layers_in_their_order(page: Page) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mainstem.errors import StoreBusy, StoreCorrupt, StoreUnavailable
-from mainstem.layers.archive import RawArchive, _alone, raw_files, read_raw
+from mainstem.layers.archive import Gone, RawArchive, _alone, gone_of, raw_files, read_raw
 from mainstem.log.port import Topic
 from mainstem.log.scan import scan
 from mainstem.log.sqlite import SqliteLog
@@ -146,6 +146,80 @@ def test_a_log_that_is_older_than_the_archive_is_told(log: SqliteLog, tmp_path: 
         assert "differs from the log at offset 0" in told
     finally:
         other.close()
+
+
+def _forget(log: SqliteLog) -> None:
+    """Retention removes what is there."""
+    log.create(Topic(_TOPIC, 2, retention_ms=1))
+    log.apply_retention(int(time.time() * 1000))
+    log.create(Topic(_TOPIC, 2))
+
+
+def test_what_retention_removed_before_it_was_archived_is_told_and_not_forgotten(
+    log: SqliteLog, tmp_path: Path
+) -> None:
+    raw = tmp_path / "raw"
+    archive = RawArchive(log, raw, [_TOPIC])
+    _append(log, [0, 0, 0])
+    assert archive.step().gone == ()
+    ends = {place: held.end for place, held in log.ranges(_TOPIC).items()}
+    _append(log, [1, 1, 1, 1])
+    lost = {place: held.end for place, held in log.ranges(_TOPIC).items()}
+    expected = [
+        Gone(_TOPIC, place, ends[place], lost[place] - 1) for place in sorted(lost) if lost[place] > ends[place]
+    ]
+    _forget(log)
+    assert list(archive.step().gone) == expected
+    assert archive.step().gone == (), "it is told once"
+    _append(log, [2, 2, 2, 2])
+    assert archive.step().records == 4
+    assert list(archive.gone()) == gone_of(raw, [_TOPIC]) == expected, "and known from then on"
+    assert sum(each.count for each in expected) == 4
+    assert list(archive.differing()) == []
+    assert "are not archived: the log's retention had removed them before" in str(expected[0])
+
+
+def test_more_that_is_removed_is_told_as_what_it_is(log: SqliteLog, tmp_path: Path) -> None:
+    archive = RawArchive(log, tmp_path / "raw", [_TOPIC])
+    told = []
+    for day in (0, 1):
+        _append(log, [day] * 4)
+        _forget(log)
+        told += archive.step().gone
+    assert sum(each.count for each in told) == 8
+    assert list(archive.gone()) == sorted(told, key=lambda each: (each.partition, each.first))
+
+
+def test_a_disk_that_fails_leaves_the_gap_to_be_told_later(
+    log: SqliteLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _append(log, [0] * 4)
+    _forget(log)
+    _append(log, [1] * 4)
+    archive = RawArchive(log, tmp_path / "raw", [_TOPIC])
+    with monkeypatch.context() as context:
+        context.setattr(Path, "rename", _full)
+        with pytest.raises(StoreUnavailable):
+            archive.step()
+    done = archive.step()
+    assert (done.records, sum(each.count for each in done.gone)) == (4, 4)
+
+
+def _full(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_file_that_was_taken_away_is_told(log: SqliteLog, tmp_path: Path) -> None:
+    archive = RawArchive(log, tmp_path / "raw", [_TOPIC])
+    for day in range(3):
+        _append(log, [day] * 9)
+        archive.step()
+    files = raw_files(tmp_path / "raw", _TOPIC)[:3]
+    assert len({each.partition for each in files}) == 1
+    for file in files[:2]:
+        (tmp_path / "raw" / file.path).unlink()
+        (told,) = archive.differing()
+        assert told == f"{_TOPIC}/{file.partition} has records at offset {files[0].first} that are in no file"
 
 
 def test_one_writes_at_a_time_and_stops_when_told(log: SqliteLog, tmp_path: Path) -> None:

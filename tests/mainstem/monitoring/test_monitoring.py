@@ -49,9 +49,9 @@ def _selected(expression: str) -> list[promql_parser.VectorSelector]:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, set[str]]:
-    """Labels by metric, of a bank that has refused a command and rebuilds a view."""
+    """Labels by metric, of a bank that keeps layers, has refused a command and rebuilds a view."""
     folder: Path = tmp_path_factory.mktemp("monitored") / "data"
-    with bank_process(folder) as bank, bank.client() as client:
+    with bank_process(folder, layers="true") as bank, bank.client() as client:
         client.get("/health/live").raise_for_status()
         assert client.post("/cards/nobody/close", json={}).status_code == 404
         client.post("/rebuilds/card_balance", json={}).raise_for_status()
