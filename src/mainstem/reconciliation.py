@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mainstem.application import Figures, Ledger, Sides
 from mainstem.listener.batch import Batches
@@ -41,6 +42,12 @@ class Reconciliation(Struct, frozen=True, rename="camel"):
     def clean(self) -> bool:
         """Whether everything agrees."""
         return not self.differences
+
+    def lasting(self, earlier: "Reconciliation") -> "Reconciliation":
+        """Of what differs that which differed earlier too: all else was under way."""
+        before = {(each.key, each.figure) for each in earlier.differences}
+        differences = tuple(each for each in self.differences if (each.key, each.figure) in before)
+        return replace(self, differences=differences, parked=self.parked if differences else ())
 
 
 def reconcile(ledgers: Sequence[Ledger], sides: Sides, listeners: Sequence[Binding[Any]] = ()) -> Reconciliation:

@@ -53,6 +53,22 @@ def test_what_one_does_not_have_is_zero() -> None:
     assert (difference.key, difference.values) == ("b", {"events": "5", "view": None})
 
 
+def test_while_commands_come_in_only_what_differs_in_every_round_counts(tmp_path: Path) -> None:
+    """What is under way differs for a moment, each time of another card."""
+    rounds = iter(range(100))
+
+    def moving(_: Any) -> Iterable[tuple[str, Figures]]:
+        return [(f"c-{next(rounds)}", {"sum": 1}), ("late", {"sum": 5})]
+
+    first, second = _ledger("events", ("sum",), late={"sum": 5}), Ledger("view", ("sum",), moving)
+    wrong = _ledger("other", ("sum",), late={"sum": 4})
+    with embedded(replace(application, ledgers=(first, second)), Settings(data_dir=tmp_path / "a")) as running:
+        assert running.reconcile().clean
+    with embedded(replace(application, ledgers=(first, second, wrong)), Settings(data_dir=tmp_path / "b")) as running:
+        (difference,) = running.reconcile().differences
+    assert difference.values == {"events": "5", "view": "5", "other": "4"}
+
+
 def test_what_is_parked_is_told_where_figures_differ(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A listener that fails at one card puts its messages aside: that many are missing."""
     whole = BALANCE.projection

@@ -171,15 +171,17 @@ class Distributed:
         return Status(self.commands.status(), parts, self.stages.hops())
 
     def reconcile(self) -> Reconciliation:
-        """Until the accounts agree, or differ for half a minute: Druid shows what it has read a moment later.
+        """Until the accounts agree, or differ in the same for half a minute: Druid shows a moment later what it has read.
 
         Raises StoreUnavailable where one of them cannot be read for as long.
         """
         sides = Sides(self.events, self.log, self.views, self.olap)
         deadline = time.monotonic() + _AGREE_S
+        before: Reconciliation | None = None
         while True:
             try:
                 found = reconcile(self.application.ledgers, sides, self.application.listeners)
+                found = before = found if before is None else found.lasting(before)
             except StoreUnavailable:
                 if time.monotonic() > deadline:
                     raise

@@ -304,7 +304,7 @@ class Embedded:
         for _ in range(_RECONCILE_ROUNDS - 1):
             if found.clean:
                 break
-            found = self._settled_account(sides)
+            found = self._settled_account(sides).lasting(found)
         return found
 
     def _settled_account(self, sides: Sides) -> Reconciliation:

@@ -1,7 +1,7 @@
 """`mainstem layers` and `mainstem lineage`: the data layers, and where a row of one comes from."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
@@ -119,10 +119,15 @@ def lineage(
 def _lines(traced: "Traced", first: str = "", further: str = "") -> Iterator[str]:
     """The row, and under it what it was made of; `first` and `further` stand before its lines."""
     row = {name: value for name, value in traced.row.items() if value not in (None, "", traced.key)}
-    values = ", ".join(f"{name}={value}" for name, value in row.items())
+    values = ", ".join(f"{name}={_told(value)}" for name, value in row.items())
     yield f"{first}{traced.table} {traced.key}: {values}"
     for number, each in enumerate(traced.made_of, 1):
         last = number == len(traced.made_of) and not traced.more
         yield from _lines(each, further + ("└── " if last else "├── "), further + ("    " if last else "│   "))
     if traced.more:
         yield f"{further}└── more: --behind {traced.made_of[-1].key if traced.made_of else traced.key}"
+
+
+def _told(value: Any) -> str:
+    """What is JSON as JSON."""
+    return msgspec.json.encode(value).decode() if isinstance(value, dict | list) else str(value)
