@@ -171,7 +171,7 @@ class Distributed:
         return Status(self.commands.status(), parts, self.stages.hops())
 
     def reconcile(self) -> Reconciliation:
-        """Until the accounts agree, or differ in the same for half a minute: Druid shows a moment later what it has read.
+        """Until the accounts agree, or differ in the same for half a minute: Druid shows what it read a moment later.
 
         Raises StoreUnavailable where one of them cannot be read for as long.
         """

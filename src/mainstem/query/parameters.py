@@ -105,8 +105,8 @@ def _name_of(request: Request[Any, Any, Any], argument: str) -> str:
 
 def _expected(schema: Document) -> str:
     for each in (*(schema.get("oneOf") or ()), *(schema.get("anyOf") or ())):
-        if each.get("type") != "null":
-            return _expected(each)
+        if each.get("type") != "null":  # its bounds stand beside it
+            return _expected({**{name: schema[name] for name in schema if name not in {"oneOf", "anyOf"}}, **each})
     if schema.get("enum"):
         return f"one of {', '.join(str(each) for each in schema['enum'] if each is not None)}"
     number = _NUMBERS.get(str(schema.get("type")))

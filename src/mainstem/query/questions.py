@@ -1,6 +1,7 @@
 """A question of the analytical store as a request's parameters, and the route that answers it, of any datasource."""
 
 import asyncio
+import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -268,9 +269,18 @@ def _measure(text: str) -> Measure:
 def _filters(datasource: Datasource, text: str) -> tuple[Filter, ...]:
     try:
         given = _FILTERS.decode(text)
+        json.loads(text, object_pairs_hook=_each_once, parse_int=str, parse_float=str)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise InvalidQuery(f"no JSON list of filters: {error}") from error
     return tuple(_filter(datasource, each) for each in given)
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> None:
+    """Of two values of one name only the last would hold."""
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidQuery(f"a filter has {name[:40]} more than once")
 
 
 def _filter(datasource: Datasource, given: FilterText) -> Filter:
