@@ -96,7 +96,9 @@ def test_days_and_weeks_have_a_rhythm() -> None:
     assert max(by_hour.values()) > 1.5 * sorted(by_hour.values())[-20], "there is no burst"
 
 
-@pytest.mark.parametrize("wrong", [{"customers": 0}, {"days": 0}, {"withdrawals": -1}, {"days": 30_000}])
+@pytest.mark.parametrize(
+    "wrong", [{"customers": 0}, {"days": 0}, {"withdrawals": -1}, {"days": 30_000}, {"customers": 1_000_001}]
+)
 def test_a_plan_that_cannot_be_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ConfigurationError):
         Plan(**{"end_ms": END_MS, **wrong})

@@ -45,14 +45,16 @@ def test_nothing_of_the_template_is_left(application: Path) -> None:
     assert not [path for path in files if path.suffix in (".py", ".toml", ".md") and "__app__" in path.read_text()]
 
 
-@pytest.mark.parametrize("name", ["", "1shop", "Shop", "a-b", "a.b", "../shop", "/shop", "class", "é", "x" * 41])
+@pytest.mark.parametrize(
+    "name", ["", "1shop", "Shop", "a-b", "a.b", "../shop", "/shop", "class", "é", "__init__", "x" * 41]
+)
 def test_a_name_that_no_package_has_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigurationError):
         write_application(name, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["json", "mainstem", "bank"])
+@pytest.mark.parametrize("name", ["json", "mainstem", "bank", "msgspec"])
 def test_a_name_that_is_taken_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigurationError, match="another package"):
         write_application(name, tmp_path)

@@ -11,6 +11,9 @@ from mainstem.errors import ConfigurationError
 HOUR_MS = 3_600_000
 _HOURS_A_DAY = 24
 _MAX = 1_000_000_000
+_IN_MEMORY_MAX = 1_000_000
+"""Customers with their cards, and merchants, are all held at once."""
+
 
 _BY_HOUR = (3, 2, 1, 1, 1, 3, 10, 25, 35, 40, 45, 60, 80, 75, 55, 50, 60, 80, 90, 75, 50, 35, 18, 8)
 """How much is going on in each hour of a day (UTC), in shares of each other: lunch and the evening are busiest."""
@@ -42,8 +45,9 @@ class Plan(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         least = {"customers": 1, "merchants": 1, "withdrawals": 0, "days": 1, "fraud": 0}
         for name, lowest in least.items():
-            if not lowest <= getattr(self, name) <= _MAX:
-                raise ConfigurationError(f"{name} must be from {lowest} to {_MAX}, not {getattr(self, name)}")
+            most = _IN_MEMORY_MAX if name in {"customers", "merchants"} else _MAX
+            if not lowest <= getattr(self, name) <= most:
+                raise ConfigurationError(f"{name} must be from {lowest} to {most}, not {getattr(self, name)}")
         if self.begin_ms < 0:
             raise ConfigurationError(f"{self.days} days before {self.end_ms} ms is before 1970")
 

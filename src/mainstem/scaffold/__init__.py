@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
+from importlib.util import find_spec
 from pathlib import Path
 
 from mainstem.errors import ConfigurationError
@@ -37,11 +38,12 @@ def write_application(name: str, parent: Path) -> Sequence[Path]:
 
 
 def _check(name: str) -> None:
-    if not name.isidentifier() or not name.isascii() or keyword.iskeyword(name) or name != name.lower():
+    plain = name.isidentifier() and name.isascii() and name == name.lower() and not name.startswith("__")
+    if not plain or keyword.iskeyword(name):
         raise ConfigurationError(f"{name[:_NAME_MAX]!r} is no name of a package: small letters, digits and _ are")
     if len(name) > _NAME_MAX:
         raise ConfigurationError(f"the name has {len(name)} characters; {_NAME_MAX} are possible")
-    if name in sys.stdlib_module_names or name in _OURS:
+    if name in sys.stdlib_module_names or name in _OURS or find_spec(name) is not None:
         raise ConfigurationError(f"{name} is the name of another package: importing it would find that one")
 
 
