@@ -181,7 +181,7 @@ def test_what_retention_removed_before_it_was_archived_is_told_and_not_forgotten
 
 def test_more_that_is_removed_is_told_as_what_it_is(log: SqliteLog, tmp_path: Path) -> None:
     archive = RawArchive(log, tmp_path / "raw", [_TOPIC])
-    told = []
+    told: list[Gone] = []
     for day in (0, 1):
         _append(log, [day] * 4)
         _forget(log)
