@@ -1,30 +1,18 @@
 """Files that are whole under their name or not there under it, whatever moment a crash or a power cut picks."""
 
 import ctypes
-import errno
 import os
 from contextlib import suppress
 from pathlib import Path
 
 _HERE = -100
 _EXCHANGE = 2
-_CANNOT = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)
 
 
 def exchanged(one: Path, other: Path) -> bool:
-    """Give two paths each other's names in one step; False, and nothing is done, where the system cannot.
-
-    Raises OSError.
-    """
-    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if call is None:
-        return False
-    if call(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0:
-        return True
-    code = ctypes.get_errno()
-    if code in _CANNOT:
-        return False
-    raise OSError(code, os.strerror(code), str(one))
+    """Give two paths each other's names in one step; False, and nothing is done, where system or file system cannot."""
+    call = getattr(ctypes.CDLL(None), "renameat2", None)
+    return call is not None and call(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0
 
 
 def write_durably(path: Path, content: bytes, *, read_only: bool = False) -> None:

@@ -5,16 +5,18 @@ again tells the rest.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import structlog
 
 from mainstem.application import Application, Sides
 from mainstem.errors import InvalidQuery, MainstemError
+from mainstem.layers.archive import read_raw
 from mainstem.log.scan import scan
 from mainstem.privacy.port import SUBJECT_MAX, Forgetting, Found, Tombstone
-from mainstem.privacy.tokens import marker_of
+from mainstem.privacy.tokens import in_bytes, marker_of
 from mainstem.privacy.vault import Vault
 from mainstem.table import Table
 from mainstem.tenancy import qualified
@@ -34,7 +36,11 @@ Told = Callable[[str, int], None]
 class Forgetter:
     """Forgets subjects of an application, wherever their data have come to."""
 
-    def __init__(self, application: Application, sides: Sides, vault: Vault, *, clock_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, application: Application, sides: Sides, vault: Vault, *, clock_ms: Callable[[], int], raw: Path
+    ) -> None:
+        """`raw` is the folder of RAW's files, if there is one."""
+        self._raw = raw
         self._application = application
         self._sides = sides
         self._vault = vault
@@ -88,6 +94,7 @@ class Forgetter:
             "write side": self._kept,
             "views": self._views,
             "topics": self._topics,
+            "raw files": self._raw_files,
             "analytics": self._analytics,
         }
 
@@ -106,7 +113,7 @@ class Forgetter:
 
     def _states(self, marker: str, told: Told) -> Iterator[Found]:
         for table in self._application.state_tables():
-            if _has_text(table):
+            if _may_hold(table):
                 yield from _in_rows("state", table, self._sides.events.states(table), marker, told)
 
     def _kept(self, marker: str, told: Told) -> Iterator[Found]:
@@ -117,22 +124,31 @@ class Forgetter:
 
     def _views(self, marker: str, told: Told) -> Iterator[Found]:
         for table in self._application.views():
-            if _has_text(table):
+            if _may_hold(table):
                 yield from _in_rows("view", table, self._sides.views.scan(table), marker, told)
 
     def _topics(self, marker: str, told: Told) -> Iterator[Found]:
         """Those of the application, with the dead letters of its listeners."""
-        standing, text = self._sides.log.topics(), marker.encode()
+        standing, forms = self._sides.log.topics(), in_bytes(marker)
         own = [topic.name for topic in self._application.all_topics(1)]
         dead = [binding.dead_letter_topic for binding in self._application.all_listeners()]
         for name in dict.fromkeys((*own, *dead)):
             count = done = 0
             for page in scan(self._sides.log, name) if name in standing else ():
-                count += sum(record.value is not None and text in record.value for record in page)
+                count += sum(_holds(record.value, forms) for record in page)
                 done += len(page)
                 told(f"topic {name}", done)
             if count:
                 yield Found("topic", name, count)
+
+    def _raw_files(self, marker: str, told: Told) -> Iterator[Found]:
+        """By topic, also where the layers are kept no more."""
+        forms = in_bytes(marker)
+        for topic in sorted(path.name for path in self._raw.iterdir() if path.is_dir()) if self._raw.is_dir() else ():
+            told(f"raw files {topic}", 0)
+            count = sum(_holds(record.value, forms) for record in read_raw(self._raw, topic))
+            if count:
+                yield Found("raw files", topic, count)
 
     def _analytics(self, marker: str, told: Told) -> Iterator[Found]:
         for datasource in self._application.datasources:
@@ -148,15 +164,20 @@ class Forgetter:
                     yield Found("analytics", datasource.name, int(count))
 
 
-def _has_text(table: Table[Any]) -> bool:
-    return any(column.kind == "text" for column in table.columns)
+def _may_hold(table: Table[Any]) -> bool:
+    return any(column.kind in ("text", "bytes") for column in table.columns)
+
+
+def _holds(value: str | bytes | None, forms: Sequence[bytes]) -> bool:
+    content = value.encode() if isinstance(value, str) else value
+    return content is not None and any(form in content for form in forms)
 
 
 def _in_rows(place: str, table: Table[Any], rows: Iterator[Any], marker: str, told: Told) -> Iterator[Found]:
-    texts = [column.name for column in table.columns if column.kind == "text"]
-    count = done = 0
+    names = [column.name for column in table.columns if column.kind in ("text", "bytes")]
+    count, done, forms = 0, 0, in_bytes(marker)
     for done, row in enumerate(rows, 1):
-        count += any(marker in value for name in texts if (value := getattr(row, name)))
+        count += any(_holds(getattr(row, name), forms) for name in names)
         if not done % 1_000:
             told(f"{place} {table.name}", done)
     told(f"{place} {table.name}", done)

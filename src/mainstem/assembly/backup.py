@@ -253,12 +253,7 @@ def _put(staged: Path, place: Path, keys: Sequence[Path]) -> Path | None:
     _flush(staged)
     aside = place.with_name(f"{place.name}.before-{wall_clock_ms()}")
     staged.rename(aside)
-    try:
-        done = exchanged(aside, place)
-    except OSError:
-        aside.rename(staged)
-        raise
-    if not done:
+    if not exchanged(aside, place):
         aside.rename(staged)
         _rename_both(staged, place, aside)
     _flush(place)

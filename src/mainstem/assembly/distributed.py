@@ -19,7 +19,7 @@ from mainstem.application import Application, Sides
 from mainstem.assembly.analytics import Analytics
 from mainstem.assembly.mending import Mending
 from mainstem.assembly.personal import KeysWatch, open_keys, vault_on
-from mainstem.assembly.places import archive_folder, connector_name, kafka_servers, mysql_server
+from mainstem.assembly.places import archive_folder, connector_name, kafka_servers, mysql_server, raw_folder
 from mainstem.assembly.running import Life, Status, command_bus, controls, drivers, drop_old_snapshots
 from mainstem.assembly.sealing import Sealed, keep_sealing
 from mainstem.assembly.stages import Stages
@@ -93,7 +93,7 @@ class Distributed:
         self.vault = vault_on(keys, settings)
         self._personal = KeysWatch(application, self.events, self.views, keys)
         sides = Sides(self.events, self.log, self.views, self.olap)
-        self.forgetter = Forgetter(application, sides, self.vault, clock_ms=wall_clock_ms)
+        self.forgetter = Forgetter(application, sides, self.vault, clock_ms=wall_clock_ms, raw=raw_folder(settings))
         self.commands = command_bus(application, settings, self.events, tenants=self.tenants, vault=self.vault)
         self.sealed = Sealed() if settings.seal_every_ms and "api" in settings.roles else None
         self.rebuilds = Rebuilds(application, self.log, [self.views], self._life.run, self.analytics.versioned)

@@ -167,7 +167,7 @@ class Embedded:
         self.vault = vault_on(keys, settings)
         self._personal = KeysWatch(application, self.events, self.views, keys)
         sides = Sides(self.events, self.log, self.views, self.olap)
-        self.forgetter = Forgetter(application, sides, self.vault, clock_ms=self._clock_ms)
+        self.forgetter = Forgetter(application, sides, self.vault, clock_ms=self._clock_ms, raw=raw_folder(settings))
         self.commands = command_bus(
             application,
             settings,

@@ -42,6 +42,15 @@ def marker_of(key_id: str) -> str:
     return f"{_PREFIX}.{key_id}."
 
 
+def in_bytes(marker: str) -> tuple[bytes, ...]:
+    """How a marker looks in bytes: as it is, and in Base64 by where it begins, as JSON carries bytes in a field."""
+    plain, found = marker.encode(), [marker.encode()]
+    for before in range(3):
+        text = base64.b64encode(bytes(before) + plain)
+        found.append(text[-(-before * 4 // 3) : (before + len(plain)) * 4 // 3])
+    return tuple(found)
+
+
 def key_id_of(text: object) -> str | None:
     """The id of the key that a text names, if it has a token's form."""
     found = _TOKEN.fullmatch(text) if isinstance(text, str) else None
