@@ -10,6 +10,7 @@ from threading import Thread
 from typing import ClassVar
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
@@ -209,6 +210,24 @@ def test_a_bank_that_says_later_is_asked_later() -> None:
     assert not told.failed
     assert told.accepted["withdrawals"] == 2
     assert set(_Busy.asked.values()) == {13}
+
+
+def test_the_command_makes_the_same_of_the_same_days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whenever it is given."""
+    asked = ["simulate-bank", "--history", "--withdrawals", "40", "--customers", "5", "--until", "2026-01-01T00:00:00Z"]
+    found = []
+    for name in ("one", "two"):
+        monkeypatch.setenv("MAINSTEM_DATA_DIR", str(tmp_path / name))
+        done = CliRunner().invoke(app, asked)
+        assert done.exit_code == 0, done.output
+        structlog.reset_defaults()  # the command's lines went to the runner
+        with embedded(application, Settings(data_dir=tmp_path / name)) as running:
+            found.append([(e.stream, e.occurred_at_ms, e.payload) for page in running.events.read_all() for e in page])
+    assert found[0] == found[1]
+    assert max(at_ms for _, at_ms, _ in found[0]) < END_MS
+    for wrong in ("2026-01-01", "9999-01-01T00:00:00Z"):
+        with pytest.raises(ConfigurationError):
+            CliRunner().invoke(app, ["simulate-bank", "--until", wrong], catch_exceptions=False)
 
 
 def test_nobody_answers() -> None:

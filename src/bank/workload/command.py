@@ -12,7 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bank.workload.plan import Plan
 from bank.workload.told import Told
-from mainstem.errors import ConfigurationError
+from mainstem.codec import read_time
+from mainstem.errors import ConfigurationError, InvalidQuery
 
 _out = Console()
 _err = Console(stderr=True)
@@ -23,9 +24,12 @@ def simulate_bank(  # noqa: PLR0913 - its options
     withdrawals: Annotated[int, typer.Option(help="How many.")] = 10_000,
     customers: Annotated[int, typer.Option(help="How many, with one to three cards each.")] = 1_000,
     merchants: Annotated[int, typer.Option(help="How many.")] = 200,
-    days: Annotated[int, typer.Option(help="Over how many days, the last of which ends now.")] = 30,
+    days: Annotated[int, typer.Option(help="Over how many days.")] = 30,
+    until: Annotated[
+        str | None, typer.Option(help="When the last day ends, as 2026-01-31T00:00:00Z; now, unless given.")
+    ] = None,
     fraud: Annotated[int, typer.Option(help="How many bouts of it among 100,000 withdrawals.")] = 20,
-    seed: Annotated[int, typer.Option(help="The same seed makes the same, and cards of its own.")] = 1,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same of the same days, and cards of its own.")] = 1,
     history: Annotated[bool, typer.Option("--history", help="Bring it in at its own times.")] = False,
     url: Annotated[str, typer.Option(help="Where the bank answers.")] = "http://127.0.0.1:8080",
     rate: Annotated[float | None, typer.Option(help="Withdrawals a second; as fast as they go, unless given.")] = None,
@@ -49,7 +53,7 @@ def simulate_bank(  # noqa: PLR0913 - its options
         withdrawals=withdrawals,
         days=days,
         fraud=fraud,
-        end_ms=time.time_ns() // 1_000_000,
+        end_ms=_end_ms(until),
     )
     began = time.monotonic()
     bars = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -68,6 +72,18 @@ def simulate_bank(  # noqa: PLR0913 - its options
             told = send(url.rstrip("/"), plan, rate=rate, connections=connections, token=token, tell=tell)
     _print(told, time.monotonic() - began, as_json=as_json)
     raise typer.Exit(1 if told.failed else 0)
+
+
+def _end_ms(until: str | None) -> int:
+    """Milliseconds since 1970, UTC: no later than now."""
+    now_ms = time.time_ns() // 1_000_000
+    try:
+        end_ms = now_ms if until is None else read_time(until)
+    except InvalidQuery as error:
+        raise ConfigurationError(str(error)) from error
+    if end_ms > now_ms:
+        raise ConfigurationError(f"{until} is later than now: nothing that is brought in has happened then")
+    return end_ms
 
 
 def _load(plan: Plan, tell: "Callable[[int], None]") -> Told:
