@@ -23,15 +23,15 @@ class _Spending:
         self._desk = desk
         self._followed: list[Followed] = []
         ui.html("<h2>By day, as the view has it</h2>", sanitize=False)
-        ui.label(f"{_DAYS} days (UTC), up to the last withdrawal; below them the days on which there was one.").classes(
-            "ms-note"
-        )
+        ui.label(
+            f"At most {_DAYS} days (UTC), up to the last withdrawal; below, the days on which there was one."
+        ).classes("ms-note")
         self._place = ui.element("div").classes("ms-place")
         self._days = Bars("Amount withdrawn on each day", "#2563eb")
         columns = {"day": "Day (UTC)", "withdrawals": "Withdrawals", "amount": "Amount"}
         self._rows = Rows("Spending by day", columns, "Nothing was withdrawn yet.", numbers=["withdrawals", "amount"])
         ui.html("<h2>By hour, as the analytical store has it</h2>", sanitize=False)
-        ui.label(f"{_HOURS} hours (UTC), up to the last withdrawal.").classes("ms-note")
+        ui.label(f"At most {_HOURS} hours (UTC), up to the last withdrawal.").classes("ms-note")
         self._hours = Bars("Amount withdrawn in each hour", "#0d9488")
 
     def choose(self, card: str) -> None:
