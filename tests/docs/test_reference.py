@@ -33,7 +33,7 @@ REFERENCE = DOCS / "reference"
 @pytest.fixture(scope="module")
 def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BankProcess]:
     folder: Path = tmp_path_factory.mktemp("reference") / "data"
-    with bank_process(folder) as process:
+    with bank_process(folder, layers="true") as process:
         yield process
 
 
