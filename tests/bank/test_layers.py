@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from litestar.testing import TestClient
 from msgspec.structs import replace as changed
+from typer.testing import CliRunner
 
 from bank.access import CARDS_CLAIM, WHO_MAY
 from bank.card import BlockCard, ChangeLimit, OpenCard, Repay, Withdraw
@@ -30,6 +31,7 @@ from mainstem import EVENT_TOPIC, Decoder, NewRecord, Refused, Topic, scan
 from mainstem.assembly import Embedded, embedded
 from mainstem.assembly.metrics import samples_of
 from mainstem.assembly.places import raw_folder
+from mainstem.cli.commands import app
 from mainstem.layers import LayersDesk, Traced, raw_id
 from mainstem.layers.archive import RawArchive
 from mainstem.layers.raw import raw_table
@@ -335,11 +337,27 @@ def test_lineage_over_http(running: Embedded, clock: FakeClock) -> None:
         answer = client.get("/layers/aggregated/lineage", params=asked).raise_for_status()
         wrong = client.get("/layers/aggregated/lineage", params={"where": "grain"})
         nowhere = client.get("/layers/nowhere/lineage")
+        twice = client.get("/layers/aggregated/lineage", params={"where": "grain=day,grain=hour"})
     assert names == ["raw", "cleansed", "curated", "integrated", "aggregated"]
     assert [each["row"]["cents"] for each in answer.json()] == [225]
     assert answer.json()[0]["madeOf"][0]["madeOf"][0]["madeOf"][0]["madeOf"][0]["layer"] == "raw"
     assert "Mainstem-Position" in answer.headers
-    assert [each.status_code for each in (wrong, nowhere)] == [400, 400]
+    assert [each.status_code for each in (wrong, nowhere, twice)] == [400, 400, 400]
+
+
+def test_the_command_says_where_there_may_be_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever adds up what is shown is not to take it for all."""
+    with embedded(application, Settings(data_dir=tmp_path / "data", layers=True)) as running:
+        _ask(running, *(Withdraw(card=f"nobody-{number}", amount=Decimal(1)) for number in range(3)))
+        assert running.settle()
+    monkeypatch.setenv("MAINSTEM_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("MAINSTEM_LAYERS", "true")
+    more, whole = (CliRunner().invoke(app, ["lineage", "curated", "--limit", limit]) for limit in ("2", "4"))
+    assert (more.exit_code, more.stderr) == (
+        0,
+        "The first 2 rows, of which there may be more: see --where and --limit.\n",
+    )
+    assert (whole.exit_code, whole.stderr, whole.stdout.count("fact=refusal")) == (0, "", 3)
 
 
 def test_they_are_off_unless_asked_for(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mainstem.layers.lineage import Traced
 
 _out = Console()
+_err = Console(stderr=True)
 
 
 def layers(*, as_json: Json = False) -> None:
@@ -114,6 +115,8 @@ def lineage(
             _out.print(line, highlight=False, soft_wrap=True, markup=False)
     if not found:
         _out.print("No row of the layer is so.")
+    if len(found) == limit:
+        _err.print(f"The first {limit} rows, of which there may be more: see --where and --limit.", soft_wrap=True)
 
 
 def _lines(traced: "Traced", first: str = "", further: str = "") -> Iterator[str]:

@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from mainstem.durable import flush, write_durably
 from mainstem.errors import MainstemError, StoreBusy, StoreCorrupt, StoreUnavailable
-from mainstem.log.port import Log, Range
+from mainstem.log.port import Log, Place, Range
 from mainstem.messages import Record
 
 _log = structlog.get_logger(__name__)
@@ -131,6 +131,8 @@ class RawArchive:
         self._log = log
         self._folder = folder
         self._topics = topics
+        self._known: set[Place] = set()
+        """The places whose last archived record is the log's."""
 
     def run(self, every_s: float, stop: threading.Event) -> None:
         """Again and again, until `stop`; what cannot be done now is put off."""
@@ -143,20 +145,22 @@ class RawArchive:
     def step(self, stop: threading.Event | None = None) -> Archived:
         """Archive all that is not yet. Raises StoreBusy where another process does, StoreUnavailable.
 
-        What the log no longer has is noted as gone. Raises StoreCorrupt where the log ends before what is archived: it
-        is older, or another.
+        What the log no longer has is noted as gone. Raises StoreCorrupt where the log ends before what is archived, or
+        has another record where the archive ends: it is older, or another.
         """
         records = files = 0
         gone: list[Gone] = []
         with _alone(self._folder):
             for topic in self._topics:
-                ends = {file.partition: file.last for file in raw_files(self._folder, topic)}
+                last = {file.partition: file for file in raw_files(self._folder, topic)}
                 for partition, held in sorted(self._log.ranges(topic).items()):
-                    due = ends.get(partition, -1) + 1
+                    due = last[partition].last + 1 if partition in last else 0
                     begin = max(held.begin, due)
                     if begin > held.end:
                         text = f"the archive {self._folder} has {topic}/{partition} up to offset {begin - 1}"
                         raise StoreCorrupt(f"{text}, and the log ends at {held.end}: they are not of one history")
+                    if partition in last:
+                        self._check_continues(last[partition], held)
                     gone += self._missed(topic, partition, due, begin)
                     for run in self._runs(topic, partition, Range(begin, held.end)):
                         if stop is not None and stop.is_set():
@@ -164,6 +168,16 @@ class RawArchive:
                         _write(self._folder, run)
                         records, files = records + len(run), files + 1
         return Archived(records, files, tuple(gone))
+
+    def _check_continues(self, file: RawFile, held: Range) -> None:
+        """Once in a process: a log that was put back says something else behind the place to which it was."""
+        place = (file.topic, file.partition)
+        if place in self._known or file.last < held.begin:
+            return
+        if [*self._log.read(*place, file.last, 1)][:1] != _read(self._folder, file)[-1:]:
+            text = f"the archive {self._folder} has another record of {file.topic}/{file.partition} than the log"
+            raise StoreCorrupt(f"{text} at offset {file.last}: they are not of one history")
+        self._known.add(place)
 
     def gone(self) -> Sequence[Gone]:
         """What was removed from the log before it was archived. Raises StoreUnavailable."""

@@ -96,6 +96,8 @@ def conditions(tables: Sequence[Table[Any]], texts: Sequence[str]) -> dict[str, 
     found: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
+        if name in found:
+            raise InvalidQuery(f"{name} is asked for twice: a row has one value of it")
         for table in tables:
             kinds = {field.name: field.type for field in msgspec.structs.fields(table.row)}
             if not equals or name not in kinds:

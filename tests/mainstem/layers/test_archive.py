@@ -144,6 +144,9 @@ def test_a_log_that_is_older_than_the_archive_is_told(log: SqliteLog, tmp_path: 
             RawArchive(other, tmp_path / "raw", [_TOPIC]).step()
         (told,) = RawArchive(other, tmp_path / "raw", [_TOPIC]).differing()
         assert "differs from the log at offset 0" in told
+        _append(other, [3] * 12)  # it has caught up by now
+        with pytest.raises(StoreCorrupt, match="another record of event/1 than the log at offset 3"):
+            RawArchive(other, tmp_path / "raw", [_TOPIC]).step()
     finally:
         other.close()
 
