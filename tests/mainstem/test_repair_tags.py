@@ -77,6 +77,22 @@ def test_a_rule_holds_again(settings: Settings) -> None:
     assert refused(settings) == "overall-limit-exceeded"
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM event_tag WHERE tag = 'customer:c-1' AND number = 3",
+        "UPDATE event_tag SET stream = 'nobody' WHERE tag = 'customer:c-1' AND number = 3",
+    ],
+)
+def test_nothing_is_decided_on_a_part_of_the_events(settings: Settings, change: str) -> None:
+    """As little as on an event that cannot be read: a rule would be broken, and nobody would know."""
+    spoil(settings, change)
+    with embedded(application, settings) as running:
+        with pytest.raises(StoreCorrupt, match=r"events with the tag customer:c-1 are missing .* mainstem verify"):
+            running.commands.execute(Withdraw(card="b", amount=Decimal(1)))
+        assert running.commands.execute(OpenCard(card="alone", limit=Decimal(1))).version == 1
+
+
 def test_a_number_that_was_given_twice_is_left(settings: Settings) -> None:
     """While a row was gone another event got its number: one row cannot lead to both, and it is said which is lost."""
     spoil(settings, "DELETE FROM event_tag WHERE tag = 'customer:c-1' AND number = 5")

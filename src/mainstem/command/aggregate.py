@@ -165,8 +165,10 @@ class Aggregates:
             events = self._reader.of_stream(stored)
         except CodecError as error:
             raise StoreCorrupt(f"an event of {stream} after version {known.version} cannot be read: {error}") from error
-        state = self.decider.fold(known.state, events)
         last = stored[-1]
+        if last.version != known.version + len(stored):
+            raise StoreCorrupt(f"events of {stream} are missing behind version {known.version}: see mainstem verify")
+        state = self.decider.fold(known.state, events)
         row = self._row(stream, state, last.version, last.occurred_at_ms)
         since_ms = known.snapshot_at_ms or stored[0].occurred_at_ms
         return Folded(state, last.version, last.occurred_at_ms, row, known.snapshot_version, since_ms)

@@ -1,6 +1,6 @@
 """What a decision over tags is made on: folded from their events, remembered for the next command, never trusted."""
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -81,5 +81,9 @@ class Boundaries:
             events = [event for _, event in self._reader.each(each_once)]
         except CodecError as error:
             raise StoreCorrupt(f"an event with the tag {found[0].tag} or beside it cannot be read: {error}") from error
-        state = self.declared.fold(over.state, events)
-        return Over(state, {**over.numbers, **{each.tag: each.number for each in found}})
+        numbers = {**over.numbers, **{each.tag: each.number for each in found}}
+        counted = Counter(each.tag for each in found)
+        for tag, number in over.numbers.items():
+            if numbers[tag] != number + counted[tag]:
+                raise StoreCorrupt(f"events with the tag {tag} are missing behind number {number}: see mainstem verify")
+        return Over(self.declared.fold(over.state, events), numbers)
