@@ -6,10 +6,11 @@ State rows of the write side and rows of views are declared the same way.
 import math
 import re
 import typing
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
+from numbers import Real
 from types import NoneType, UnionType
 from typing import Any, Generic, TypeVar
 
@@ -22,6 +23,9 @@ R = TypeVar("R", bound=msgspec.Struct)
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 DIGITS_MAX = 18
 """Of a decimal: as many as 64 bits hold without a loss."""
+
+_KEYS: dict[str, type] = {"boolean": int, "real": Real}
+"""Kinds of which a key may have other values, which are the same as a row's."""
 
 _KINDS: dict[type, str] = {
     str: "text",
@@ -60,6 +64,7 @@ class Table(Generic[R]):
     words: str | None = None
     columns: tuple[Column, ...] = field(init=False)
     _writers: tuple[tuple[int, Callable[[Any], Any]], ...] = field(init=False, repr=False)
+    _key_types: tuple[type, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         columns = tuple(columns_of(self.row, self.places))
@@ -75,6 +80,8 @@ class Table(Generic[R]):
         if not self.key:
             raise ConfigurationError(f"table {self.name} has no key")
         object.__setattr__(self, "columns", columns)
+        types, kinds = {kind: type_ for type_, kind in _KINDS.items()}, {each.name: each.kind for each in columns}
+        object.__setattr__(self, "_key_types", tuple(_KEYS.get(kinds[name], types[kinds[name]]) for name in self.key))
         writers = ((number, _writer(column)) for number, column in enumerate(columns))
         object.__setattr__(self, "_writers", tuple((number, writer) for number, writer in writers if writer))
 
@@ -102,6 +109,22 @@ class Table(Generic[R]):
                 fits = column.kind != "text" or _is_unicode(value)
             if not fits:
                 raise CodecError(f"{value!r:.100} does not fit column {column.name} of {self.name}")
+
+    def check_keys(self, keys: Iterable[Any]) -> None:
+        """Raises CodecError for what is the key of no row: not a tuple with a value of each of the key's columns."""
+        types = self._key_types
+        for key in keys:
+            if not isinstance(key, tuple) or len(key) != len(types) or not all(map(isinstance, key, types)):
+                columns = ", ".join(f"{name}: {type_.__name__}" for name, type_ in zip(self.key, types, strict=True))
+                raise CodecError(f"{key!r:.100} is no key of {self.name}: that is a tuple of {columns}")
+
+    def check_places(self, rows: Iterable[tuple[Any, R | None]]) -> None:
+        """Raises CodecError for a row that is to stand under another key than its own: it would not be found again."""
+        for key, row in rows:
+            if row is not None and self.key_of(row) != key:
+                raise CodecError(
+                    f"the row for the key {key!r:.100} of {self.name} has the key {self.key_of(row)!r:.100}"
+                )
 
     def key_of(self, row: R) -> tuple[Any, ...]:
         """The values of the row's key."""

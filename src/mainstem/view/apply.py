@@ -1,7 +1,7 @@
 """Applying a projection to a batch: computed in memory first, written in one go, so that a failure leaves no trace."""
 
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence, Set
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Set
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Generic, Protocol, TypeVar
@@ -119,6 +119,7 @@ class _WorkingFold(Generic[M]):
             for _, group in of_record:
                 known.update(self._folded(known, [(key, message) for _, key, message in group]))
         changed.update((key, known[key]) for key in touched)
+        self._check_places((key, known[key]) for key in touched)
         self._known, self._changed = known, changed
 
     def _fold_each(self, known: dict[_Key, Struct | None], keys: Sequence[_Key], messages: Sequence[M]) -> None:
@@ -149,6 +150,7 @@ class _WorkingFold(Generic[M]):
         for row in rows.values():
             if row is not None:
                 self._projection.table.check(row)
+        self._check_places(rows.items())
         self._known.update(rows)
         self._changed.update(rows)
 
@@ -167,10 +169,21 @@ class _WorkingFold(Generic[M]):
     def held(self) -> int:
         return len(self._known)
 
+    def _check_places(self, rows: Iterable[tuple[_Key, Struct | None]]) -> None:
+        """Of rows that are of the table; others are told when they are written."""
+        table = self._projection.table
+        table.check_places((key, row) for key, row in rows if isinstance(row, table.row))
+
     def _load(self, keys: Sequence[_Key]) -> None:
+        self._projection.table.check_keys(keys)
         found = self._get(self._projection.table, keys)
         for key in keys:
             self._known[key] = found.get(key)
+
+
+def _has_none(key: object) -> bool:
+    """Whether it is the key of no row because a message names none."""
+    return isinstance(key, tuple) and None in key
 
 
 class WorkingJoin(Generic[M]):
@@ -230,6 +243,7 @@ class WorkingJoin(Generic[M]):
     def _look(self, messages: Sequence[M]) -> None:
         ready, on = self._projection.ready, self._projection.on
         asked = dict.fromkeys(map(on, messages))
+        self._projection.other.check_keys(key for key in asked if not _has_none(key))
         self._rows.update(self._read(self._get, [key for key in asked if key not in self._rows]))
         until = time.monotonic() + _LOOK_S
         while ready is not None:

@@ -128,5 +128,6 @@ class WorkingBatch(Generic[M]):
                 raise CodecError(f"under the key {key!r} no row of {self._table.name} was made with that key")
 
     def _load(self, keys: Sequence[Key]) -> None:
+        self._table.check_keys(keys)
         found = self._get(self._table, keys) if keys else {}
         self._known.update((key, found.get(key)) for key in keys)

@@ -115,6 +115,6 @@ class Windowed(Generic[M, R]):
             _check_positive("keep_ms", self.keep_ms)
 
 
-def _check_positive(name: str, value: int) -> None:
-    if value < 1:
-        raise ConfigurationError(f"{name} of a window must be at least 1, not {value}")
+def _check_positive(name: str, value: object) -> None:
+    if not isinstance(value, int) or value < 1:
+        raise ConfigurationError(f"{name} of a window must be a whole number, at least 1, not {value!r}")

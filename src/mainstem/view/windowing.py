@@ -98,6 +98,7 @@ class WorkingWindows(Generic[M]):
         self._expire_all()
         rows = [row for row in self._rows.values() if row is not None]
         gone = [key for key, row in self._rows.items() if row is None]
+        table.check_places(self._rows.items())
         if rows:
             transaction.put(table, rows)
         if gone:
@@ -206,6 +207,7 @@ class WorkingWindows(Generic[M]):
     def _load(self, wanted: Set[_Key]) -> None:
         """Windows that have a place in time which a message tells, all in one go."""
         missing = [key for key in wanted if key not in self._rows and key not in self._stands]
+        self._projection.table.check_keys(missing)
         found = self._get(self._projection.table, missing)
         self._stands.update((key, found.get(key)) for key in missing)
 
@@ -214,8 +216,13 @@ class WorkingWindows(Generic[M]):
         for window in projection.window.of(projection.at_ms(message)):
             row = projection.make(message, window)
             if row is not None:
-                key = projection.key(message) if key is None else key
+                key = self._key_of(message) if key is None else key
                 yield _Made(message, key, window, row)
+
+    def _key_of(self, message: M) -> _Key:
+        key = self._projection.key(message)
+        self._projection.table.check_keys([(*key, 0)])
+        return key
 
     def _of_record(self, made: Sequence[_Made[M]], *, check: bool) -> None:
         """All messages of a record have one place: what stood before them tells whether they are done."""
@@ -276,6 +283,7 @@ class WorkingWindows(Generic[M]):
         row = _placed(row, Window(begin, end))
         if check:
             table.check(row)
+            table.check_places([((*key, begin), row)])
         for each in near:
             if each.begin_ms != begin:
                 self._set(key, each.begin_ms, None)

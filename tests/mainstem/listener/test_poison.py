@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from mainstem.errors import StoreBusy, UnknownTopic
@@ -64,6 +65,37 @@ def test_a_fold_that_returns_no_row_of_its_table(log: SqliteLog, views: SqliteVi
     drain(Runner(binding, log, views))
     assert sums(views) == {"b": (2, 1)}
     assert "is no row of sums, whose rows are Sum" in views.parked("adder")["a"]
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["a", "ab", ("a", 1), (), (None,), (1,), None, [1]],
+    ids=["a letter", "a text", "too many", "none", "nothing", "another type", "no tuple", "a list"],
+)
+def test_a_key_that_no_row_has(log: SqliteLog, views: SqliteViews, key: Any) -> None:
+    """A text is a sequence of letters, too, and a row of another type of key is not found again."""
+    handlers = Handlers()
+    projection = Fold(SUMS, lambda message: key if message.account == "a" else (message.account,), handlers.fold)
+    send(log, ("a", 1), ("b", 2), ("a", 3))
+    drain(Runner(replace(handlers.binding(), projection=projection, emit=None), log, views))
+    assert sums(views) == {"b": (2, 1)}
+    assert list(views.parked("adder")) == ["a"]
+
+
+def test_a_row_of_another_key_than_its_messages(log: SqliteLog, views: SqliteViews) -> None:
+    """It would not be found by the next message, and counted from the begin."""
+    handlers = Handlers()
+
+    def fold(row: Sum | None, message: Count) -> Sum:
+        made = handlers.fold(row, message)
+        return msgspec.structs.replace(made, account="z") if message.account == "a" else made
+
+    projection = Fold(SUMS, lambda message: (message.account,), fold)
+    send(log, ("a", 1), ("b", 2), ("a", 3))
+    drain(Runner(replace(handlers.binding(), projection=projection, emit=None), log, views))
+    assert sums(views) == {"b": (2, 1)}
+    assert list(views.parked("adder")) == ["a"]
+    assert "has the key ('z',)" in views.parked("adder")["a"]
 
 
 def test_a_cause_that_is_no_text(log: SqliteLog, views: SqliteViews) -> None:

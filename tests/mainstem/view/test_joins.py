@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from mainstem.application import Application
 from mainstem.codec import Decoder, encode
-from mainstem.errors import ConfigurationError, StoreBusy
+from mainstem.errors import CodecError, ConfigurationError, StoreBusy
 from mainstem.listener.binding import Binding
 from mainstem.listener.runner import Runner
 from mainstem.log.port import Topic
@@ -136,6 +136,19 @@ def test_it_waits_until_the_other_view_is_ready(views: SqliteViews, monkeypatch:
     with views.transaction() as transaction:
         work.write(transaction)
     assert _written(views) == {"1": 110, "2": 90, "3": 220}
+
+
+def test_what_joins_nothing_and_what_cannot_join(views: SqliteViews) -> None:
+    """A message without a currency has no row beside it; a text is no key."""
+    nothing = replace(JOINED, on=lambda sale: (None if sale.currency == "eur" else sale.currency,))
+    work = working(nothing, views.get, views.find)
+    work.handle_all(SALES, range(3))
+    with views.transaction() as transaction:
+        work.write(transaction)
+    assert [row.amount for row in views.scan(PRICED)] == [110, 100, 220]
+    wrong: Any = replace(JOINED, on=lambda sale: sale.currency)  # type: ignore[arg-type, return-value]
+    with pytest.raises(CodecError, match="'chf' is no key of rate: that is a tuple of currency: str"):
+        working(wrong, views.get, views.find).handle(SALES[:1])
 
 
 def test_rows_may_go_to_another_table() -> None:

@@ -1,14 +1,17 @@
 """Windows: whatever order, batches and repetitions the messages come in, the rows are those of a simple model."""
 
+import dataclasses
 import random
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mainstem.errors import CodecError, ConfigurationError
 from mainstem.table import Table
@@ -162,6 +165,37 @@ def test_what_fails_leaves_no_trace(views: SqliteViews, kind: WindowKind) -> Non
     assert list(views.scan(SPENT)) == expected(kind, good)
 
 
+@pytest.mark.parametrize("kind", _KINDS)
+@pytest.mark.parametrize("one_by_one", [False, True])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"make": lambda message, window: Spent("z", window.begin_ms, window.end_ms, 1, 1, message.version)},
+        {"merge": lambda one, other: replace(one, account="z", payments=one.payments + other.payments)},
+        {"key": lambda message: message.account * 2},
+        {"key": lambda message: (message.account, 1)},
+        {"key": lambda message: (message.version,)},
+    ],
+    ids=["a row of another key", "a merged one", "a text", "too many", "another type"],
+)
+def test_a_row_that_would_not_be_found_again(
+    views: SqliteViews, kind: WindowKind, one_by_one: bool, changed: dict[str, Any]
+) -> None:
+    _anew(views)
+    wrong = dataclasses.replace(windowed(kind, once=False), **changed)
+    work = working(wrong, views.get, views.find)
+
+    def take() -> None:
+        with views.transaction() as transaction:
+            for message in (Paid("a", 1, 5, 1), Paid("a", 1, 5, 2)):
+                work.handle([message]) if one_by_one else work.handle_all([message], range(1))
+            work.write(transaction)
+
+    with pytest.raises(CodecError, match=" key "):
+        take()
+    assert list(views.scan(SPENT)) == []
+
+
 def test_windows_begin_at_multiples_of_their_size() -> None:
     assert Tumbling(10).of(-1) == (Window(-10, 0),)
     assert Tumbling(10).of(10) == (Window(10, 20),)
@@ -174,7 +208,8 @@ class _Without(Struct, frozen=True):
 
 
 @pytest.mark.parametrize(
-    "made", [lambda: Tumbling(0), lambda: Sliding(10, 3), lambda: Session(-1), lambda: Sliding(101, 1)]
+    "made",
+    [lambda: Tumbling(0), lambda: Sliding(10, 3), lambda: Session(-1), lambda: Sliding(101, 1), lambda: Session(1.5)],  # type: ignore[arg-type]
 )
 def test_what_can_be_no_window(made: Callable[[], WindowKind]) -> None:
     with pytest.raises(ConfigurationError):
