@@ -42,6 +42,7 @@ from mainstem.testing import FakeClock
 from mainstem.testing.simulation import simulate
 
 _MINUTE_MS, _DAY_MS = 60_000, 86_400_000
+_PATIENCE_S = 60.0
 _NOON_MS = 1_700_000_000_000 - 1_700_000_000_000 % _DAY_MS + _DAY_MS // 2
 
 
@@ -83,11 +84,11 @@ def _some(running: Embedded, clock: FakeClock) -> None:
         BlockCard(card="anna", reason="lost"),
         Withdraw(card="anna", amount=Decimal(1)),
     )
-    assert running.settle()
+    assert running.settle(_PATIENCE_S)
 
 
 def _until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + _PATIENCE_S
     while not holds():
         assert time.monotonic() < deadline, "it never came to hold"
         time.sleep(0.02)
@@ -183,7 +184,7 @@ def test_a_late_fact_counts_when_it_happened(running: Embedded, clock: FakeClock
     _some(running, clock)
     clock.now_ms = _NOON_MS - _DAY_MS  # as a clock that was set back, or an event that came late
     _ask(running, OpenCard(card="late", limit=Decimal(9)), Withdraw(card="late", amount=Decimal(7)))
-    assert running.settle()
+    assert running.settle(_PATIENCE_S)
     days = {row.begin_ms: row.cents for row in running.views.scan(AGGREGATED) if _is(row, "day", "withdrawal")}
     assert days == {_NOON_MS - _DAY_MS // 2: 4250, _NOON_MS - 3 * _DAY_MS // 2: 700}
     assert [*layers_agree(running)] == []
@@ -199,7 +200,7 @@ def test_a_corrected_refusal_reaches_every_layer(running: Embedded, clock: FakeC
         other.execute("UPDATE refused_command SET reason = 'suspected' WHERE reason = 'card-blocked'")
     running.capture.wake()
     _until(lambda: _reasons(running, "minute").get("suspected") == 1)
-    assert running.settle()
+    assert running.settle(_PATIENCE_S)
     assert _reasons(running, "day") == {"insufficient-balance": 1, "card-unknown": 1, "suspected": 1, "card-blocked": 0}
     assert sums_of_layers(running.views)["day"]["refusal"] == (3, 50_200)
     (gone,) = _lineage(running, "aggregated", "grain=day", "reason=card-blocked")
@@ -234,13 +235,13 @@ def test_the_additions_on_the_topic_come_to_the_figures(running: Embedded, clock
     _some(running, clock)
     clock.now_ms = _NOON_MS - _DAY_MS
     _ask(running, OpenCard(card="late", limit=Decimal(9)), Withdraw(card="late", amount=Decimal(7)))
-    assert running.settle()
+    assert running.settle(_PATIENCE_S)
     found = _on_the_topic(running)
     assert found["day", _NOON_MS - 3 * _DAY_MS // 2, "withdrawal", ""] == 700
     assert found == _in_the_table(running)
     records = [record for page in scan(running.log, EVENT_TOPIC) for record in page]
     running.log.append([_new(record.key, record.value) for record in records])
-    assert running.settle()
+    assert running.settle(_PATIENCE_S)
     assert _on_the_topic(running) == found
 
 
@@ -249,7 +250,7 @@ def test_what_comes_again_counts_once_above_raw(running: Embedded, clock: FakeCl
     before = sums_of_layers(running.views), running.views.count(CLEANSED)
     records = [record for page in scan(running.log, EVENT_TOPIC) for record in page]
     running.log.append([_new(record.key, record.value) for record in records])
-    assert running.settle()
+    assert running.settle(_PATIENCE_S)
     assert (sums_of_layers(running.views), running.views.count(CLEANSED)) == before
     assert running.views.count(raw_table(EVENT_TOPIC)) == 2 * len(records)
 
@@ -349,7 +350,7 @@ def test_the_command_says_where_there_may_be_more(tmp_path: Path, monkeypatch: p
     """Whoever adds up what is shown is not to take it for all."""
     with embedded(application, Settings(data_dir=tmp_path / "data", layers=True)) as running:
         _ask(running, *(Withdraw(card=f"nobody-{number}", amount=Decimal(1)) for number in range(3)))
-        assert running.settle()
+        assert running.settle(_PATIENCE_S)
     monkeypatch.setenv("MAINSTEM_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("MAINSTEM_LAYERS", "true")
     more, whole = (CliRunner().invoke(app, ["lineage", "curated", "--limit", limit]) for limit in ("2", "4"))
