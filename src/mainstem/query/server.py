@@ -64,6 +64,7 @@ async def _serve(app: Any, host: str, port: int, listening: Callable[[], None]) 
         await serving
     finally:
         announcing.cancel()
+        gc.unfreeze()  # what is spared is not given back at the end either, and DuckDB tells each piece of it
         sys.stdout.flush()
 
 
