@@ -81,9 +81,10 @@ def new_action(
     return Action(own, listener, kind, key, letter, value, who, why, now_ms)
 
 
-def waiting_of(views: ViewStore, listener: str, limit: int) -> Sequence[Action]:
-    """The oldest that wait for the listener."""
-    return views.find(ACTIONS, {"listener": listener, "state": WAITING}, order=("id",), limit=limit)
+def waiting_of(views: ViewStore, listener: str, limit: int, *, after: str = "") -> Sequence[Action]:
+    """The oldest that wait for the listener, behind the action of that id."""
+    where = {"listener": listener, "state": WAITING}
+    return views.find(ACTIONS, where, order=("id",), after=(after,) if after else None, limit=limit)
 
 
 class Wanted(Struct, frozen=True):

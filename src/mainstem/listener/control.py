@@ -45,6 +45,7 @@ _log = structlog.get_logger(__name__)
 _LOOK_S = 1.0
 _TELL_S = 5.0
 _AT_ONCE = 100
+_PAGES_MAX = 100
 _GONE_MS = 3_600_000
 _TOLD_MAX = 500
 
@@ -76,7 +77,21 @@ class Control:
             now = (wanted.get((group, PAUSED)) == "yes", wanted.get((group, RESTART), ""))
             self._follow(runner, self._seen.get(group, (False, now[1])), now)
             self._seen[group] = now
-            self._waiting[group] = list(waiting_of(self._views, group, _AT_ONCE))
+            self._waiting[group] = self._waiting_for(group, runner)
+
+    def _waiting_for(self, group: str, runner: Runner) -> list[Action]:
+        """The oldest; where many wait, those for other members, which may be stuck, are not to hold back its own."""
+        found: list[Action] = []
+        last = ""
+        for _ in range(_PAGES_MAX):
+            page = waiting_of(self._views, group, _AT_ONCE, after=last)
+            if len(page) < _AT_ONCE:
+                return [*found, *page]
+            found += [each for each in page if runner.has(each.key)]
+            if len(found) >= _AT_ONCE:
+                break
+            last = page[-1].id
+        return found
 
     def wake(self) -> None:
         """Look now."""

@@ -11,7 +11,7 @@ import pytest
 from msgspec import Struct
 
 from mainstem.errors import ConfigurationError, InvalidQuery, Refused
-from mainstem.listener.actions import MEMBERS, Member, living, make_tables, new_action
+from mainstem.listener.actions import ACTIONS, MEMBERS, WAITING, Action, Member, living, make_tables, new_action
 from mainstem.listener.binding import Binding, RetryPolicy
 from mainstem.listener.control import Control
 from mainstem.listener.desk import Listeners
@@ -266,6 +266,32 @@ def test_what_a_move_is_refused_for(log: SqliteLog, views: SqliteViews, run: Run
         assert why in desk.plan("adder", Target(end="begin")).refused[0]
     assert views.offsets("adder")[TOPIC.name, log.partition_of(TOPIC.name, "a")] == 1
     assert [each.kind for each in process.desk.actions("adder")] == ["pause"]
+
+
+class _HasOne(Runner):
+    """A member of which one key alone is, as where another has the other partitions."""
+
+    def has(self, key: str) -> bool:
+        return key == "own" and super().has(key)
+
+
+def test_what_waits_for_another_member_holds_nothing_back(log: SqliteLog, views: SqliteViews) -> None:
+    make_tables(views)
+    runner = _HasOne(Handlers().binding(), log, views)
+    control = Control({"adder": runner}, views, now_ms)
+    runner.step()
+    keys = [f"other-{number}" for number in range(250)]
+    with views.transaction() as transaction:
+        transaction.put(ACTIONS, [_drop(key) for key in (*keys, "own", *keys)])
+    control.look()
+    runner.step()
+    runner.leave()
+    asked = views.find(ACTIONS, {"listener": "adder"}, order=("id",), limit=1_000)
+    assert [each.key for each in asked if each.state != WAITING] == ["own"]
+
+
+def _drop(key: str) -> Action:
+    return new_action("adder", "drop", now_ms=now_ms(), who=WHO, why=WHY, key=key)
 
 
 def test_a_clock_that_is_put_back(views: SqliteViews) -> None:
