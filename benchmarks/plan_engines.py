@@ -155,8 +155,8 @@ class MysqlEngine(Engine):
             return cursor.fetchall()
 
     def fill(self, table: Table[Any], columns: Mapping[str, str], rows: int, cards: int, *, with_cards: bool) -> None:
-        """A hundred thousand to a transaction; an index of words is made at the end, as that is faster."""
-        source, words = "numbers", self._without_words(table)
+        """A hundred thousand to a transaction."""
+        source = "numbers"
         self._drop()
         self._ask("CREATE TABLE plan_number (n BIGINT PRIMARY KEY)")
         self._ask("INSERT INTO plan_number VALUES (0)")
@@ -176,17 +176,7 @@ class MysqlEngine(Engine):
         for begin in range(0, rows, size):
             numbers = f"(SELECT n + {begin} AS n FROM plan_number WHERE n + {begin} < {rows}) AS numbers"
             self._ask(f'INSERT INTO "{table.name}" SELECT {made} FROM {source.replace("numbers", numbers, 1)}')
-        for definition in words:
-            self._ask(f'ALTER TABLE "{table.name}" ADD {definition}')
         self._drop()
-
-    def _without_words(self, table: Table[Any]) -> list[str]:
-        """The definitions of its indexes of words, which are dropped."""
-        lines = self._ask(f'SHOW CREATE TABLE "{table.name}"')[0][1].splitlines()
-        found = [line.strip().rstrip(",") for line in lines if line.strip().startswith("FULLTEXT KEY")]
-        for definition in found:
-            self._ask(f'ALTER TABLE "{table.name}" DROP INDEX {definition.split()[2]}')
-        return found
 
     def settle(self, table: Table[Any]) -> None:
         """By counting a sample."""
