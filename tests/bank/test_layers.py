@@ -343,7 +343,7 @@ def test_lineage_over_http(running: Embedded, clock: FakeClock) -> None:
     assert [each["row"]["cents"] for each in answer.json()] == [225]
     assert answer.json()[0]["madeOf"][0]["madeOf"][0]["madeOf"][0]["madeOf"][0]["layer"] == "raw"
     assert "Mainstem-Position" in answer.headers
-    assert [each.status_code for each in (wrong, nowhere, twice)] == [400, 400, 400]
+    assert [each.status_code for each in (wrong, nowhere, twice)] == [400, 404, 400]
 
 
 def test_the_command_says_where_there_may_be_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from mainstem.errors import ConfigurationError, InvalidQuery
+from mainstem.errors import ConfigurationError, InvalidQuery, Refused
 from mainstem.listener.binding import Binding
 from mainstem.log.port import Topic
 from mainstem.table import Table
@@ -88,11 +88,12 @@ class Layers:
         return tuple(dict.fromkeys(step.topic for step in self.layers[0].steps))
 
     def named(self, name: str) -> Layer:
-        """Raises InvalidQuery where there is none of that name."""
+        """Raises Refused where there is none of that name."""
         for layer in self.layers:
             if layer.name == name:
                 return layer
-        raise InvalidQuery(f"there is no layer {name[:40]!r}; known are {', '.join(each.name for each in self.layers)}")
+        known = ", ".join(each.name for each in self.layers)
+        raise Refused("layer-unknown", f"There is no layer {name[:40]!r}; known are {known}")
 
     def of_table(self, table: Table[Any]) -> Layer:
         """The layer that has the table. Raises InvalidQuery where none has."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from mainstem.errors import InvalidQuery
+from mainstem.errors import InvalidQuery, Refused
 from mainstem.layers.archive import Gone, gone_of
 from mainstem.layers.declared import Layer, Layers
 from mainstem.layers.lineage import Traced, conditions, trace
@@ -58,9 +58,9 @@ class LayersDesk:
         return [self._view(layer, first=number == 0) for number, layer in enumerate(self._layers.layers)]
 
     def lineage(self, layer: str, where: Sequence[str], *, limit: int, behind: str | None = None) -> Sequence[Traced]:
-        """As `trace`, of conditions as COLUMN=VALUE. Raises InvalidQuery where there is no such layer or column."""
+        """As `trace`, of conditions as COLUMN=VALUE. Raises Refused for an unknown layer, InvalidQuery for a column."""
         if self._layers is None:
-            raise InvalidQuery("the application keeps no layers: see MAINSTEM_LAYERS")
+            raise Refused("layer-unknown", "The application keeps no layers: see MAINSTEM_LAYERS")
         if not 1 <= limit <= LINEAGE_MAX:
             raise InvalidQuery(f"{limit} rows cannot be asked for: 1 to {LINEAGE_MAX} can")
         found = self._layers.named(layer)

@@ -59,7 +59,7 @@ def layer_routes(desk: Desk) -> list[BaseRouteHandler]:
         tags=["operations"],
         operation_id="lineage",
         opt=asked,
-        responses=problem_responses(400, 503),
+        responses=problem_responses(400, 404, 503),
     )
     async def lineage(
         layer: _Layer, where: _Where = "", limit: _Limit = 100, behind: _Behind = None

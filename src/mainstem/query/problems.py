@@ -58,6 +58,7 @@ _HTTP_TYPES = {
 
 
 OWN_REFUSALS: Mapping[str, int] = {
+    "layer-unknown": 404,
     "letter-unknown": 404,
     "listener-unknown": 404,
     "process-unknown": 404,

@@ -8,7 +8,7 @@ import pytest
 from msgspec import Struct
 
 from mainstem.codec import Decoder, Placed
-from mainstem.errors import CodecError, ConfigurationError, InvalidQuery
+from mainstem.errors import CodecError, ConfigurationError, InvalidQuery, Refused
 from mainstem.layers import Below, Layer, Layers, LayersDesk, RawChange, raw_steps, rolled_by
 from mainstem.layers import lineage as lineage_module
 from mainstem.layers.raw import raw_change, raw_table
@@ -84,16 +84,21 @@ def test_an_answer_has_a_bound(views: SqliteViews, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize(
     ("layer", "where", "limit"),
-    [("nowhere", [], 1), ("lines", ["no=1"], 1), ("lines", ["id"], 1), ("raw", ["offset=x"], 1), ("lines", [], 0)],
+    [("lines", ["no=1"], 1), ("lines", ["id"], 1), ("raw", ["offset=x"], 1), ("lines", [], 0)],
 )
 def test_what_cannot_be_asked(views: SqliteViews, layer: str, where: list[str], limit: int) -> None:
     with pytest.raises(InvalidQuery):
         LayersDesk(LAYERS, views).lineage(layer, where, limit=limit)
 
 
+def test_a_layer_that_there_is_not(views: SqliteViews) -> None:
+    with pytest.raises(Refused, match="no layer 'nowhere'; known are raw"):
+        LayersDesk(LAYERS, views).lineage("nowhere", [], limit=1)
+
+
 def test_an_application_without_layers(views: SqliteViews) -> None:
     assert LayersDesk(None, views).list() == []
-    with pytest.raises(InvalidQuery, match="MAINSTEM_LAYERS"):
+    with pytest.raises(Refused, match="MAINSTEM_LAYERS"):
         LayersDesk(None, views).lineage("raw", [], limit=1)
 
 
