@@ -164,6 +164,13 @@ def test_every_reason_of_the_refusals_of_listeners() -> None:
     assert rows == {reason: OWN_REFUSALS.get(reason, 409) for reason in rows}
 
 
+def test_every_reason_of_the_refusals_of_layers() -> None:
+    rows = {_only(row[0]): int(row[1]) for row in rows_under(_HTTP, "Refusals of layers")}
+    files = [ROOT / "src/mainstem/layers" / name for name in ("declared.py", "desk.py")]
+    assert set(rows) == {reason for path in files for reason in _constants(path, "Refused", argument=0)}
+    assert rows == {reason: OWN_REFUSALS.get(reason, 409) for reason in rows}
+
+
 def test_every_reason_of_the_refusals_of_rebuilds() -> None:
     rows = {_only(row[0]): int(row[1]) for row in rows_under(_HTTP, "Refusals of rebuilds")}
     files = [ROOT / "src/mainstem/rebuild" / name for name in ("desk.py", "rebuild.py")]
