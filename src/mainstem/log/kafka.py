@@ -30,7 +30,7 @@ from mainstem.log.kafka_consumer import KafkaConsumer, record_of
 from mainstem.log.kafka_producer import BATCH_BYTES, Ends, Placed, Transactions
 from mainstem.log.limits import check_record
 from mainstem.log.partitioner import partition_for
-from mainstem.log.port import Assigned, Place, Range, Topic
+from mainstem.log.port import PARTITIONS_MAX, Assigned, Place, Range, Topic, is_topic_name
 from mainstem.messages import NewRecord, Record
 
 _ROOM_BYTES = 65_536
@@ -118,9 +118,14 @@ class KafkaLog:
                 self._topics[name] = topic
         return {name: self._topics[name] for name in standing}
 
+    def _may_be_declared(self, name: str, meta: Any) -> bool:
+        """Kafka has topics of its own, and others may have some that nobody could declare here."""
+        fits = name.startswith(self._prefix) and is_topic_name(name.removeprefix(self._prefix))
+        return fits and len(meta.partitions) <= PARTITIONS_MAX
+
     def _standing(self) -> dict[str, Topic]:
         found = self._admin.topics()
-        own = {name: meta for name, meta in found.items() if name.startswith(self._prefix) and meta.error is None}
+        own = {name: meta for name, meta in found.items() if meta.error is None and self._may_be_declared(name, meta)}
         if not own:
             return {}
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in own]

@@ -14,6 +14,8 @@ Place = tuple[str, int]
 _NAME = re.compile(r"(?!\.{1,2}$|__)[A-Za-z0-9._-]{1,249}")
 """As Kafka has it, whose own topics begin with `__`."""
 
+PARTITIONS_MAX = 1_024
+
 Assigned = Callable[[Sequence[Place]], Mapping[Place, int]]
 """Called in `poll` with the places that the consumer is given from now on; answers from which offset to read each."""
 
@@ -35,11 +37,17 @@ class Topic:
     decimals: Literal["string", "number"] = field(default="string", compare=False, kw_only=True)
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
+        if not is_topic_name(self.name):
             text = "1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-', not '.' or '..', and no '__' first"
             raise ConfigurationError(f"{self.name[:250]!r} is no name of a topic: {text}")
-        if not 1 <= self.partitions <= 1024:
-            raise ConfigurationError(f"topic {self.name} has {self.partitions} partitions; 1 to 1024 are possible")
+        if not 1 <= self.partitions <= PARTITIONS_MAX:
+            text = f"{self.partitions} partitions; 1 to {PARTITIONS_MAX} are possible"
+            raise ConfigurationError(f"topic {self.name} has {text}")
+
+
+def is_topic_name(name: str) -> bool:
+    """Whether a declared topic may have that name; those that begin with two underscores are the log's own."""
+    return _NAME.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)
