@@ -34,6 +34,15 @@ def test_a_folder_without_events_is_named(tmp_path: Path) -> None:
     assert str(told.value) == f"there is no events.db in the folder {settings.data_dir}"
 
 
+def test_the_embedded_form_is_not_deployed(tmp_path: Path) -> None:
+    """At once: nobody waits for servers that it has not."""
+    environment = {**os.environ, "MAINSTEM_DATA_DIR": str(tmp_path / "data"), "MAINSTEM_FORM": "embedded"}
+    words = [sys.executable, "-m", "mainstem", "deploy"]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=_AT_ONCE_S, check=False)
+    assert (done.returncode, list(tmp_path.iterdir())) == (2, [])
+    assert "makes what it needs by itself: set MAINSTEM_FORM=distributed" in " ".join(done.stderr.split())
+
+
 def test_a_process_that_does_not_answer_is_told(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path / "data")
     with bank_process(settings.data_dir) as bank:

@@ -100,6 +100,8 @@ def deploy() -> None:
     from mainstem.assembly.deployment import deploy as deploy_all
 
     settings, declared = begin()
+    if settings.form != "distributed":
+        raise ConfigurationError("the embedded form makes what it needs by itself: set MAINSTEM_FORM=distributed")
     deploy_all(declared, settings, lambda text: _out.print(text, highlight=False, soft_wrap=True, markup=False))
 
 
