@@ -46,5 +46,10 @@ def asked_words(text: str, within: str | None = None) -> tuple[list[str], list[s
     return [*scope, *(_WORD + word for word, begins in words if not begins)], begins
 
 
+def telling_first(words: Iterable[str]) -> list[str]:
+    """Those first that most likely stand in few texts: words with digits, then the longer ones."""
+    return sorted(words, key=lambda word: (not any(map(str.isdigit, word)), -len(word)))
+
+
 def _digest(name: str) -> str:
     return blake2b(name.encode(errors="surrogatepass"), digest_size=10).hexdigest()

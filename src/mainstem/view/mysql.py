@@ -17,7 +17,7 @@ from mainstem.view.mysql_transaction import DIALECT, MysqlViewTransaction
 from mainstem.view.port import Place
 from mainstem.view.question import question
 from mainstem.view.telling import Commits
-from mainstem.words import asked_words
+from mainstem.words import asked_words, telling_first
 
 R = TypeVar("R", bound=Struct)
 
@@ -116,14 +116,15 @@ class MysqlViews:
     ) -> list[R]:
         """By the full text index, which shows what is committed.
 
-        It reads all places of every word that it is asked for. So within a name it is asked for that alone, and the
-        words are looked for in the rows that it finds.
+        Of each word it reads all places between the first and the last row that has the words before it. So a word that
+        few rows have comes first; and within a name that is asked for alone, the words in the rows that it finds.
         """
         asked = question(table, {}, (), after)
         whole, begins = asked_words(text, within)
         if table.words is None:
             raise InvalidQuery(f"the words of {table.name} are not indexed")
-        sought, seen = " ".join([*(f"+{word}" for word in whole), *(f"+{word}*" for word in begins)]), list[str]()
+        told = [*(f"+{word}" for word in telling_first(whole)), *(f"+{word}*" for word in telling_first(begins))]
+        sought, seen = " ".join(told), list[str]()
         if within is not None:
             scope, *others = whole
             sought, seen = f"+{scope}", [*(f"% {word} %" for word in others), *(f"% {word}%" for word in begins)]
