@@ -199,6 +199,7 @@ def test_charts_on_druid_show_what_the_bank_answers(deployed: Deployed, tmp_path
             superset.await_text("What is shown has changed", limit_s=120)
             _withdraw(client, 0.75)
             _check_charts(asking, client)
+        subprocess.run([*rebuild, "--roll-back"], env=environment(deployed.place), check=True, timeout=300)
 
 
 def _check_charts(asking: Asking, client: httpx.Client) -> None:

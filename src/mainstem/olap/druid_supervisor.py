@@ -190,8 +190,14 @@ class Supervisors:
         return Ingested(len(totals), *(int(sum(total.get(figure, 0) for total in totals)) for figure in figures))
 
     def has_no_rows(self, name: str) -> bool:
-        """Whether its tasks have read the topic to the end, as far as Druid knew it up to 5 s ago, and made no row."""
-        found = self.status(name)
+        """Whether its tasks have read the topic to the end, as far as Druid knew it up to 5 s ago, and made no row.
+
+        Raises StoreUnavailable where nobody is to read it: there is no supervisor of that name.
+        """
+        stands = self._found(f"{self._of(name)}/status")
+        if stands is None:
+            raise StoreUnavailable(f"{self._http.place} has no supervisor {name}: see mainstem deploy")
+        found = _status(stands["payload"])
         if not found.read_to_end:
             return False
         made = self.ingested(name)

@@ -109,6 +109,8 @@ def exception_handlers(
 
     def known(request: Request[Any, Any, Any], error: errors.MainstemError) -> Response[bytes]:
         problem = problem_of(error, refusals)
+        if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            _log_fault(request, error)
         unavailable = problem.status == HTTPStatus.SERVICE_UNAVAILABLE
         if unavailable and isinstance(error, errors.StoreError | errors.LogError) and sees_troubles(request):
             problem = replace(problem, troubles=_known(troubles))
@@ -128,10 +130,14 @@ def exception_handlers(
         return response(_problem(error.status_code, name, str(error.detail)), headers)
 
     def unknown(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-        _log.error("a request met a fault in the program", path=request.url.path[:200], exc_info=error)
+        _log_fault(request, error)
         return response(_problem(500, "internal-error", "A fault in the program; it was logged."))
 
     return {errors.MainstemError: known, ValidationException: invalid, HTTPException: http, Exception: unknown}
+
+
+def _log_fault(request: Request[Any, Any, Any], error: Exception) -> None:
+    _log.error("a request met a fault in the program", path=request.url.path[:200], exc_info=error)
 
 
 def _allowed(methods: str) -> str:

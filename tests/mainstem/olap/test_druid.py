@@ -71,6 +71,8 @@ def test_a_suspended_supervisor_stays_so(stack: Place, sales: Datasource) -> Non
         supervisors.terminate("nobody_has_posted")
         with pytest.raises(ConfigurationError):
             supervisors.status("nobody_has_posted")
+        with pytest.raises(StoreUnavailable, match="has no supervisor nobody_has_posted: see mainstem deploy"):
+            supervisors.has_no_rows("nobody_has_posted")
 
 
 def test_a_druid_that_is_not_there_is_told() -> None:

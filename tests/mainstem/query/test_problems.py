@@ -1,12 +1,18 @@
 """Every error of mainstem's as a problem: its status, its stable type, and when to try again."""
 
+from typing import Any
+
 import msgspec
 import pytest
+from litestar import Request
+from structlog.testing import capture_logs
 
 from mainstem import errors
 from mainstem.health import Trouble
 from mainstem.query.problems import InvalidInput, Problem, exception_handlers, problem_of
 
+_SCOPE: Any = {"type": "http", "path": "/", "headers": [], "method": "GET"}
+_REQUEST: Request[Any, Any, Any] = Request(_SCOPE)
 _REFUSALS = {"card-unknown": 404}
 _CASES: list[tuple[errors.MainstemError, int, str, str | None]] = [
     (errors.Refused("card-unknown", "no such card"), 404, "card-unknown", None),
@@ -47,9 +53,11 @@ def _anybody(_: object) -> bool:
 @pytest.mark.parametrize(("error", "status", "name", "retry_after"), _CASES)
 def test_an_error_as_a_problem(error: errors.MainstemError, status: int, name: str, retry_after: str | None) -> None:
     handler = exception_handlers(_REFUSALS, dict, _anybody, _unexplained)[errors.MainstemError]
-    answer = handler(None, error)  # type: ignore[arg-type]
+    with capture_logs() as logged:
+        answer = handler(_REQUEST, error)
     problem = msgspec.json.decode(answer.content, type=Problem)
     assert (answer.status_code, problem.status) == (status, status)
+    assert [each["exc_info"] for each in logged] == ([error] if status == 500 else [])
     assert problem.type == f"urn:mainstem:problem:{name}"
     assert answer.headers.get("Retry-After") == retry_after
     assert problem.title
