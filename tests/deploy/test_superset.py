@@ -192,6 +192,11 @@ def test_charts_on_druid_show_what_the_bank_answers(deployed: Deployed, tmp_path
     rebuild = [sys.executable, "-m", "mainstem", "rebuild", "bankapp"]
     with distributed_bank(deployed) as bank, bank.client() as client:
         client.post("/cards", json={"id": "just-now", "limit": 100})
+        client.post("/moneywithdrawals", json={"debitCard": "just-now", "amount": 0.5}).raise_for_status()
+        with _eventually(90) as tries:  # of a new stack, Druid does not serve the first rows at once
+            for _ in tries:
+                if client.get("/analytics/cards").is_success:
+                    break
         _withdraw(client, 1.25)
         with superset_process(tmp_path / "home", *options) as superset, superset.client() as asking:
             _check_charts(asking, client)
