@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -85,7 +86,7 @@ def superset(
         return
     token = read_settings(os.environ).auth_token
     with command.api_client(api.rstrip("/"), None if token is None else token.value) as client:
-        command.run(place, board(DUCKDB).files, command.mirror_of(place, client), every, _say)
+        command.run(place, cache(board(DUCKDB).files), command.mirror_of(place, client), every, _say)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from functools import cache
 
 from bank.analytics import BANKAPP
 from deploy.application import environment
@@ -16,6 +17,6 @@ from mainstem.settings import read_settings
 @contextmanager
 def live_board(place: Place) -> Iterator[Callable[[], Mapping[str, str]]]:
     """Its files, with the name that a rebuild has given the datasource. Raises StoreError where MySQL is away."""
-    engine = druid_engine(place.host, place.ports.broker)
+    files = cache(board(druid_engine(place.host, place.ports.broker)).files)
     with closing(make_views(read_settings(environment(place)))) as views:
-        yield lambda: board(engine).files(Pointers(views).live(BANKAPP).name)
+        yield lambda: files(Pointers(views).live(BANKAPP).name)

@@ -164,8 +164,9 @@ class Forgetter:
                     yield Found("analytics", datasource.name, int(count))
 
 
-def _may_hold(table: Table[Any]) -> bool:
-    return any(column.kind in ("text", "bytes") for column in table.columns)
+def _may_hold(table: Table[Any]) -> Sequence[str]:
+    """The columns that a token may be in."""
+    return [column.name for column in table.columns if column.kind in ("text", "bytes")]
 
 
 def _holds(value: str | bytes | None, forms: Sequence[bytes]) -> bool:
@@ -174,7 +175,7 @@ def _holds(value: str | bytes | None, forms: Sequence[bytes]) -> bool:
 
 
 def _in_rows(place: str, table: Table[Any], rows: Iterator[Any], marker: str, told: Told) -> Iterator[Found]:
-    names = [column.name for column in table.columns if column.kind in ("text", "bytes")]
+    names = _may_hold(table)
     count, done, forms = 0, 0, in_bytes(marker)
     for done, row in enumerate(rows, 1):
         count += any(_holds(getattr(row, name), forms) for name in names)

@@ -12,6 +12,7 @@ from mainstem.decider import Decider
 from mainstem.errors import ConfigurationError
 from mainstem.evolution.declaring import stored_as
 from mainstem.listener.binding import Binding
+from mainstem.log.port import NAME_MAX
 from mainstem.messages import Event
 from mainstem.misfit import misfit, shown
 from mainstem.olap.port import Datasource
@@ -36,7 +37,6 @@ _OURS = (
 """Tables of event stores, which stand beside those of an application."""
 
 _OF_OTHERS = ("mainstem_", "pg_", "sqlite_")
-_TOPIC_MAX = 249
 _APPLICATION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -93,9 +93,9 @@ def check_topics(listeners: _Bindings, datasources: Iterable[Datasource], known:
     for binding in listeners:
         if binding.emit is not None and not binding.out:
             raise ConfigurationError(f"{_named(binding)} emits, and names no topic in `out`")
-        if len(binding.dead_letter_topic) > _TOPIC_MAX:
+        if len(binding.dead_letter_topic) > NAME_MAX:
             text = f"the topic of its dead letters would have {len(binding.dead_letter_topic)} characters"
-            raise ConfigurationError(f"{_named(binding)} needs a shorter name: {text}, {_TOPIC_MAX} are possible")
+            raise ConfigurationError(f"{_named(binding)} needs a shorter name: {text}, {NAME_MAX} are possible")
     _check_told_apart(listeners, known)
 
 

@@ -89,11 +89,9 @@ def _end_ms(until: str | None) -> int:
 def _load(plan: Plan, tell: "Callable[[int], None]") -> Told:
     from bank.main import application
     from bank.workload.loading import load
-    from mainstem import log_lines
     from mainstem.settings import read_settings
 
     settings = read_settings(os.environ)
-    log_lines.configure(settings.log_level, json=settings.log_json)
     return load(application.with_environment(os.environ), settings, plan, tell)
 
 

@@ -185,6 +185,8 @@ class RawArchive:
 
     def _missed(self, topic: str, partition: int, due: int, begin: int) -> Sequence[Gone]:
         """The offsets before `begin` that nobody has any more, noted once."""
+        if due >= begin:
+            return ()
         noted = [each.last for each in gone_of(self._folder, (topic,)) if each.partition == partition]
         first = max(due, *(last + 1 for last in noted), 0)
         if first >= begin:

@@ -11,7 +11,8 @@ from mainstem.messages import NewRecord, Record
 Place = tuple[str, int]
 """A topic and a partition of it."""
 
-_NAME = re.compile(r"(?!\.{1,2}$|__)[A-Za-z0-9._-]{1,249}")
+NAME_MAX = 249
+_NAME = re.compile(rf"(?!\.{{1,2}}$|__)[A-Za-z0-9._-]{{1,{NAME_MAX}}}")
 """As Kafka has it, whose own topics begin with `__`."""
 
 PARTITIONS_MAX = 1_024
@@ -38,8 +39,8 @@ class Topic:
 
     def __post_init__(self) -> None:
         if not is_topic_name(self.name):
-            text = "1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-', not '.' or '..', and no '__' first"
-            raise ConfigurationError(f"{self.name[:250]!r} is no name of a topic: {text}")
+            text = f"1 to {NAME_MAX} of a-z, A-Z, 0-9, '.', '_' and '-', not '.' or '..', and no '__' first"
+            raise ConfigurationError(f"{self.name[: NAME_MAX + 1]!r} is no name of a topic: {text}")
         if not 1 <= self.partitions <= PARTITIONS_MAX:
             text = f"{self.partitions} partitions; 1 to {PARTITIONS_MAX} are possible"
             raise ConfigurationError(f"topic {self.name} has {text}")

@@ -301,6 +301,13 @@ def edit(live: Live, value: bytes = _AS_FIVE) -> None:
     live.runner.letters.edit(*read_letter_id(first.id), value, "a slip", "ann")
 
 
+def _rebuilt_as(live: Live, before: list[Any]) -> None:
+    """A rebuild makes what stood before."""
+    done = rebuild(live)
+    assert (done.state, done.error) == ("done", None)
+    assert (done.comparison and done.comparison.differing, live.rows()) == (0, before)
+
+
 def test_an_edited_letter_is_taken_as_it_was_edited(live: Live) -> None:
     """The last edit before it was retried holds."""
     _with_a_dead_letter(live)
@@ -309,9 +316,7 @@ def test_an_edited_letter_is_taken_as_it_was_edited(live: Live) -> None:
     assert live.runner.retry("a") == 2
     before = live.rows()
     assert Total("a", 8, 3) in before
-    done = rebuild(live)
-    assert (done.state, done.error) == ("done", None)
-    assert (done.comparison and done.comparison.differing, live.rows()) == (0, before)
+    _rebuilt_as(live, before)
 
 
 def test_a_letter_that_was_edited_and_dropped_stays_out(live: Live) -> None:
@@ -322,9 +327,7 @@ def test_a_letter_that_was_edited_and_dropped_stays_out(live: Live) -> None:
     live.listen()
     before = live.rows()
     assert Total("a", 5, 4) in before
-    done = rebuild(live)
-    assert (done.state, done.error) == ("done", None)
-    assert (done.comparison and done.comparison.differing, live.rows()) == (0, before)
+    _rebuilt_as(live, before)
 
 
 class _Dead(Exception):
@@ -349,9 +352,7 @@ def test_what_a_crash_has_left_open_is_settled_by_what_follows(live: Live, first
     live.runner.retry("a") if then == "retry" else live.runner.drop("a", "nobody counts so")
     before = live.rows()
     assert Total("a", *((8, 3) if then == "retry" else (1, 1))) in before
-    done = rebuild(live)
-    assert (done.state, done.error) == ("done", None)
-    assert (done.comparison and done.comparison.differing, live.rows()) == (0, before)
+    _rebuilt_as(live, before)
 
 
 def test_a_letter_that_was_dropped_and_later_retried(live: Live) -> None:
@@ -366,9 +367,7 @@ def test_a_letter_that_was_dropped_and_later_retried(live: Live) -> None:
     assert again.runner.retry("a") == 2
     before = again.rows()
     assert Total("a", 8, 3) in before
-    done = rebuild(again)
-    assert (done.state, done.error) == ("done", None)
-    assert (done.comparison and done.comparison.differing, again.rows()) == (0, before)
+    _rebuilt_as(again, before)
 
 
 def test_a_key_that_is_dropped_meanwhile(live: Live) -> None:
