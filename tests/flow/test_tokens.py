@@ -60,22 +60,26 @@ def part(content: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(content).encode()).decode().rstrip("=")
 
 
-_NOW = int(time.time())
+def seconds_from_now(seconds: int) -> int:
+    """A claim's time; asked for when the test runs, which may be an hour after the tests were read."""
+    return int(time.time()) + seconds
+
+
 _BAD: dict[str, Callable[[], str]] = {
     "garbage": lambda: "garbage",
     "dots": lambda: "...",
     "cut off": lambda: mine()[:-10],
     "without a signature": lambda: mine().rpartition(".")[0] + ".",
     "another payload": lambda: ".".join((mine().split(".")[0], part(claims(sub="eve")), mine().split(".")[2])),
-    "expired": lambda: mine(exp=_NOW - 3600),
+    "expired": lambda: mine(exp=seconds_from_now(-3600)),
     "without an end": lambda: mine(exp=None),
     "end is a text": lambda: mine(exp="tomorrow"),
-    "end is a number as a text": lambda: mine(exp=str(_NOW + 3600)),
+    "end is a number as a text": lambda: mine(exp=str(seconds_from_now(3600))),
     "end is infinite": lambda: mine(exp=float("inf")),
-    "end is a list": lambda: mine(exp=[_NOW + 3600]),
+    "end is a list": lambda: mine(exp=[seconds_from_now(3600)]),
     "end is true": lambda: mine(exp=True),
-    "not yet valid": lambda: mine(nbf=_NOW + 3600),
-    "made tomorrow": lambda: mine(iat=_NOW + 86_400),
+    "not yet valid": lambda: mine(nbf=seconds_from_now(3600)),
+    "made tomorrow": lambda: mine(iat=seconds_from_now(86_400)),
     "another audience": lambda: mine(aud="shop"),
     "no audience": lambda: mine(aud=None),
     "another issuer": lambda: mine(iss="them"),
