@@ -46,6 +46,16 @@ def test_a_batch_is_decoded_as_each_of_it_alone(items: list[bytes]) -> None:
     assert together == (CodecError if CodecError in alone else alone)
 
 
+@pytest.mark.parametrize("place", [0, 499, 500, 501, 1_299])
+@pytest.mark.parametrize("data", _HOSTILE)
+def test_one_of_many_is_no_message(data: bytes, place: int) -> None:
+    items = [encode(Opened(limit=n)) for n in range(1_300)]
+    assert _DECODER.many(items) == [Opened(limit=n) for n in range(1_300)]
+    items[place] = data
+    with pytest.raises(CodecError):
+        _DECODER.many(items)
+
+
 @pytest.mark.parametrize("data", _HOSTILE)
 def test_what_is_no_message(data: bytes) -> None:
     with pytest.raises(CodecError):
