@@ -13,7 +13,7 @@ SAMPLES = 500
 CARD = "123456789"
 _LOOK_S = 0.001
 _PATIENCE_S = 10.0
-_START_S = 60.0
+_START_S = 600.0
 _SETTLED_S = 1.0
 
 
@@ -26,28 +26,50 @@ class Seen:
     analytics: list[float] = field(default_factory=list)
 
 
-def one_after_another(client: httpx.Client, card: str, samples: int, *, pause_s: float = 0.0) -> Seen:
-    """The statement by asking with the command's position, the analytics by asking again."""
+def one_after_another(
+    client: httpx.Client,
+    card: str,
+    samples: int,
+    *,
+    begun: int | None = None,
+    pause_s: float = 0.0,
+    patience_s: float = _PATIENCE_S,
+    most_s: float = float("inf"),
+) -> Seen:
+    """The statement by asking with the command's position, the analytics by asking again.
+
+    `begun` is what `begin` has found. After `most_s` no further sample is begun.
+    """
     seen = Seen()
-    begun = _begun(client, card)
+    begun = begin(client, card) if begun is None else begun
+    until = time.perf_counter() + most_s
     for number in range(1, samples + 1):
+        if time.perf_counter() > until:
+            break
         began = time.perf_counter()
         answer = client.post("/moneywithdrawals", json={"debitCard": card, "amount": 1}).raise_for_status()
         seen.answered.append(time.perf_counter() - began)
-        position = answer.headers["Mainstem-Position"]
-        lines = client.get("/moneywithdrawals", params={"debitCardId": card, "position": position, "limit": 1})
-        lines.raise_for_status()
+        _await_statement(client, card, answer.headers["Mainstem-Position"], began + patience_s)
         seen.statement.append(time.perf_counter() - began)
         while _analysed(client, card) < begun + number:
-            if time.perf_counter() - began > _PATIENCE_S:
-                raise AssertionError(f"withdrawal {number} is not in the analytical store after {_PATIENCE_S} s")
+            if time.perf_counter() - began > patience_s:
+                raise AssertionError(f"withdrawal {number} is not in the analytical store after {patience_s} s")
             time.sleep(_LOOK_S)
         seen.analytics.append(time.perf_counter() - began)
         time.sleep(pause_s)
     return seen
 
 
-def _begun(client: httpx.Client, card: str) -> int:
+def _await_statement(client: httpx.Client, card: str, position: str, until: float) -> None:
+    """Asked again where the application has waited as long as it does for anybody."""
+    asked = {"debitCardId": card, "position": position, "limit": 1}
+    while (lines := client.get("/moneywithdrawals", params=asked)).status_code == httpx.codes.SERVICE_UNAVAILABLE:
+        if time.perf_counter() > until:
+            break
+    lines.raise_for_status()
+
+
+def begin(client: httpx.Client, card: str) -> int:
     """How many there are, once a first one is there, and all that came before it.
 
     Druid, just deployed, knows nothing of its datasource for a while, which the application answers with 503.
