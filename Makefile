@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run dashboard superset superset-distributed run-distributed test simulate lint bench bench-store bench-stack bench-questions docs screenshots format lock clean stack-up stack-down
+.PHONY: help run dashboard superset superset-distributed run-distributed test test-stack test-alone simulate lint bench bench-store bench-stack bench-questions docs screenshots format lock clean stack-up stack-down
 
 help: ## Show what there is to make.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 22
@@ -30,8 +30,11 @@ superset-distributed: $(VENV)/run.stamp .superset/stamp ## The same of the bank 
 run-distributed: stack-up ## Run the bank on that stack: HTTP on 127.0.0.1:8080, two processes that keep the views.
 	$(BIN)/python -m deploy run
 
-test: $(VENV)/dev.stamp ## Run all tests.
-	$(BIN)/python -m pytest
+test: $(VENV)/dev.stamp ## Run all tests: those of the real stack, which wait most of their time, and beside them the others.
+	$(MAKE) --jobs 2 --keep-going --output-sync=line --no-print-directory test-stack test-alone
+
+test-stack test-alone: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -m $(if $(filter test-stack,$@),stack,"not stack")
 
 simulate: $(VENV)/run.stamp ## Run the bank with simulated faults for a minute; SEED, RUNS, SECONDS, STEPS choose otherwise.
 	$(BIN)/python -m mainstem.testing.simulation bank.simulation:simulation $(foreach name,SEED RUNS SECONDS STEPS,$(SIMULATE_$(name)))

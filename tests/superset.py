@@ -1,5 +1,6 @@
 """The real Superset, for the tests that need it: in an environment of its own, brought up by the command for users."""
 
+import fcntl
 import os
 import re
 import subprocess
@@ -33,7 +34,9 @@ def superset_installed() -> None:
     With MAINSTEM_REQUIRE_SUPERSET=1 that is a failure.
     """
     command = ["make", ".superset/stamp", f"PYTHON={sys.executable}"]
-    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=_INSTALL_S, check=False)
+    with (ROOT / ".superset.lock").open("w") as lock:  # tests of the stack and others run beside each other
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=_INSTALL_S, check=False)
     if made.returncode:
         text = f"Superset could not be installed: {made.stderr[-500:]}"
         if os.environ.get("MAINSTEM_REQUIRE_SUPERSET") == "1":
