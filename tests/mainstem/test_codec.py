@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainstem.codec import Decoder, EventCodec, encode, position_token, read_position_token, recorded_events
+from mainstem.codec import Decoder, EventCodec, encode, iso_time, position_token, read_position_token, recorded_events
 from mainstem.errors import CodecError, ConfigurationError, InvalidQuery
 from mainstem.messages import Event, Position, Recorded
 
@@ -142,3 +142,17 @@ def test_records_of_other_categories_are_left_out(foreign: dict[str, Any]) -> No
     assert list(decoder.spread([mine, mine])[1]) == [0, 1]
     with pytest.raises(CodecError):
         decoder.many([mine, _record("account-1", {"type": "Strange"})])
+
+
+@pytest.mark.parametrize(
+    ("at_ms", "text"),
+    [
+        (0, "1970-01-01T00:00:00.000Z"),
+        (-1, "1969-12-31T23:59:59.999Z"),
+        (1_769_848_200_125, "2026-01-31T08:30:00.125Z"),
+        (47_910_045_773_812, "3488-03-17T10:02:53.812Z"),
+    ],
+)
+def test_a_time_is_told_to_the_millisecond(at_ms: int, text: str) -> None:
+    """However far from the epoch: a float of seconds has lost that behind the year 3000."""
+    assert iso_time(at_ms) == text
