@@ -25,7 +25,7 @@ from mainstem.table import Table, quoted
 
 _APPLICATION_ID = 0x6D_73_74_6D  # "mstm": what `file` and PRAGMA application_id show
 _BUSY_TIMEOUT_MS = 5_000
-_ROWS_MAX = 32
+ROWS_MAX = 32
 """Rows to a statement; each smaller number has a statement of its own, which stays prepared."""
 _TYPES = {"text": "TEXT", "integer": "INTEGER", "boolean": "BOOLEAN", "real": "REAL", "bytes": "BLOB"}
 
@@ -117,8 +117,8 @@ def insert_many(connection: apsw.Connection, into: str, rows: Sequence[tuple[Any
     the statement: so few of them are better than one for each row.
     """
     counted = 0
-    for start in range(0, len(rows), _ROWS_MAX):
-        part = rows[start : start + _ROWS_MAX]
+    for start in range(0, len(rows), ROWS_MAX):
+        part = rows[start : start + ROWS_MAX]
         try:
             values = [value for row in part for value in row]
             connection.execute(_insert(into, len(part[0]), len(part), conflict), values)

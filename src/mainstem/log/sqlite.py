@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import apsw
 import msgspec
 
 from mainstem.errors import LogError, TopicMismatch, UnknownTopic
@@ -14,12 +15,11 @@ from mainstem.log.port import Assigned, Place, Range, Topic
 from mainstem.log.sqlite_consumer import PLACE, READ, SqliteConsumer, records_of
 from mainstem.log.tail import Page, Tail
 from mainstem.messages import NewRecord, Record
-from mainstem.sqlite import connect, insert_many, mapped_errors, prepare, transaction
+from mainstem.sqlite import ROWS_MAX, connect, insert_many, mapped_errors, prepare, transaction
 
 _PARTITIONS_MAX = 1024
 _DAY_MS = 86_400_000
 _RETENTION_CHUNK = 1_000
-_IDENTITIES_MAX = 500
 
 _MIGRATIONS = (
     """
@@ -135,29 +135,35 @@ class SqliteLog:
         self._writer.execute("INSERT OR REPLACE INTO producer VALUES (?, ?)", (producer, sequence))
         return True
 
-    def _unknown(self, records: Sequence[NewRecord]) -> list[NewRecord]:
+    def _unknown(self, records: Sequence[NewRecord]) -> Sequence[NewRecord]:
         """The records without those whose identity the log has already; it keeps the identities of the others."""
         by_topic: dict[str, dict[str, NewRecord]] = {}
         for record in records:
             if record.identity is not None:
                 by_topic.setdefault(record.topic, {}).setdefault(record.identity, record)
-        if not by_topic:
-            return list(records)
         for topic, fresh in by_topic.items():
-            topic_id = self._topics[topic][0]
-            for identity in self._known(topic_id, list(fresh)):
-                del fresh[identity]
-            insert_many(self._writer, "identity", [(topic_id, i, r.timestamp_ms) for i, r in fresh.items()])
+            self._remember(self._topics[topic][0], fresh)
+        if sum(map(len, by_topic.values())) == len(records):
+            return records
         return [r for r in records if r.identity is None or by_topic[r.topic].get(r.identity) is r]
 
-    def _known(self, topic_id: int, identities: Sequence[str]) -> list[str]:
-        known: list[str] = []
-        for start in range(0, len(identities), _IDENTITIES_MAX):
-            part = identities[start : start + _IDENTITIES_MAX]
-            sql = f"SELECT identity FROM identity WHERE topic = ? AND identity IN ({', '.join('?' * len(part))})"
-            rows: Any = self._writer.execute(sql, (topic_id, *part)).fetchall()
-            known.extend(identity for (identity,) in rows)
-        return known
+    def _remember(self, topic_id: int, fresh: dict[str, NewRecord]) -> None:
+        """Keep the identities; those that were kept before leave `fresh`. Nearly always none was, so none is sought."""
+        rows = [(topic_id, identity, record.timestamp_ms) for identity, record in fresh.items()]
+        for start in range(0, len(rows), ROWS_MAX):
+            part = rows[start : start + ROWS_MAX]
+            try:
+                insert_many(self._writer, "identity", part)
+            except apsw.ConstraintError:  # which has undone this statement alone
+                known = self._known(topic_id, [identity for _, identity, _ in part])
+                insert_many(self._writer, "identity", [row for row in part if row[1] not in known])
+                for identity in known:
+                    del fresh[identity]
+
+    def _known(self, topic_id: int, identities: Sequence[str]) -> set[str]:
+        sql = f"SELECT identity FROM identity WHERE topic = ? AND identity IN ({', '.join('?' * len(identities))})"
+        rows: Any = self._writer.execute(sql, (topic_id, *identities)).fetchall()
+        return {identity for (identity,) in rows}
 
     def _insert(self, records: Sequence[NewRecord]) -> list[Page]:
         """What was inserted of the topics that somebody here reads."""

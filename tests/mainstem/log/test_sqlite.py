@@ -115,6 +115,20 @@ def test_an_append_wakes_only_consumers_of_its_topic(tmp_path: Path) -> None:
     log.close()
 
 
+def test_of_many_identities_those_that_came_before_are_left_out(tmp_path: Path) -> None:
+    """Wherever they stand among the others, in several statements' worth of them."""
+    log = SqliteLog(tmp_path / "log.db")
+    log.create(TOPIC)
+    before = [0, 31, 40, 41, 199]
+    log.append([_record(n, str(n)) for n in before])
+    again = [number for number in range(200) for _ in range(1 + number % 2)]
+    log.send("g", [_record(n, str(n)) for n in again], {})
+    log.send("g", [_record(n, str(n)) for n in range(200)], {})
+    others = [number for number in range(200) if number not in before]
+    assert [int(each.value or b"") for each in log.read("orders", 0, 0, 1_000)] == before + others
+    log.close()
+
+
 def test_a_full_disk_takes_nothing_of_a_batch(tmp_path: Path) -> None:
     log = SqliteLog(tmp_path / "log.db")
     log.create(TOPIC)
