@@ -346,7 +346,7 @@ def plain(value: Money) -> str:
     return f"{value:.0f}" if value == value.to_integral_value() else f"{value:.2f}"
 
 
-class DebitCard(Struct, frozen=True):
+class DebitCard(Struct, frozen=True, gc=False):
     """The state row, whose changes are captured: the seed's table, and what its readers need beside it."""
 
     id: str

@@ -6,7 +6,6 @@ from decimal import Decimal
 import msgspec
 from msgspec import Struct
 
-from bank.card import DebitCard
 from mainstem import Binding, Change, NewRecord, Position, Rows, Table, Topic, changes_of, iso_time
 
 GROUP = "mini-statement"
@@ -14,7 +13,16 @@ GROUP = "mini-statement"
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
-class MoneyWithdrawal(Struct, frozen=True):
+class UsedLimit(Struct, frozen=True, gc=False):
+    """What the statement reads of a row of `debit_card`."""
+
+    id: str
+    used_limit: Decimal
+    version: int
+    occurred_at_ms: int
+
+
+class MoneyWithdrawal(Struct, frozen=True, gc=False):
     """A line of the statement. Its id is the change's position in its source, so redelivery makes no second line."""
 
     id: str
@@ -26,7 +34,7 @@ class MoneyWithdrawal(Struct, frozen=True):
 MONEY_WITHDRAWAL = Table("money_withdrawal", MoneyWithdrawal, key=("id",), indexes=(("debit_card_id", "id"),))
 
 
-class MiniStatement(Struct, frozen=True, rename="camel"):
+class MiniStatement(Struct, frozen=True, gc=False, rename="camel"):
     """The message on topic `ministatement`: the amount a number with two places, the date ISO 8601 in UTC."""
 
     id: str
@@ -38,7 +46,7 @@ class MiniStatement(Struct, frozen=True, rename="camel"):
 TOPIC = Topic("ministatement", message=MiniStatement, decimals="number")
 
 
-def lines(change: Change[DebitCard]) -> Sequence[MoneyWithdrawal]:
+def lines(change: Change[UsedLimit]) -> Sequence[MoneyWithdrawal]:
     """The line of a change that raised the used limit; a repayment or another limit makes none.
 
     The date is the event's time. Where somebody changed the row by hand, there was no event: then the change's.
@@ -51,7 +59,7 @@ def lines(change: Change[DebitCard]) -> Sequence[MoneyWithdrawal]:
     return (MoneyWithdrawal(change.source.identity, after.id, after.used_limit - before.used_limit, at_ms),)
 
 
-def messages(change: Change[DebitCard]) -> Sequence[NewRecord]:
+def messages(change: Change[UsedLimit]) -> Sequence[NewRecord]:
     """The same line as a message for the analytical store."""
     return [message_of(line) for line in lines(change)]
 
@@ -68,14 +76,14 @@ def message_of(line: MoneyWithdrawal) -> NewRecord:
     )
 
 
-def _position(change: Change[DebitCard]) -> Position | None:
+def _position(change: Change[UsedLimit]) -> Position | None:
     return None if change.after is None else Position(change.after.id, change.after.version)
 
 
 STATEMENT = Binding(
     group=GROUP,
     topic="debit_card",
-    decoder=changes_of(DebitCard),
+    decoder=changes_of(UsedLimit),
     projection=Rows(MONEY_WITHDRAWAL, lines),
     emit=messages,
     out=(TOPIC,),
