@@ -111,12 +111,12 @@ class Source(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def identity(self) -> str:
         """A name for the change that is the same at every delivery; names of one file sort by position."""
-        return f"{self.file}:{self.pos:012d}:{self.row:03d}"  # as `identity_of`, without a call
+        return f"{self.file}:{str(self.pos).zfill(12)}:{str(self.row).zfill(3)}"  # as `identity_of`, without a call
 
 
 def identity_of(file: str, pos: int, row: int = 0) -> str:
     """A change's name by its position in its source."""
-    return f"{file}:{pos:012d}:{row:03d}"
+    return f"{file}:{str(pos).zfill(12)}:{str(row).zfill(3)}"
 
 
 class Transaction(Struct, frozen=True, kw_only=True, gc=False):
