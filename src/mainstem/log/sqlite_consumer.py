@@ -21,8 +21,11 @@ READ = (
 )
 PLACE = "SELECT begin_offset, end_offset, bytes FROM place WHERE id = ?"
 
-_OTHER_PROCESS_S = 0.05
-"""How long a waiting reader trusts this process's bell before it looks whether another process has appended."""
+_OTHER_PROCESS_S = 0.2
+"""How long a waiting reader trusts this process's bell before it looks whether another process has appended.
+
+Each look of each reader takes the interpreter from those that work, and one process has nearly always the log alone.
+"""
 
 _BYTES = 16 * 1_048_576
 """After so many bytes of values a poll brings no further record, so that what is in memory has a bound."""
