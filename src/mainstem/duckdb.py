@@ -12,6 +12,7 @@ import duckdb
 
 from mainstem.duckdb_errors import is_fatal, mapped_errors
 from mainstem.errors import ConfigurationError, StoreBusy, StoreCorrupt, StoreUnavailable
+from mainstem.table import quoted
 
 Cursor = duckdb.DuckDBPyConnection
 
@@ -157,6 +158,11 @@ class DuckdbFile:
             raise ConfigurationError(
                 f"{self.path.name} was made by another release; delete it to have it filled again from the log"
             )
+
+
+def append_arrow(cursor: Cursor, into: str, rows: object) -> None:
+    """Append an Arrow table to the table of that name, by the order of its columns: it needs no view, as SQL does."""
+    cursor.from_arrow(rows).insert_into(quoted(into))
 
 
 def insert_arrow(cursor: Cursor, into: str, rows: object, conflict: str = "") -> int:

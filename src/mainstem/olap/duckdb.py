@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 
 from mainstem.clock import wall_clock_ms
-from mainstem.duckdb import INTERRUPT_AGAIN_S, DuckdbFile, insert_arrow
+from mainstem.duckdb import INTERRUPT_AGAIN_S, DuckdbFile, append_arrow
 from mainstem.duckdb_errors import query_error
 from mainstem.errors import ConfigurationError, InvalidQuery, StoreBusy
 from mainstem.messages import Record
@@ -118,10 +118,10 @@ class DuckdbOlap:
             if rows.num_rows and datasource.rollup is not None:
                 merge_facts(cursor, datasource, datasource.rollup, rows)
             elif rows.num_rows:
-                insert_arrow(cursor, f'"{datasource.name}"', rows)
+                append_arrow(cursor, datasource.name, rows)
             clear_of = feed.keeping.clear(cursor)
             if misfits:
-                insert_arrow(cursor, "mainstem_rejected", misfit_table(datasource.name, misfits))
+                append_arrow(cursor, "mainstem_rejected", misfit_table(datasource.name, misfits))
             self._advance(cursor, datasource, feed.next, ahead)
         feed.next.update(ahead)
         feed.keeping.cleared(clear_of)
