@@ -18,7 +18,7 @@ Money = Decimal
 MAX_AMOUNT = Money("9999999999999999.99")
 """What decimal(18,2) holds."""
 
-ZERO = Money("0.00")
+ZERO, CENT = Money("0.00"), Money("0.01")
 
 HolderName = Annotated[str | None, Personal(of="customer")]
 """Whose name is on a card: personal data of the customer."""
@@ -327,7 +327,7 @@ def _tagged(card: Card, _event: Event) -> Sequence[str]:
 
 def amount_of(value: Money, name: str = "amount", *, zero_allowed: bool = False) -> Money:
     """The amount with exactly two places. Raises Refused for what is no amount of money."""
-    lowest = ZERO if zero_allowed else Money("0.01")
+    lowest = ZERO if zero_allowed else CENT
     if not (value.is_finite() and lowest <= value <= MAX_AMOUNT):
         raise Refused("invalid-amount", f"The {name} must be from {lowest} to {MAX_AMOUNT}")
     exact = value.quantize(ZERO)

@@ -123,8 +123,8 @@ class Aggregates:
         new = []
         for event in events:
             state = self.decider.evolve(state, event)
-            tags = self._naming.given(boundary.tags_of(state, event), tenant)
-            new.append(self._new(event, tags))
+            tags = boundary.tags_of(state, event)
+            new.append(self._new(event, self._naming.given(tags, tenant) if tags else ()))
         return state, new
 
     def _new(self, event: Event, tags: tuple[str, ...] = ()) -> NewEvent:

@@ -302,7 +302,9 @@ class CommandBus:
     def _carry_out(self, batch: Sequence[Ticket]) -> list[Outcome | Exception]:
         requests = [ticket.request for ticket in batch]
         closing = self._handler.closing
-        return self._carry(requests) if closing is None else self._carry_closed(closing, requests)
+        if closing is None or not closing.concerns([request.command for request in requests]):
+            return self._carry(requests)
+        return self._carry_closed(closing, requests)
 
     def _carry_closed(self, closing: Closing, requests: Sequence[Request]) -> list[Outcome | Exception]:
         """Before the transaction: keys may have to be made. What cannot be closed is not carried out."""
@@ -368,9 +370,12 @@ class CommandBus:
             _log.error("a command met a fault in the program", exc_info=error)
 
     def _count(self, outcomes: Sequence[Outcome | Exception]) -> None:
-        accepted = sum(isinstance(outcome, Answer) for outcome in outcomes)
-        refused = sum(isinstance(outcome, CommandError) for outcome in outcomes)
+        accepted = refused = 0
         for outcome in outcomes:
+            if isinstance(outcome, Answer):
+                accepted += 1
+                continue
+            refused += isinstance(outcome, CommandError)
             if isinstance(outcome, Refused) and not outcome.replayed:
                 known = outcome.reason in self._refusals or len(self._refusals) < _REASONS_MAX
                 self._refusals[outcome.reason if known else _OTHER] += 1

@@ -23,6 +23,10 @@ class Closing:
         }
         self._events = {event for decider in deciders for event in decider.events if marks_of(event)}
 
+    def concerns(self, commands: Sequence[Command]) -> bool:
+        """Whether there is one among them that may have something to close."""
+        return not self._commands.keys().isdisjoint(map(type, commands))
+
     def commands(self, commands: Sequence[tuple[Command, str | None]]) -> list[Command | CommandError]:
         """Each, given with its tenant, as it is to be decided, or why it cannot be."""
         closed: list[Command | CommandError] = [command for command, _ in commands]

@@ -115,8 +115,9 @@ class Handler:
         streams: dict[str, Wanted] = {}
         routed = [self._routed(request) for request in requests]
         for each in routed:
-            if each.aggregates is not None and each.stream is not None:
-                streams[each.stream] = each.aggregates.wanted(each.stream)
+            aggregates, stream = each.aggregates, each.stream
+            if aggregates is not None and stream is not None and stream not in streams:
+                streams[stream] = aggregates.wanted(stream)
         keys = list({own_key(r.origin.tenant, r.key): None for r in requests if r.key is not None})
         began = time.perf_counter()
         transaction.expect(list(streams.values()), keys)
@@ -190,7 +191,7 @@ class Handler:
             if own is None:
                 return self._naming.no_tags()
             over = self._loaded_over(transaction, boundaries, decider.category, own)
-        now_ms = self._time_of(request)
+        now_ms = self._clock_ms() if request.occurred_at_ms is None else request.occurred_at_ms
         try:
             events = list(_decided(decider, folded.state, request.command, over))
         except Refused as refused:
@@ -218,9 +219,6 @@ class Handler:
             occurred_at_ms=folded.occurred_at_ms,
             row=folded.row,
         )
-
-    def _time_of(self, request: Request) -> int:
-        return self._clock_ms() if request.occurred_at_ms is None else request.occurred_at_ms
 
     def _loaded(self, transaction: StoreTransaction, aggregates: Aggregates, stream: str) -> Folded:
         """As it stands in this transaction."""

@@ -63,13 +63,17 @@ def chained(
     tags. `number` gives an event, of that stream and version, its numbers in its tags; and what it keeps of them.
     """
     rows: list[tuple[Any, ...]] = []
-    untagged = who_of(origin)
+    occurred, recorded = times
+    actor, correlation, causation = origin.actor, origin.correlation_id, origin.causation_id
     for version, event in enumerate(events, expected + 1):
+        name, payload, schema = event.type, event.payload, event.schema_version
         tags = number(event.tags, stream, version) if event.tags else None
-        who = untagged if tags is None else who_of(origin, tags)
-        last = link(last, (stream, version, event.type, event.schema_version, event.payload, *times, *who))
-        values = (stream, version, event.type, event.payload.decode(), *times, *who[:2])
-        rows.append((*values, event.schema_version, origin.causation_id, last, tags))
+        who = who_of(actor, correlation, causation, tags)
+        last = link(last, (stream, version, name, schema, payload, occurred, recorded, *who))
+        text = payload.decode()
+        rows.append(
+            (stream, version, name, text, occurred, recorded, actor, correlation, schema, causation, last, tags)
+        )
     return rows, last
 
 
@@ -85,17 +89,15 @@ def link_of(previous: bytes, stored: StoredEvent, version: int | None = None) ->
             stored.payload,
             stored.occurred_at_ms,
             stored.recorded_at_ms,
-            *_who(stored.actor, stored.correlation_id, stored.causation_id, stored.tags),
+            *who_of(stored.actor, stored.correlation_id, stored.causation_id, stored.tags),
         ),
     )
 
 
-def who_of(origin: Origin, tags: str | None = None) -> tuple[str | None, ...]:
+def who_of(
+    actor: str, correlation_id: str | None, causation_id: str | None, tags: str | None
+) -> tuple[str | None, ...]:
     """Who asked for an event, in which conversation, and because of what, if of anything; and its tags, if any."""
-    return _who(origin.actor, origin.correlation_id, origin.causation_id, tags)
-
-
-def _who(actor: str, correlation_id: str | None, causation_id: str | None, tags: str | None) -> tuple[str | None, ...]:
     if tags is not None:
         return (actor, correlation_id, causation_id, tags)
     return (actor, correlation_id) if causation_id is None else (actor, correlation_id, causation_id)
