@@ -26,7 +26,7 @@ _CATEGORY_MAX = 54
 _EVENT_MAX = 200
 
 
-class Stamp(msgspec.Struct, frozen=True):
+class Stamp(msgspec.Struct, frozen=True, gc=False):
     """What the store knows of an aggregate beside its state: id, version, and the time of its last event.
 
     Of a tenant's the id is ``/tenant/id``, so that no two rows have one key.

@@ -14,7 +14,7 @@ E = TypeVar("E")
 R = TypeVar("R")
 
 
-class Command(Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+class Command(Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True, gc=False):
     """A request to change something. It may be refused. Subclasses are the application's own commands."""
 
 
@@ -25,7 +25,7 @@ class Event(Struct, frozen=True, kw_only=True, tag=True, gc=False):
     """
 
 
-class Origin(Struct, frozen=True, kw_only=True):
+class Origin(Struct, frozen=True, kw_only=True, gc=False):
     """Who asked, in which conversation, and because of what: kept with every event and every refusal.
 
     `causation_id` names the message that the command answers, such as an event as ``stream:version``; None where a

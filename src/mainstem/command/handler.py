@@ -21,7 +21,7 @@ from mainstem.snapshots import Snapshots
 from mainstem.tenancy import NONE, Tenants, own_key, qualified
 
 
-class Request(Struct, frozen=True):
+class Request(Struct, frozen=True, gc=False):
     """A command on its way, with its idempotency key (if any), who asked, and the refusal that it is a retry of.
 
     `revoke` uses the key up instead. `occurred_at_ms` is when what it asks for happened, where that is history.
@@ -35,7 +35,7 @@ class Request(Struct, frozen=True):
     occurred_at_ms: int | None = None
 
 
-class Routed(Struct, frozen=True):
+class Routed(Struct, frozen=True, gc=False):
     """A request, the aggregates that its command is for (None where there are none), and the stream of its own.
 
     None where the aggregate's name or the tenant is not usable.

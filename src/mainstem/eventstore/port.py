@@ -12,7 +12,7 @@ from mainstem.table import Table
 R = TypeVar("R", bound=Struct)
 
 
-class NewEvent(Struct, frozen=True):
+class NewEvent(Struct, frozen=True, gc=False):
     """An encoded event to append: `payload` is a JSON object that carries `type` as its tag.
 
     By its `tags` it is found among events of other streams.
