@@ -17,38 +17,36 @@ from msgspec import Struct
 _DECIMAL = re.compile(r"(?:DECIMAL|DECIMAL_TEXT|NUMERIC)\s*\(\s*\d+\s*(?:,\s*(\d+)\s*)?\)", re.IGNORECASE)
 _TIME = re.compile(r"(DATETIME|TIMESTAMP)\s*(?:\(\s*(\d)\s*\))?", re.IGNORECASE)
 _EPOCH = date(1970, 1, 1)
+_INFINITE = frozenset((math.inf, -math.inf))
 _Converter = Callable[[Any], Any]
 
 
 class RowImage:
     """Brings stored rows of one shape into what encodes as their JSON form, a blob as base64."""
 
-    def __init__(self, names: Sequence[str], types: Sequence[str | type]) -> None:
-        """Each of the columns has a declared type, or one of Python's where its values are such already."""
-        fields = [(f"c{n}", Any if isinstance(type_, str) else type_) for n, type_ in enumerate(types)]
+    def __init__(self, names: Sequence[str], types: Sequence[str]) -> None:
+        """By column; behind those with a declared type may be others, which are given as they are."""
+        fields = [(f"c{n}", Any) for n in range(len(names))]
         renamed = {f"c{n}": name for n, name in enumerate(names)}
         self._row = msgspec.defstruct("Row", fields, rename=renamed, frozen=True, gc=False)
-        converters = ((n, _converter(type_)) for n, type_ in enumerate(types) if isinstance(type_, str))
+        converters = ((n, _converter(type_)) for n, type_ in enumerate(types))
         self._converters = [(n, converter) for n, converter in converters if converter is not None]
 
-    def of(self, values: Sequence[Any]) -> Struct:
+    def of(self, values: Sequence[Any], *others: Any) -> Struct:
         """The row, its values by column."""
-        if self._converters or float in map(type, values):
-            values = self._converted(values)
-        return self._row(*values)
-
-    def _converted(self, values: Sequence[Any]) -> Sequence[Any]:
-        row = list(values)
-        for number, convert in self._converters:
-            if row[number] is not None:
-                row[number] = convert(row[number])
-        return [str(v) if v.__class__ is float and not math.isfinite(v) else v for v in row]
+        if self._converters:
+            values = list(values)
+            for number, convert in self._converters:
+                values[number] = convert(values[number])
+        if not _INFINITE.isdisjoint(values):
+            values = [str(value) if value in _INFINITE else value for value in values]
+        return self._row(*values, *others)
 
 
 def _converter(declared: str) -> _Converter | None:
     if (found := _DECIMAL.match(declared)) is not None:
         places = int(found[1] or 0)
-        return lambda value: _decimal(value, places)
+        return _decimals(places)
     if declared.upper().startswith("BOOL"):
         return lambda value: bool(value) if value in (0, 1) else value
     if (timed := _TIME.match(declared)) is not None:
@@ -57,9 +55,19 @@ def _converter(declared: str) -> _Converter | None:
     return _days if declared.upper() == "DATE" else None
 
 
+def _decimals(places: int) -> _Converter:
+    """Most values have that many digits behind the point already, which is found in two looks."""
+    point, digits = slice(-places - 1, -places), slice(-places, None)
+
+    def convert(value: Any) -> Any:
+        if value.__class__ is str and value[point] == "." and value[digits].isdecimal():
+            return value
+        return _decimal(value, places)
+
+    return convert
+
+
 def _decimal(value: Any, places: int) -> Any:
-    if value.__class__ is str and places and value[-places - 1 : -places] == "." and value[-places:].isdecimal():
-        return value
     try:
         exact = Decimal(repr(value) if isinstance(value, float) else value)
         text = f"{exact:.{places}f}"

@@ -42,7 +42,7 @@ class Outbox:
 
 
 class CapturedBatch(Struct, frozen=True):
-    """Records of changes in commit order, and the capture's position behind the last of them."""
+    """Records of changes, those of a topic in commit order, and the capture's position behind the last of them."""
 
     records: Sequence[NewRecord]
     position: int

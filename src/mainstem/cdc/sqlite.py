@@ -4,19 +4,20 @@ import secrets
 import threading
 from collections.abc import Sequence
 from importlib.metadata import version
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import apsw
 import msgspec
 
-from mainstem.cdc.envelope import RowImage
-from mainstem.cdc.port import Captured, CapturedBatch, Outbox
+from mainstem.cdc.layouts import ChangeLayout, File, Made, Order, OutboxLayout, Row, records_of
+from mainstem.cdc.port import Captured, CapturedBatch
 from mainstem.cdc.triggers import (
     COLUMNS_MAX,
+    PAGE,
     SCHEMA,
     Shape,
-    reading,
     snapshot,
     trigger_count,
     triggers,
@@ -24,7 +25,7 @@ from mainstem.cdc.triggers import (
     widened,
 )
 from mainstem.errors import ConfigurationError
-from mainstem.messages import Change, NewRecord, Source, Transaction, identity_of
+from mainstem.messages import Transaction
 from mainstem.sqlite import connect, mapped_errors, transaction
 
 MARK_TRANSACTION = "UPDATE mainstem_capture SET tx = tx + 1"
@@ -35,59 +36,7 @@ SQLite tells a trigger nothing of its transaction, so changes of other clients a
 
 _OTHER_CLIENT_S = 0.05
 _RELEASE_CHUNK = 5_000
-
-
-class _Layout:
-    """How the values of one shape's rows become a record's key and content."""
-
-    def __init__(self, shape: Shape, captured: Captured) -> None:
-        self.captured = captured
-        self.width = len(shape.types)
-        names = list(shape.types)
-        self.image = RowImage(names, list(shape.types.values()))
-        self._key = [names.index(name) for name in shape.key or names]
-        outbox = captured.outbox
-        self.outbox = None if outbox is None else _OutboxLayout(outbox, captured.topic, names)
-
-    def key(self, values: Sequence[Any]) -> str:
-        """The key's value as text; of several, or of a blob, the JSON array."""
-        found = [values[number] for number in self._key]
-        if len(found) == 1 and not isinstance(found[0], bytes):
-            return str(found[0])
-        return msgspec.json.encode(found).decode()
-
-    def moved(self, before: Sequence[Any], after: Sequence[Any]) -> bool:
-        """Whether a row has another key than before; 1 and 1.0 are two keys."""
-        for number in self._key:
-            old, new = before[number], after[number]
-            if old != new or old.__class__ is not new.__class__:
-                return True
-        return False
-
-
-class _OutboxLayout:
-    """How the values of an outbox table's rows become the messages that they are."""
-
-    def __init__(self, outbox: Outbox, topic: str, names: list[str]) -> None:
-        self._topic = topic
-        # a change may be older than a column, which it then does not have
-        columns = [name for name in outbox.columns if name in names]
-        self._columns = [names.index(name) for name in columns]
-        self._image = RowImage([*columns, "payload"], [*([""] * len(columns)), msgspec.Raw])
-        self._payload, self._key = names.index(outbox.payload), names.index(outbox.key)
-        self._timestamp = names.index(outbox.timestamp)
-
-    def record(self, values: Sequence[Any], identity: str) -> NewRecord:
-        """The row as its message."""
-        content = [values[number] for number in self._columns]
-        content.append(msgspec.Raw(values[self._payload].encode()))
-        return NewRecord(
-            topic=self._topic,
-            key=str(values[self._key]),
-            value=msgspec.json.encode(self._image.of(content)),
-            timestamp_ms=int(values[self._timestamp]),
-            identity=identity,
-        )
+_POSITION = itemgetter(0)
 
 
 class SqliteCapture:
@@ -98,13 +47,11 @@ class SqliteCapture:
         self._name = name
         self._db = path.stem
         self._tables = {captured.table: captured for captured in tables}
-        self._layouts: dict[int, _Layout] = {}
-        self._width = 0
-        self._reading = ""
+        self._layouts: dict[int, ChangeLayout | OutboxLayout] = {}
         self._file = ""
         self._version = version("mainstem")
         self._schema = -1
-        self._order: tuple[str, int, dict[str, int]] = ("", 0, {})
+        self._order: Order | None = None
         self._read_to = 0
         self._using = threading.RLock()
         self._connection = connect(path)
@@ -157,8 +104,6 @@ class SqliteCapture:
             standing = sum(name.startswith("old_") for name in columns)
             for statement in widened(table, standing, wanted):
                 self._connection.execute(statement)
-            self._width = max(standing, wanted)
-        self._reading = reading(self._width)
 
     def _install(self, shape: Shape) -> None:
         text = msgspec.json.encode(shape).decode()
@@ -180,94 +125,69 @@ class SqliteCapture:
 
     def _learn(self) -> None:
         """Every shape that a change may have, of tables that are captured now."""
+        file = File(self._name, self._db, self._file, self._version)
         self._layouts = {
-            number: _Layout(msgspec.json.decode(shape, type=Shape), self._tables[name])
+            number: self._layout(msgspec.json.decode(shape, type=Shape), self._tables[name], file)
             for number, name, shape in self._ask("SELECT id, name, shape FROM mainstem_shape")
             if name in self._tables
         }
         self._schema = int(self._ask("PRAGMA schema_version")[0][0])
+
+    def _layout(self, shape: Shape, captured: Captured, file: File) -> ChangeLayout | OutboxLayout:
+        if captured.outbox is None:
+            return ChangeLayout(shape, captured, file)
+        return OutboxLayout(shape, captured, captured.outbox, file)
 
     def read(self, after: int, limit: int) -> CapturedBatch:
         """The changes behind a position; an altered table is noticed first."""
         with self._using, mapped_errors(self._path):
             if int(self._ask("PRAGMA schema_version")[0][0]) != self._schema:
                 self.install()
-            rows = self._ask(self._reading, (after, limit))
-            if rows and after != self._read_to:
-                self._order = self._counted(rows[0][1], rows[0][2], after)
-        self._read_to = rows[-1][0] if rows else after
-        records = [record for row in rows for record in self._records(row)]
-        return CapturedBatch(records, rows[-1][0] if rows else after)
+            page = self._ask(PAGE, (after, limit))
+            last = max([reached for _, reached in page], default=after)
+            messages, changes = self._rows([shape for shape, _ in page], after, last)
+            if after != self._read_to:
+                self._order = None
+            if changes and self._order is None:
+                self._order = self._counted(*changes[0][:3])
+        self._read_to = last
+        records = [record for layout, rows in messages for record in layout.records(rows)]
+        return CapturedBatch(records + records_of([made for row in changes for made in self._made(row)]), last)
 
-    def _records(self, row: tuple[Any, ...]) -> list[NewRecord]:
-        pos, tx, ts_ms, shape, op = row[:5]
-        layout = self._layouts.get(shape)
-        if layout is None:
-            return []
-        old, new = row[5 : 5 + layout.width], row[5 + self._width : 5 + self._width + layout.width]
-        if layout.outbox is not None:
-            return [layout.outbox.record(new, identity_of(self._file, pos))]
-        source = Source(
-            connector="sqlite",
-            name=self._name,
-            ts_ms=ts_ms,
-            db=self._db,
-            table=layout.captured.table,
-            file=self._file,
-            pos=pos,
-            snapshot="true" if op == "r" else "false",
-            version=self._version,
-        )
-        before = old if op in "ud" else None
-        after = None if op == "d" else new
-        placed = self._placed(tx, ts_ms, layout.captured.table)
-        if before is None or after is None or not layout.moved(before, after):
-            return [self._record(layout, op, before, after, source, placed)]
-        gone = self._record(layout, "d", before, None, source, placed)
-        return [gone, self._record(layout, "c", None, after, msgspec.structs.replace(source, row=1), placed)]
+    def _rows(
+        self, shapes: Sequence[int], after: int, last: int
+    ) -> tuple[list[tuple[OutboxLayout, list[Row]]], list[Row]]:
+        """Those of outboxes, and those of changes, in order. What stands up to a position stands for ever."""
+        messages, changes = [], []
+        for shape in shapes:
+            layout = self._layouts.get(shape)
+            if isinstance(layout, OutboxLayout):
+                messages.append((layout, self._ask(layout.reading, (after, last, shape))))
+            elif layout is not None:
+                changes += self._ask(layout.reading, (after, last, shape))
+        changes.sort(key=_POSITION)
+        return messages, changes
 
-    def _record(
-        self,
-        layout: _Layout,
-        op: Any,
-        before: Sequence[Any] | None,
-        after: Sequence[Any] | None,
-        source: Source,
-        placed: Transaction,
-    ) -> NewRecord:
-        change: Change[Any] = Change(
-            op=op,
-            before=None if before is None else layout.image.of(before),
-            after=None if after is None else layout.image.of(after),
-            source=source,
-            ts_ms=source.ts_ms,
-            transaction=placed,
-        )
-        return NewRecord(
-            topic=layout.captured.topic,
-            key=layout.key((before if after is None else after) or ()),
-            value=msgspec.json.encode(change),
-            timestamp_ms=source.ts_ms,
-            identity=source.identity,
-        )
+    def _made(self, row: Row) -> Sequence[Made]:
+        layout: ChangeLayout = self._layouts[row[3]]  # type: ignore[assignment]
+        return layout.changes(row, self._placed(row[1], row[2], layout.table))
 
     def _placed(self, tx: int, ts_ms: int, table: str) -> Transaction:
-        name = self._transaction(tx, ts_ms)
-        last, total, by_table = self._order
-        if name != last:
-            total, by_table = 0, {}
-        by_table[table] = by_table.get(table, 0) + 1
-        self._order = (name, total + 1, by_table)
-        return Transaction(id=name, total_order=total + 1, data_collection_order=by_table[table])
+        name, order = self._transaction(tx, ts_ms), self._order
+        if order is None or name != order.name:
+            order = self._order = Order(name)
+        order.total += 1
+        number = order.by_table[table] = order.by_table.get(table, 0) + 1
+        return Transaction(id=name, total_order=order.total, data_collection_order=number)
 
-    def _counted(self, tx: int, ts_ms: int, after: int) -> tuple[str, int, dict[str, int]]:
+    def _counted(self, before: int, tx: int, ts_ms: int) -> Order:
         """The order within a transaction, for a reader that begins in the middle of it."""
         sql = (
             "SELECT name, count(*) FROM mainstem_change AS c JOIN mainstem_shape AS s ON s.id = c.shape"
-            " WHERE pos <= ? AND tx = ? AND (tx % 2 OR ts_ms = ?) AND NOT s.shape ->> '$.outbox' GROUP BY name"
+            " WHERE pos < ? AND tx = ? AND (tx % 2 OR ts_ms = ?) AND NOT s.shape ->> '$.outbox' GROUP BY name"
         )
-        by_table = dict(self._ask(sql, (after, tx, ts_ms)))
-        return self._transaction(tx, ts_ms), sum(by_table.values()), by_table
+        by_table = dict(self._ask(sql, (before, tx, ts_ms)))
+        return Order(self._transaction(tx, ts_ms), sum(by_table.values()), by_table)
 
     def _transaction(self, tx: int, ts_ms: int) -> str:
         return f"{self._file}:{tx}" if tx % 2 else f"{self._file}:{tx}:{ts_ms}"

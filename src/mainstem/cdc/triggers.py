@@ -51,10 +51,16 @@ def widened(table: str, standing: int, width: int) -> Sequence[str]:
     return [f"ALTER TABLE {table} ADD COLUMN {kind}_{n}" for n in range(standing, width) for kind in kinds]
 
 
-def reading(width: int) -> str:
-    """The question for changes behind a position: pos, tx, ts_ms, shape, op, the old values, the new ones."""
-    names = ", ".join(("pos", *_FIXED, *_names("old", width), *_names("new", width)))
-    return f"SELECT {names} FROM mainstem_change WHERE pos > ? ORDER BY pos LIMIT ?"
+PAGE = (
+    "SELECT shape, max(pos) FROM (SELECT pos, shape FROM mainstem_change WHERE pos > ? ORDER BY pos LIMIT ?)"
+    " GROUP BY shape ORDER BY shape"
+)
+"""The shapes of so many changes behind a position, each with the position of its last one."""
+
+
+def reading(columns: Sequence[str]) -> str:
+    """The question for the changes of one shape behind a position, up to another: only columns that it has."""
+    return f"SELECT {', '.join(columns)} FROM mainstem_change WHERE pos > ? AND pos <= ? AND shape = ? ORDER BY pos"
 
 
 def triggers(shape: Shape, number: int) -> Sequence[str]:
@@ -97,21 +103,21 @@ def _change(shape: Shape, number: int, op: str, *, old: str = "", new: str = "",
     into, values = list(_FIXED), ["c.tx", _NOW, str(number), op]
     for kind, row in (("old", old), ("new", new)):
         if row:
-            into += _names(kind, width)
-            values += _names("old", width, f"{row}.") if row == "r" else [f'{row}."{name}"' for name in shape.types]
+            into += names(kind, width)
+            values += names("old", width, f"{row}.") if row == "r" else [f'{row}."{name}"' for name in shape.types]
     return (
         f"INSERT INTO mainstem_change ({', '.join(into)}) SELECT {', '.join(values)} FROM mainstem_capture AS c{rows}"
     )
 
 
-def _names(kind: str, width: int, prefix: str = "") -> list[str]:
+def names(kind: str, width: int, prefix: str = "") -> list[str]:
     return [f"{prefix}{kind}_{number}" for number in range(width)]
 
 
 def _remember(shape: Shape) -> tuple[str, str]:
     """INSERT OR REPLACE fires no delete trigger: the row that it would replace is put aside before."""
     same = " AND ".join(f't."{name}" = NEW."{name}"' for name in shape.key)
-    into = ", ".join(("name", *_names("old", len(shape.types))))
+    into = ", ".join(("name", *names("old", len(shape.types))))
     values = ", ".join((f"'{shape.table}'", *(f't."{name}"' for name in shape.types)))
     remember = f'INSERT INTO mainstem_replaced ({into}) SELECT {values} FROM "{shape.table}" AS t WHERE {same}'
     return f"DELETE FROM mainstem_replaced WHERE name = '{shape.table}'", remember
