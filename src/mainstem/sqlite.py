@@ -7,6 +7,7 @@ matters.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def insert_many(connection: apsw.Connection, into: str, rows: Sequence[tuple[Any
     for start in range(0, len(rows), ROWS_MAX):
         part = rows[start : start + ROWS_MAX]
         try:
-            values = [value for row in part for value in row]
+            values = list(chain.from_iterable(part))
             connection.execute(_insert(into, len(part[0]), len(part), conflict), values)
             counted += connection.changes()  # what triggers do is not counted
         except (OverflowError, UnicodeEncodeError) as error:

@@ -1,6 +1,7 @@
 """The log in one SQLite file: what Kafka is to the distributed form."""
 
 import threading
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -96,8 +97,7 @@ class SqliteLog:
 
     def append(self, records: Sequence[NewRecord], *, producer: str = "", sequence: int | None = None) -> int:
         """Append in one durable transaction."""
-        for record in records:
-            self.check(record)
+        self._check(records)
         with self._writing:
             with transaction(self._writer, self._path):
                 if sequence is not None and not self._next_sequence(producer, sequence):
@@ -110,8 +110,7 @@ class SqliteLog:
 
     def send(self, group: str, records: Sequence[NewRecord], offsets: Mapping[Place, int]) -> None:
         """Append, and keep the group's offsets, in one durable transaction."""
-        for record in records:
-            self.check(record)
+        self._check(records)
         with self._writing:
             with transaction(self._writer, self._path):
                 pages = self._insert(self._unknown(records))
@@ -127,6 +126,13 @@ class SqliteLog:
     def check(self, record: NewRecord) -> None:
         """By the limits of the record's topic."""
         check_record(record, self._topic(record.topic)[1])
+
+    def _check(self, records: Sequence[NewRecord]) -> None:
+        topic: Topic | None = None
+        for record in records:
+            if topic is None or topic.name != record.topic:
+                topic = self._topic(record.topic)[1]
+            check_record(record, topic)
 
     def _next_sequence(self, producer: str, sequence: int) -> bool:
         found: Any = self._writer.execute("SELECT sequence FROM producer WHERE name = ?", (producer,)).fetchall()
@@ -167,16 +173,15 @@ class SqliteLog:
 
     def _insert(self, records: Sequence[NewRecord]) -> list[Page]:
         """What was inserted of the topics that somebody here reads."""
-        by_place: dict[int, list[NewRecord]] = {}
+        by_place: defaultdict[int, list[NewRecord]] = defaultdict(list)
         for record in records:
             topic_id, topic = self._topics[record.topic]
-            place = topic_id * _PARTITIONS_MAX + partition_for(record.key, topic.partitions)
-            by_place.setdefault(place, []).append(record)
+            by_place[topic_id * _PARTITIONS_MAX + partition_for(record.key, topic.partitions)].append(record)
         rows: list[tuple[Any, ...]] = []
         pages = []
         for place, own in by_place.items():
             found: Any = self._writer.execute(PLACE, (place,)).fetchall()
-            first, size = found[0][1], sum(len(each.key) + len(each.value or b"") for each in own)
+            first, size = found[0][1], sum([len(each.key) + len(each.value or b"") for each in own])
             rows += [
                 (place, n, each.key, each.value, each.timestamp_ms, _ENCODE(each.headers) if each.headers else None)
                 for n, each in enumerate(own, first)
