@@ -22,25 +22,28 @@ _Converter = Callable[[Any], Any]
 
 
 class RowImage:
-    """Brings stored rows of one shape into what encodes as their JSON form, a blob as base64."""
+    """Brings stored rows of one shape into what encodes as their JSON form, a blob as base64.
+
+    `row` makes it of all its values, of which those of columns with declared types are `values` before.
+    """
 
     def __init__(self, names: Sequence[str], types: Sequence[str]) -> None:
-        """By column; behind those with a declared type may be others, which are given as they are."""
+        """The first columns have these declared types; behind them may be others, whose values go as they are."""
         fields = [(f"c{n}", Any) for n in range(len(names))]
         renamed = {f"c{n}": name for n, name in enumerate(names)}
-        self._row = msgspec.defstruct("Row", fields, rename=renamed, frozen=True, gc=False)
+        self.row: Callable[..., Struct] = msgspec.defstruct("Row", fields, rename=renamed, frozen=True, gc=False)
         converters = ((n, _converter(type_)) for n, type_ in enumerate(types))
         self._converters = [(n, converter) for n, converter in converters if converter is not None]
 
-    def of(self, values: Sequence[Any], *others: Any) -> Struct:
-        """The row, its values by column."""
+    def values(self, stored: Sequence[Any]) -> Sequence[Any]:
+        """Those of columns with declared types, as they are encoded."""
         if self._converters:
-            values = list(values)
+            stored = list(stored)
             for number, convert in self._converters:
-                values[number] = convert(values[number])
-        if not _INFINITE.isdisjoint(values):
-            values = [str(value) if value in _INFINITE else value for value in values]
-        return self._row(*values, *others)
+                stored[number] = convert(stored[number])
+        if _INFINITE.isdisjoint(stored):
+            return stored
+        return [str(value) if value in _INFINITE else value for value in stored]
 
 
 def _converter(declared: str) -> _Converter | None:

@@ -56,9 +56,9 @@ class ChangeLayout:
 
     def changes(self, row: Row, transaction: Transaction) -> Sequence[Made]:
         """One; two of a row that has another key than before, where 1 and 1.0 are two keys."""
-        op, image = row[4], self._image.of
-        before = None if op in "cr" else image(row[self._old])
-        after = None if op == "d" else image(row[self._new])
+        op, image = row[4], self._image
+        before = None if op in "cr" else image.row(*image.values(row[self._old]))
+        after = None if op == "d" else image.row(*image.values(row[self._new]))
         if op == "u":
             for old, new in self._keys:
                 if row[old] != row[new] or row[old].__class__ is not row[new].__class__:
@@ -99,12 +99,12 @@ class OutboxLayout:
 
     def records(self, rows: Sequence[Row]) -> list[NewRecord]:
         """Each row as its message."""
-        image = self._image.of
+        image = self._image
         return [
             NewRecord(
                 topic=self._topic,
                 key=str(key),
-                value=_ENCODER.encode(image(content, msgspec.Raw(payload.encode()))),
+                value=_ENCODER.encode(image.row(*image.values(content), msgspec.Raw(payload.encode()))),
                 timestamp_ms=int(timestamp_ms),
                 identity=identity_of(self._file, pos),
             )
