@@ -39,8 +39,7 @@ class Tumbling:
 
     def of(self, at_ms: int) -> Sequence[Window]:
         """The window that a time is in."""
-        begin = at_ms - at_ms % self.size_ms
-        return (Window(begin, begin + self.size_ms),)
+        return _windows(at_ms - at_ms % self.size_ms, self.size_ms, self.size_ms)
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,10 @@ class Session:
 @dataclass(frozen=True)
 class Windowed(Generic[M, R]):
     """One row per key and window: `make(message, window)` is the row of the message alone, or None where it counts for
-    nothing, and `merge(row, row)` that of both, in whatever order; windows are set by what they are.
+    nothing, and `merge(row, row)` that of both, in whatever order and however they are put together.
+
+    `make` is asked once for each message, about the last window that it is in; in the others it counts for the same.
+    Windows are set by what they are.
 
     The table's key is that of `key(message)` and behind it `begin_ms`; a column `end_ms` is there too. The messages of
     one key stand in one partition. `done(row, message)` tells of a capture that sends again, as a Fold's does: the

@@ -6,7 +6,7 @@ and of sessions, and of windows that are kept for a time, the newest two of each
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from itertools import groupby
 from operator import itemgetter
@@ -52,6 +52,14 @@ class _Made(NamedTuple, Generic[M]):
     key: _Key
     window: Window
     row: Any
+
+
+class _Pane(NamedTuple, Generic[M]):
+    """Messages of one key that are in the same windows, each with what it makes alone."""
+
+    key: _Key
+    windows: Sequence[Window]
+    made: list[tuple[M, Any]]
 
 
 def _placed(row: Any, window: Window) -> Any:
@@ -114,45 +122,58 @@ class WorkingWindows(Generic[M]):
         return len(self._stands) + len(self._rows) + _NEAR * len(self._last)
 
     def _take_each(self, messages: Sequence[M]) -> None:
-        """Each a record of its own, of windows that have their place: as `_take`, with less to look at for each."""
-        done, merge, keeps = self._projection.done, self._projection.merge, self._projection.keep_ms is not None
-        by_window = self._by_window(messages)
-        self._load(by_window.keys())
-        rows: dict[_Key, Any] = {}
-        for full, (window, made) in by_window.items():
-            row = self._standing(full)
-            if row is None and keeps:
-                if self._too_late(full[:-1], window):
-                    continue
-                self._reach(full[:-1], window.end_ms)
-            for message, one in made:
-                if row is None:
-                    row = one
-                elif done is None or not done(row, message):
-                    row = merge(row, one)
-            rows[full] = _placed(row, window)
-        for full, row in rows.items():
-            self._rows[full] = row
-            self._list(full[:-1], row.begin_ms, there=True)
+        """Each a record of its own, of windows that have their place: as `_take`, with less to look at for each.
 
-    def _by_window(self, messages: Sequence[M]) -> dict[_Key, tuple[Window, list[tuple[M, Any]]]]:
-        """The windows that messages fall into, in the order of the first ones, with what each makes alone of it."""
+        Messages of the same windows are merged with each other first, and then once into each of these.
+        """
+        merge, keeps = self._projection.merge, self._projection.keep_ms is not None
+        panes = self._panes(messages)
+        self._load({(*pane.key, window.begin_ms) for pane in panes for window in pane.windows})
+        rows: dict[_Key, Any] = {}
+        for pane in panes:
+            one = self._together(pane)
+            for window in pane.windows if one is not None else ():
+                full = (*pane.key, window.begin_ms)
+                row = rows[full] if full in rows else self._standing(full)
+                if row is None and keeps:
+                    if self._too_late(pane.key, window):
+                        continue
+                    self._reach(pane.key, window.end_ms)
+                rows[full] = _placed(one if row is None else merge(row, one), window)
+        self._rows.update(rows)
+
+    def _panes(self, messages: Sequence[M]) -> Collection[_Pane[M]]:
+        """In the order of the first messages."""
         projection = self._projection
-        of, at_ms, make = projection.window.of, projection.at_ms, projection.make
-        found: dict[_Key, tuple[Window, list[tuple[M, Any]]]] = {}
+        of, at_ms, make, key_of = projection.window.of, projection.at_ms, projection.make, projection.key
+        found: dict[_Key, _Pane[M]] = {}
         for message in messages:
-            key: _Key | None = None
-            for window in of(at_ms(message)):
-                row = make(message, window)
-                if row is None:
-                    continue
-                key = projection.key(message) if key is None else key
-                full = (*key, window.begin_ms)
-                if (stands := found.get(full)) is None:
-                    found[full] = (window, [(message, row)])
-                else:
-                    stands[1].append((message, row))
-        return found
+            windows = of(at_ms(message))
+            row = make(message, windows[-1])
+            if row is None:
+                continue
+            key = key_of(message)
+            full = (*key, windows[-1].begin_ms)
+            if (pane := found.get(full)) is None:
+                found[full] = _Pane(key, windows, [(message, row)])
+            else:
+                pane.made.append((message, row))
+        return found.values()
+
+    def _together(self, pane: _Pane[M]) -> Any | None:
+        """Those messages that are not done; whether one is, the last of its windows knows as well as the others."""
+        done, merge = self._projection.done, self._projection.merge
+        made = pane.made
+        stands = self._standing((*pane.key, pane.windows[-1].begin_ms))
+        if done is not None and stands is not None:
+            made = [each for each in made if not done(stands, each[0])]
+        together = None
+        for message, row in made:
+            if together is None:
+                together = row
+            elif done is None or not done(together, message):
+                together = merge(together, row)
+        return together
 
     def _take_each_session(self, messages: Sequence[M]) -> None:
         """Each a record of its own. Most go on with the newest session of their key, which then no other overlaps."""
@@ -211,13 +232,13 @@ class WorkingWindows(Generic[M]):
         found = self._get(self._projection.table, missing)
         self._stands.update((key, found.get(key)) for key in missing)
 
-    def _made(self, message: M) -> Iterator[_Made[M]]:
-        projection, key = self._projection, None
-        for window in projection.window.of(projection.at_ms(message)):
-            row = projection.make(message, window)
-            if row is not None:
-                key = self._key_of(message) if key is None else key
-                yield _Made(message, key, window, row)
+    def _made(self, message: M) -> list[_Made[M]]:
+        windows = self._projection.window.of(self._projection.at_ms(message))
+        row = self._projection.make(message, windows[-1])
+        if row is None:
+            return []
+        key = self._key_of(message)
+        return [_Made(message, key, window, row) for window in windows]
 
     def _key_of(self, message: M) -> _Key:
         key = self._projection.key(message)
@@ -352,13 +373,19 @@ class WorkingWindows(Generic[M]):
 
     def _expire_all(self) -> None:
         """A second time it finds nothing more to do."""
-        if self._projection.keep_ms is not None:
-            for key, newest in list(self._newest.items()):
-                self._expire(key, newest - self._projection.keep_ms)
-            self._undo.clear()
+        keep = self._projection.keep_ms
+        if keep is None or not self._newest:
+            return
+        for key, newest in list(self._newest.items()):
+            self._expire(key, newest - keep)
+        for full, row in list(self._rows.items()):
+            newest = self._newest.get(full[:-1])
+            if row is not None and newest is not None and row.end_ms <= newest - keep:
+                self._set(full[:-1], row.begin_ms, None)
+        self._undo.clear()
 
     def _expire(self, key: _Key, until_ms: int) -> None:
-        """The oldest go first: windows that begin later end later."""
+        """Those that stand; the oldest go first: windows that begin later end later."""
         table, where = self._projection.table, self._where(key)
         oldest = self._last_of(key)
         if len(oldest) == _NEAR:
@@ -368,6 +395,3 @@ class WorkingWindows(Generic[M]):
         for row in oldest:
             if row.end_ms <= until_ms:
                 self._rows.setdefault((*key, row.begin_ms), None)
-        for begin in list(self._begins.get(key, ())):
-            if self._rows[(*key, begin)].end_ms <= until_ms:
-                self._set(key, begin, None)

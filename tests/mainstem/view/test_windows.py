@@ -196,6 +196,30 @@ def test_a_row_that_would_not_be_found_again(
     assert list(views.scan(SPENT)) == []
 
 
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_what_a_message_makes_is_asked_once(views: SqliteViews, one_by_one: bool) -> None:
+    """About the last of its windows; it counts for the same in all."""
+    asked = list[Window]()
+    whole = windowed(Sliding(12, 4), once=True)
+
+    def make(message: Paid, window: Window) -> Spent | None:
+        asked.append(window)
+        return whole.make(message, window)
+
+    messages = _messages([("a", 9, 1), ("a", 10, 2), ("a", 13, 3)])
+    _anew(views)
+    work = working(dataclasses.replace(whole, make=make), views.get, views.find)
+    if one_by_one:
+        for message in messages:
+            work.handle([message])
+    else:
+        work.handle_all(messages, range(len(messages)))
+    with views.transaction() as transaction:
+        work.write(transaction)
+    assert asked == [Window(8, 20), Window(8, 20), Window(12, 24)]
+    assert list(views.scan(SPENT)) == expected(Sliding(12, 4), messages)
+
+
 def test_windows_begin_at_multiples_of_their_size() -> None:
     assert Tumbling(10).of(-1) == (Window(-10, 0),)
     assert Tumbling(10).of(10) == (Window(10, 20),)
