@@ -179,7 +179,7 @@ class _View:
         rows = _Memory(self.table, self._views)
         for page in self._done():
             records = [record for record in page if record.value is not None]
-            batch = working(self._projection, rows.get, rows.find)
+            batch = working(self._projection, rows.get, rows.find_each)
             try:
                 batch.handle_all(*self._binding.decoder.of(records))
             except StoreError:
@@ -228,23 +228,23 @@ class _Memory:
         self._of: dict[Key, dict[Key, None]] = {}
         self.rows: dict[Key, Any] = {}
 
-    def find(
+    def find_each(
         self,
-        table: Table[Any],
-        where: Mapping[str, Any],
+        table: Table[Any],  # noqa: ARG002 - of one table
+        keys: Sequence[Key],
         *,
-        order: Sequence[str] = (),
         descending: bool = False,
-        after: Sequence[Any] | None = None,
-        limit: int = 100,
-    ) -> list[Any]:
-        """As a store does, by the key's first columns and in the order of its last."""
-        if tuple(where) != table.key[:-1] or tuple(order) != table.key[-1:]:
-            raise TypeError(f"of {table.name} only what one key has is found in its order")
-        keys = sorted(self._of.get(tuple(where.values()), ()), reverse=descending)
-        if after is not None:
-            keys = [key for key in keys if (key[-1] < after[0] if descending else key[-1] > after[0])]
-        return [self.rows[key] for key in keys[:limit]]
+        after: Any = None,
+        limit: int = 1,
+    ) -> dict[Key, list[Any]]:
+        """As a store does."""
+        found = {}
+        for key in keys:
+            own = sorted(self._of.get(key, ()), reverse=descending)
+            if after is not None:
+                own = [each for each in own if (each[-1] < after if descending else each[-1] > after)]
+            found[key] = [self.rows[each] for each in own[:limit]]
+        return found
 
     def get(self, table: Table[Any], keys: Sequence[Key]) -> dict[Key, Any]:
         """The rows that stand under those keys: of a view that is joined, in the store."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
 from numbers import Real
+from operator import attrgetter
 from types import NoneType, UnionType
 from typing import Any, Generic, TypeVar
 
@@ -65,6 +66,7 @@ class Table(Generic[R]):
     columns: tuple[Column, ...] = field(init=False)
     _writers: tuple[tuple[int, Callable[[Any], Any]], ...] = field(init=False, repr=False)
     _key_types: tuple[type, ...] = field(init=False, repr=False)
+    _key_of: Callable[[Any], Any] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         columns = tuple(columns_of(self.row, self.places))
@@ -82,6 +84,7 @@ class Table(Generic[R]):
         object.__setattr__(self, "columns", columns)
         types, kinds = {kind: type_ for type_, kind in _KINDS.items()}, {each.name: each.kind for each in columns}
         object.__setattr__(self, "_key_types", tuple(_KEYS.get(kinds[name], types[kinds[name]]) for name in self.key))
+        object.__setattr__(self, "_key_of", attrgetter(*self.key))
         writers = ((number, _writer(column)) for number, column in enumerate(columns))
         object.__setattr__(self, "_writers", tuple((number, writer) for number, writer in writers if writer))
 
@@ -128,7 +131,8 @@ class Table(Generic[R]):
 
     def key_of(self, row: R) -> tuple[Any, ...]:
         """The values of the row's key."""
-        return tuple(getattr(row, name) for name in self.key)
+        key = self._key_of(row)
+        return key if len(self.key) > 1 else (key,)
 
     def from_values(self, values: Sequence[Any]) -> R:
         """The typed row of stored values in column order. Raises CodecError where they do not fit the row's type."""

@@ -34,7 +34,7 @@ def test_a_late_withdrawal_counts_on_its_day_and_once(tmp_path: Path) -> None:
         _recorded(4, 2 * DAY_MS - 1, MoneyWithdrawn(amount=Decimal(2))),
     ]
     for batch in (messages[:3], messages[1:], messages):
-        work = working(SPENDING.projection, views.get, views.find)
+        work = working(SPENDING.projection, views.get, views.find_each)
         work.handle_all(batch, range(len(batch)))
         with views.transaction() as transaction:
             work.write(transaction)

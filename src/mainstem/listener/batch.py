@@ -167,7 +167,7 @@ class Batches:
 
     def _outcome(self) -> Outcome:
         projection = self._binding.projection
-        return Outcome(None if projection is None else working(projection, self._views.get, self._views.find))
+        return Outcome(None if projection is None else working(projection, self._views.get, self._views.find_each))
 
 
 def reached(binding: Binding[Any], records: Sequence[Record], messages: Sequence[Any]) -> list[Position]:

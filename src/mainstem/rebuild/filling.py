@@ -14,7 +14,7 @@ from mainstem.rebuild.versions import projection_of
 from mainstem.table import Table
 from mainstem.view.apply import Working, working
 from mainstem.view.port import ViewTransaction
-from mainstem.view.windowing import Find
+from mainstem.view.windowing import FindEach
 
 _FIRST = 10_000
 """The records of the first page; from their size it is known how many come to a page."""
@@ -33,8 +33,8 @@ class Reading(Protocol):
         """By their keys."""
 
     @property
-    def find(self) -> Find:
-        """In their order."""
+    def find_each(self) -> FindEach:
+        """By what their keys begin with."""
 
 
 @dataclass
@@ -83,7 +83,7 @@ class Filler:
         """
         taken, parked = self._taken(records, waiting)
         messages, numbers = self._messages(taken, rows)
-        filled = before or Filled(working(self._projection, rows.get, rows.find))
+        filled = before or Filled(working(self._projection, rows.get, rows.find_each))
         filled.parked |= parked
         try:
             filled.working.handle_all(messages, numbers)
@@ -97,7 +97,7 @@ class Filler:
 
     def blame(self, records: Sequence[Record], rows: Reading, cause: Exception) -> None:
         """Raises ListenerError with the place of the record that cannot be handled."""
-        work: Working[Any] = working(self._projection, rows.get, rows.find)
+        work: Working[Any] = working(self._projection, rows.get, rows.find_each)
         for record in records:
             try:
                 work.handle(self._binding.decoder.of([record])[0])

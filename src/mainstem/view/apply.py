@@ -15,7 +15,7 @@ from mainstem.view.port import ViewRows
 from mainstem.view.projection import Fold, Joined, Projection, Rows, With
 from mainstem.view.vectorised import Vectorised
 from mainstem.view.window import Windowed
-from mainstem.view.windowing import Find, WorkingWindows
+from mainstem.view.windowing import FindEach, WorkingWindows
 
 M = TypeVar("M")
 M_contra = TypeVar("M_contra", contravariant=True)
@@ -53,14 +53,14 @@ class Working(Protocol[M_contra]):
         """How many rows and messages are kept in memory."""
 
 
-def working(projection: Projection[M], get: _Get, find: Find | None = None) -> Working[M]:
-    """A new one, for one batch. `get` and `find` read the rows that stand, as a ViewStore does; windows need both."""
+def working(projection: Projection[M], get: _Get, find_each: FindEach | None = None) -> Working[M]:
+    """A new one, for one batch. `get` and `find_each` read what stands, as a ViewStore does; windows need both."""
     if isinstance(projection, Windowed):
-        if find is None:
-            raise TypeError(f"{projection.table.name} has windows, which are found by their order")
-        return WorkingWindows(projection, get, find)
+        if find_each is None:
+            raise TypeError(f"{projection.table.name} has windows, which are found in their order")
+        return WorkingWindows(projection, get, find_each)
     if isinstance(projection, Joined):
-        return WorkingJoin(projection, get, find)
+        return WorkingJoin(projection, get, find_each)
     if isinstance(projection, Vectorised):
         from mainstem.view.vectorising import WorkingColumns  # Arrow, which an application may do without
 
@@ -189,16 +189,16 @@ def _has_none(key: object) -> bool:
 class WorkingJoin(Generic[M]):
     """The other view's rows are read when messages come; where these are others once it writes, all is made again."""
 
-    def __init__(self, projection: Joined[M, Any], get: _Get, find: Find | None) -> None:
+    def __init__(self, projection: Joined[M, Any], get: _Get, find_each: FindEach | None) -> None:
         self._projection = projection
         self._get = get
-        self._find = find
+        self._find_each = find_each
         self._rows: _Rows = {}
         self._taken: list[tuple[Sequence[M], Sequence[int] | None]] = []
         self._working = self._begin()
 
     def _begin(self) -> Working[With[M, Any]]:
-        return working(self._projection.into, self._get, self._find)
+        return working(self._projection.into, self._get, self._find_each)
 
     def handle_all(self, messages: Sequence[M], numbers: Sequence[int]) -> None:
         """Raises StoreBusy too, where the other view has not come far enough."""

@@ -57,6 +57,18 @@ class Connected(ABC):
         sql, values = self.dialect.find(table, question(table, where, order, after), descending=descending)
         return [table.from_values(row) for row in self.ask(sql, (*values, limit))]
 
+    def find_each(
+        self,
+        table: Table[R],
+        keys: Sequence[_Key],
+        *,
+        descending: bool = False,
+        after: Any = None,
+        limit: int = 1,
+    ) -> dict[_Key, list[R]]:
+        """Many keys to a statement."""
+        return self.dialect.find_each(self.ask, table, keys, descending=descending, after=after, limit=limit)
+
     def search(
         self, table: Table[R], text: str, *, within: str | None, after: Sequence[Any] | None, limit: int
     ) -> list[R]:
@@ -146,6 +158,19 @@ class ConnectedViews(ABC):
         """By columns, in pages."""
         with self.reading() as reader:
             return reader.find(table, where, order=order, descending=descending, after=after, limit=limit)
+
+    def find_each(
+        self,
+        table: Table[R],
+        keys: Sequence[_Key],
+        *,
+        descending: bool = False,
+        after: Any = None,
+        limit: int = 1,
+    ) -> dict[_Key, list[R]]:
+        """Many keys to a statement."""
+        with self.reading() as reader:
+            return reader.find_each(table, keys, descending=descending, after=after, limit=limit)
 
     def search(
         self,

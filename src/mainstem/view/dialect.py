@@ -3,10 +3,18 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from operator import itemgetter
+from typing import Any, TypeVar
+
+from msgspec import Struct
 
 from mainstem.table import Table, quoted
 from mainstem.view.question import Question
+
+R = TypeVar("R", bound=Struct)
+
+_EACH_MAX = 32
+"""Keys to a statement."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,33 @@ class Dialect:
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         return f"{self.select(table)}{where}{self.order(table, asked.order, descending=descending)}", values
 
+    def find_each(
+        self,
+        ask: Callable[[str, Sequence[Any]], Sequence[tuple[Any, ...]]],
+        table: Table[R],
+        keys: Sequence[tuple[Any, ...]],
+        *,
+        descending: bool,
+        after: Any,
+        limit: int,
+    ) -> dict[tuple[Any, ...], list[R]]:
+        """As `ViewStore.find_each`, many keys to a statement; `ask` has the rows of one, in whatever order."""
+        one, end = self._of_one(table, after is not None, descending), (limit,) if after is None else (after, limit)
+        found = list[tuple[Any, ...]]()
+        for start in range(0, len(keys), _EACH_MAX):
+            part = keys[start : start + _EACH_MAX]
+            sql = " UNION ALL ".join([f"SELECT * FROM ({one}) AS rows_of_one"] * len(part)) if len(part) > 1 else one
+            found += ask(sql, [value for key in part for value in (*key, *end)])
+        return grouped(table, keys, found, descending=descending)
+
+    def _of_one(self, table: Table[Any], begins_behind: bool, descending: bool) -> str:
+        *first, last = table.key
+        conditions = [f"{self.quoted(name)} = {self.mark}" for name in first]
+        if begins_behind:
+            conditions.append(f"{self.quoted(last)} {'<' if descending else '>'} {self.mark}")
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        return f"{self.select(table)}{where}{self.order(table, [last], descending=descending)}"
+
     def order(self, table: Table[Any], names: Sequence[str], *, descending: bool) -> str:
         """The end of a statement: by these columns, so many as are bound."""
         nullable = {column.name for column in table.columns if column.nullable and not self.nulls_first}
@@ -75,3 +110,14 @@ class Dialect:
         if self.decimals and kind == "decimal" and value is not None:
             return Decimal(value)
         return value
+
+
+def grouped(
+    table: Table[R], keys: Sequence[tuple[Any, ...]], rows: Sequence[tuple[Any, ...]], *, descending: bool
+) -> dict[tuple[Any, ...], list[R]]:
+    """Stored rows by all of their key but its last column, in the order of that."""
+    found: dict[tuple[Any, ...], list[tuple[Any, R]]] = {key: [] for key in keys}
+    for row in map(table.from_values, rows):
+        *first, last = table.key_of(row)
+        found[tuple(first)].append((last, row))
+    return {key: [row for _, row in sorted(own, key=itemgetter(0), reverse=descending)] for key, own in found.items()}

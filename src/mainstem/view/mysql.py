@@ -105,6 +105,18 @@ class MysqlViews:
         sql, values = DIALECT.find(table, question(table, where, order, after), descending=descending)
         return [table.from_values(row) for row in self._readers.ask(sql, (*values, limit))]
 
+    def find_each(
+        self,
+        table: Table[R],
+        keys: Sequence[tuple[Any, ...]],
+        *,
+        descending: bool = False,
+        after: Any = None,
+        limit: int = 1,
+    ) -> dict[tuple[Any, ...], list[R]]:
+        """Many keys to a statement."""
+        return DIALECT.find_each(self._readers.ask, table, keys, descending=descending, after=after, limit=limit)
+
     def search(
         self,
         table: Table[R],

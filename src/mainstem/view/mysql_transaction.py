@@ -1,6 +1,7 @@
 """One writer's transaction on views in MySQL."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from msgspec import Struct
@@ -53,6 +54,19 @@ class MysqlViewTransaction:
         """As the store does."""
         sql, values = DIALECT.find(table, question(table, where, order, after), descending=descending)
         return [table.from_values(row) for row in ask(self._connection, sql, (*values, limit))]
+
+    def find_each(
+        self,
+        table: Table[R],
+        keys: Sequence[tuple[Any, ...]],
+        *,
+        descending: bool = False,
+        after: Any = None,
+        limit: int = 1,
+    ) -> dict[tuple[Any, ...], list[R]]:
+        """As the store does."""
+        reader = partial(ask, self._connection)
+        return DIALECT.find_each(reader, table, keys, descending=descending, after=after, limit=limit)
 
     def add(self, table: Table[R], rows: Sequence[R]) -> int:
         """Many to a statement; a row that stands is set to what it is, which counts as nothing."""

@@ -44,6 +44,17 @@ class ViewTransaction(ViewRows, Protocol):
     ) -> list[R]:
         """As `ViewStore.find`, of the rows as this transaction has them."""
 
+    def find_each(
+        self,
+        table: Table[R],
+        keys: Sequence[tuple[Any, ...]],
+        *,
+        descending: bool = False,
+        after: Any = None,
+        limit: int = 1,
+    ) -> dict[tuple[Any, ...], list[R]]:
+        """As `ViewStore.find_each`, of the rows as this transaction has them."""
+
     def check(self, group: str, offsets: Mapping[Place, int | None]) -> None:
         """Raises Fenced where the group stands elsewhere than at these offsets; nobody moves them until the end.
 
@@ -124,6 +135,20 @@ class ViewStore(Protocol):
         A page goes on rightly where the order's columns tell rows apart and hold no None. Decimals may be ordered as
         text.
         Raises InvalidQuery for a column that the table does not have, or a value that no column could hold.
+        """
+
+    def find_each(
+        self,
+        table: Table[R],
+        keys: Sequence[tuple[Any, ...]],
+        *,
+        descending: bool = False,
+        after: Any = None,
+        limit: int = 1,
+    ) -> dict[tuple[Any, ...], list[R]]:
+        """Of each key, which is the table's but for its last column, the first rows by that column, an integer.
+
+        The last ones where `descending`; those behind `after`, where it is given. Without waiting for a writer.
         """
 
     def search(

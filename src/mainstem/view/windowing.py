@@ -29,20 +29,19 @@ _EXPIRED_MAX = 1_000
 """How many windows of one key go in one batch; what is left goes with the next ones."""
 
 
-class Find(Protocol):
-    """`ViewStore.find`."""
+class FindEach(Protocol):
+    """`ViewStore.find_each`."""
 
     def __call__(
         self,
         table: Table[R],
-        where: Mapping[str, Any],
+        keys: Sequence[tuple[Any, ...]],
         *,
-        order: Sequence[str] = (),
         descending: bool = False,
-        after: Sequence[Any] | None = None,
-        limit: int = 100,
-    ) -> list[R]:
-        """Rows by columns, in an order."""
+        after: Any = None,
+        limit: int = 1,
+    ) -> dict[tuple[Any, ...], list[R]]:
+        """Of each key its first rows, or its last ones."""
 
 
 class _Made(NamedTuple, Generic[M]):
@@ -62,6 +61,19 @@ class _Pane(NamedTuple, Generic[M]):
     made: list[tuple[M, Any]]
 
 
+class _Newest(Struct):
+    """The newest session of a key while it grows; the row itself does not know yet where it ends."""
+
+    row: Any
+    begin_ms: int
+    end_ms: int
+
+
+def _first(key: _Key) -> _Key:
+    """That of a window, for what is said to be the key of a row but for it."""
+    return (*key, 0)
+
+
 def _placed(row: Any, window: Window) -> Any:
     """The row, which stands for that window whatever it says."""
     begin, end = window
@@ -71,24 +83,24 @@ def _placed(row: Any, window: Window) -> Any:
 class WorkingWindows(Generic[M]):
     """What one batch makes of windows."""
 
-    def __init__(self, projection: Windowed[M, Any], get: _Get, find: Find) -> None:
+    def __init__(self, projection: Windowed[M, Any], get: _Get, find_each: FindEach) -> None:
         self._projection = projection
-        self._columns = projection.table.key[:-1]
         self._get = get
-        self._find = find
+        self._find_each = find_each
         self._stands: dict[_Key, Any] = {}
         self._rows: dict[_Key, Any] = {}
         self._begins: dict[_Key, list[int]] = {}
         self._last: dict[_Key, Sequence[Any]] = {}
         self._newest: dict[_Key, int] = {}
         self._undo: list[Callable[[], object]] = []
-        self._follows = projection.keep_ms is not None or isinstance(projection.window, Session)
+        self._in_sessions = isinstance(projection.window, Session)
+        self._follows = projection.keep_ms is not None or self._in_sessions
 
     def handle_all(self, messages: Sequence[M], numbers: Sequence[int]) -> None:
         """All, or none where it raises."""
         if isinstance(numbers, range):
             with self._undoing():
-                if isinstance(self._projection.window, Session):
+                if self._in_sessions:
                     self._take_each_session(messages)
                 else:
                     self._take_each(messages)
@@ -178,26 +190,39 @@ class WorkingWindows(Generic[M]):
     def _take_each_session(self, messages: Sequence[M]) -> None:
         """Each a record of its own. Most go on with the newest session of their key, which then no other overlaps."""
         done, merge = self._projection.done, self._projection.merge
-        newest: dict[_Key, Any] = {}
-        for message in messages:
-            for made in self._made(message):
-                _, key, (begin, end), one = made
-                row = newest.get(key)
-                if row is not None and row.begin_ms <= begin < row.end_ms:
-                    if done is None or not done(row, message):
-                        newest[key] = _placed(merge(row, one), Window(row.begin_ms, max(row.end_ms, end)))
-                    continue
-                self._put_newest(key, newest.pop(key, None))
-                self._of_record([made], check=False)
-                if (row := self._newest_row(key)) is not None:
-                    newest[key] = row
-        for key, row in newest.items():
-            self._put_newest(key, row)
+        made = self._each_made(messages)
+        self._load_last({key for _, key, _, _ in made})
+        newest: dict[_Key, _Newest] = {}
+        for message, key, window, one in made:
+            begin, end = window
+            session = newest.get(key)
+            if session is not None and session.begin_ms <= begin < session.end_ms:
+                if done is None or not done(session.row, message):
+                    session.row = merge(session.row, one)
+                    session.end_ms = max(session.end_ms, end)
+                continue
+            self._put_newest(key, newest.pop(key, None))
+            self._of_record([_Made(message, key, window, one)], check=False)
+            if (row := self._newest_row(key)) is not None:
+                newest[key] = _Newest(row, row.begin_ms, row.end_ms)
+        for key, session in newest.items():
+            self._put_newest(key, session)
 
-    def _put_newest(self, key: _Key, row: Any | None) -> None:
-        if row is not None and row is not self._rows[(*key, row.begin_ms)]:
-            self._set(key, row.begin_ms, row)
-            self._reach(key, row.end_ms)
+    def _each_made(self, messages: Sequence[M]) -> list[tuple[M, _Key, Window, Any]]:
+        projection = self._projection
+        of, at_ms, make, key_of = projection.window.of, projection.at_ms, projection.make, projection.key
+        found: list[tuple[M, _Key, Window, Any]] = []
+        for message in messages:
+            window = of(at_ms(message))[-1]
+            row = make(message, window)
+            if row is not None:
+                found.append((message, key_of(message), window, row))
+        return found
+
+    def _put_newest(self, key: _Key, session: _Newest | None) -> None:
+        if session is not None and session.row is not self._rows[(*key, session.begin_ms)]:
+            self._set(key, session.begin_ms, _placed(session.row, Window(session.begin_ms, session.end_ms)))
+            self._reach(key, session.end_ms)
 
     def _newest_row(self, key: _Key) -> Any | None:
         """The newest window of the key, where it is one that is written."""
@@ -208,7 +233,9 @@ class WorkingWindows(Generic[M]):
     def _take(self, records: Sequence[Sequence[M]], *, check: bool) -> None:
         with self._undoing():
             made = [[each for message in record for each in self._made(message)] for record in records]
-            if not isinstance(self._projection.window, Session):
+            if self._in_sessions:
+                self._load_last({each.key for record in made for each in record})
+            else:
                 self._load({(*each.key, each.window.begin_ms) for record in made for each in record})
             for record in made:
                 self._of_record(record, check=check)
@@ -231,6 +258,15 @@ class WorkingWindows(Generic[M]):
         self._projection.table.check_keys(missing)
         found = self._get(self._projection.table, missing)
         self._stands.update((key, found.get(key)) for key in missing)
+        if self._follows:
+            self._load_last({key[:-1] for key in missing if key not in found})
+
+    def _load_last(self, keys: Set[_Key]) -> None:
+        """The newest windows that stand of each key: all, where they are fewer than `_NEAR`. Those first."""
+        table, missing = self._projection.table, [key for key in keys if key not in self._last]
+        table.check_keys(_first(key) for key in missing)
+        if missing:
+            self._last.update(self._find_each(table, missing, descending=True, limit=_NEAR))
 
     def _made(self, message: M) -> list[_Made[M]]:
         windows = self._projection.window.of(self._projection.at_ms(message))
@@ -242,7 +278,7 @@ class WorkingWindows(Generic[M]):
 
     def _key_of(self, message: M) -> _Key:
         key = self._projection.key(message)
-        self._projection.table.check_keys([(*key, 0)])
+        self._projection.table.check_keys([_first(key)])
         return key
 
     def _of_record(self, made: Sequence[_Made[M]], *, check: bool) -> None:
@@ -257,7 +293,7 @@ class WorkingWindows(Generic[M]):
 
     def _near(self, key: _Key, window: Window) -> list[Any]:
         """What stands of the window: of a session all that overlap it."""
-        if isinstance(self._projection.window, Session):
+        if self._in_sessions:
             return self._overlapping(key, window)
         row = self._standing((*key, window.begin_ms))
         return [] if row is None else [row]
@@ -276,14 +312,8 @@ class WorkingWindows(Generic[M]):
             return found
         standing = self._last_of(key)
         if len(standing) == _NEAR and standing[0].begin_ms >= window.end_ms:
-            standing = self._find(
-                self._projection.table,
-                self._where(key),
-                order=("begin_ms",),
-                descending=True,
-                after=(window.end_ms,),
-                limit=_NEAR,
-            )
+            asked = self._find_each(self._projection.table, [key], descending=True, after=window.end_ms, limit=_NEAR)
+            standing = asked[key]
         others = [
             row
             for row in standing
@@ -324,16 +354,9 @@ class WorkingWindows(Generic[M]):
         return self._newest[key]
 
     def _last_of(self, key: _Key) -> Sequence[Any]:
-        """The key's newest windows that stand, the newest first: all, where they are fewer than `_NEAR`."""
         if key not in self._last:
-            where = self._where(key)
-            self._last[key] = self._find(
-                self._projection.table, where, order=("begin_ms",), descending=True, limit=_NEAR
-            )
+            self._load_last({key})
         return self._last[key]
-
-    def _where(self, key: _Key) -> dict[str, Hashable]:
-        return dict(zip(self._columns, key, strict=True))
 
     def _reach(self, key: _Key, end_ms: int) -> None:
         if end_ms > self._newest_of(key):
@@ -374,24 +397,23 @@ class WorkingWindows(Generic[M]):
     def _expire_all(self) -> None:
         """A second time it finds nothing more to do."""
         keep = self._projection.keep_ms
-        if keep is None or not self._newest:
+        if keep is None:
             return
-        for key, newest in list(self._newest.items()):
-            self._expire(key, newest - keep)
-        for full, row in list(self._rows.items()):
-            newest = self._newest.get(full[:-1])
-            if row is not None and newest is not None and row.end_ms <= newest - keep:
+        until = {key: newest - keep for key, newest in self._newest.items()}
+        for full in self._expired(until):
+            self._rows.setdefault(full, None)
+        for full, row in list(self._rows.items()) if until else ():
+            if row is not None and full[:-1] in until and row.end_ms <= until[full[:-1]]:
                 self._set(full[:-1], row.begin_ms, None)
         self._undo.clear()
 
-    def _expire(self, key: _Key, until_ms: int) -> None:
-        """Those that stand; the oldest go first: windows that begin later end later."""
-        table, where = self._projection.table, self._where(key)
-        oldest = self._last_of(key)
-        if len(oldest) == _NEAR:
-            oldest = self._find(table, where, order=("begin_ms",), limit=1)
-            if oldest and oldest[0].end_ms <= until_ms:
-                oldest = self._find(table, where, order=("begin_ms",), limit=_EXPIRED_MAX)
-        for row in oldest:
-            if row.end_ms <= until_ms:
-                self._rows.setdefault((*key, row.begin_ms), None)
+    def _expired(self, until: Mapping[_Key, int]) -> list[_Key]:
+        """Of the windows that stand; the oldest go first: windows that begin later end later."""
+        table, oldest = self._projection.table, {key: self._last_of(key) for key in until}
+        more = [key for key, rows in oldest.items() if len(rows) == _NEAR]
+        if more:
+            oldest |= self._find_each(table, more)
+        gone = [key for key in more if oldest[key] and oldest[key][0].end_ms <= until[key]]
+        if gone:
+            oldest |= self._find_each(table, gone, limit=_EXPIRED_MAX)
+        return [(*key, row.begin_ms) for key, rows in oldest.items() for row in rows if row.end_ms <= until[key]]

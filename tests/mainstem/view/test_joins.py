@@ -98,7 +98,7 @@ def test_the_row_is_that_of_the_transaction_that_writes(
     for changed, expected in ((False, before), (True, after)):
         with views.transaction() as transaction:
             transaction.remove(PRICED, [(row.id,) for row in views.scan(PRICED)])
-        work = working(projection, views.get, views.find)
+        work = working(projection, views.get, views.find_each)
         if one_by_one:
             for sale in SALES:
                 work.handle([sale])
@@ -141,14 +141,14 @@ def test_it_waits_until_the_other_view_is_ready(views: SqliteViews, monkeypatch:
 def test_what_joins_nothing_and_what_cannot_join(views: SqliteViews) -> None:
     """A message without a currency has no row beside it; a text is no key."""
     nothing = replace(JOINED, on=lambda sale: (None if sale.currency == "eur" else sale.currency,))
-    work = working(nothing, views.get, views.find)
+    work = working(nothing, views.get, views.find_each)
     work.handle_all(SALES, range(3))
     with views.transaction() as transaction:
         work.write(transaction)
     assert [row.amount for row in views.scan(PRICED)] == [110, 100, 220]
     wrong: Any = replace(JOINED, on=lambda sale: sale.currency)  # type: ignore[arg-type, return-value]
     with pytest.raises(CodecError, match="'chf' is no key of rate: that is a tuple of currency: str"):
-        working(wrong, views.get, views.find).handle(SALES[:1])
+        working(wrong, views.get, views.find_each).handle(SALES[:1])
 
 
 def test_rows_may_go_to_another_table() -> None:

@@ -137,7 +137,7 @@ def test_a_record_of_several_messages_is_taken_once(views: SqliteViews, kind: Wi
     parts = [Paid("a", 1, 5, 1), Paid("a", 2, 6, 1)]
     _anew(views)
     for _ in range(2):
-        work = working(windowed(kind, once=True), views.get, views.find)
+        work = working(windowed(kind, once=True), views.get, views.find_each)
         for _ in range(2):
             if one_by_one:
                 work.handle(parts)
@@ -152,7 +152,7 @@ def test_a_record_of_several_messages_is_taken_once(views: SqliteViews, kind: Wi
 def test_what_fails_leaves_no_trace(views: SqliteViews, kind: WindowKind) -> None:
     good, bad = [Paid("a", 1, 5, 1), Paid("a", 30, 6, 2)], [Paid("a", 3, 5, 3), Paid("a", 31, -1, 4)]
     _anew(views)
-    work = working(windowed(kind, once=True, keep_ms=1_000), views.get, views.find)
+    work = working(windowed(kind, once=True, keep_ms=1_000), views.get, views.find_each)
     work.handle_all(good, range(2))
     with pytest.raises(ValueError, match="nobody pays so"):
         work.handle_all(bad, range(2))
@@ -183,7 +183,7 @@ def test_a_row_that_would_not_be_found_again(
 ) -> None:
     _anew(views)
     wrong = dataclasses.replace(windowed(kind, once=False), **changed)
-    work = working(wrong, views.get, views.find)
+    work = working(wrong, views.get, views.find_each)
 
     def take() -> None:
         with views.transaction() as transaction:
@@ -208,7 +208,7 @@ def test_what_a_message_makes_is_asked_once(views: SqliteViews, one_by_one: bool
 
     messages = _messages([("a", 9, 1), ("a", 10, 2), ("a", 13, 3)])
     _anew(views)
-    work = working(dataclasses.replace(whole, make=make), views.get, views.find)
+    work = working(dataclasses.replace(whole, make=make), views.get, views.find_each)
     if one_by_one:
         for message in messages:
             work.handle([message])

@@ -44,6 +44,14 @@ class Keywords(Struct, frozen=True):
     group: int | None = None
 
 
+class Page(Struct, frozen=True):
+    """A row of a key of two columns."""
+
+    book: str
+    number: int
+
+
+PAGE = Table("page", Page, key=("book", "number"))
 ORDER = Table("select", Keywords, key=("order",), indexes=(("group", "order"),))
 
 
@@ -196,6 +204,30 @@ class ViewContract(ABC):
             assert [row.id for row in views.find(LINE, {"account": "a"}, order=("id",), after=(2,))] == [4]
             with pytest.raises(InvalidQuery):
                 transaction.find(LINE, {"colour": "red"})
+
+    def test_the_first_and_the_last_rows_of_many_keys(self, views: ViewStore) -> None:
+        """Of the store and of a transaction; where the table's key is one column all rows are of one key."""
+        views.create(PAGE)
+        books = [(f"book {number:03d}",) for number in range(600)]
+        with views.transaction() as transaction:
+            transaction.put(PAGE, [Page(*book, number) for book in books[::2] for number in range(-2, 3)])
+        with views.transaction() as transaction:
+            transaction.put(PAGE, [Page("book 002", 3)])
+            for rows, last in ((views, 2), (transaction, 3)):
+                found = rows.find_each(PAGE, books, descending=True, limit=2)
+                assert found == {book: [Page(*book, 2), Page(*book, 1)] for book in books[::2]} | {
+                    book: [] for book in books[1::2]
+                } | {("book 002",): [Page("book 002", last), Page("book 002", last - 1)]}
+                assert rows.find_each(PAGE, books[:3]) == {
+                    book: [Page(*book, -2)] * (book in books[::2]) for book in books[:3]
+                }
+                assert rows.find_each(PAGE, books[:1], after=0, limit=5) == {
+                    books[0]: [Page(*books[0], 1), Page(*books[0], 2)]
+                }
+                assert rows.find_each(PAGE, books[:1], after=1, descending=True) == {books[0]: [Page(*books[0], 0)]}
+                assert rows.find_each(PAGE, []) == {}
+        self.add(views, *map(line, range(5)))
+        assert [row.id for row in views.find_each(LINE, [()], descending=True, limit=3)[()]] == [4, 3, 2]
 
     def test_any_name_will_do(self, views: ViewStore) -> None:
         """Words of SQL are names like any other."""

@@ -88,7 +88,7 @@ def expected(kind: WindowKind, messages: Sequence[Paid], keep_ms: int | None = N
 
 def apply(views: ViewStore, projection: Windowed[Paid, Spent], messages: Sequence[Paid]) -> None:
     """One batch, in a transaction of its own."""
-    work = working(projection, views.get, views.find)
+    work = working(projection, views.get, views.find_each)
     work.handle_all(messages, range(len(messages)))
     with views.transaction() as transaction:
         work.write(transaction)

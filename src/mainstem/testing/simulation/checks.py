@@ -126,7 +126,7 @@ def _touched(log: Log, binding: Binding[Any], expected: ViewStore, keys: Collect
     """The rows that records of these keys lead to."""
     if not keys:
         return set()
-    work = working(projection_of(binding), expected.get, expected.find)
+    work = working(projection_of(binding), expected.get, expected.find_each)
     for page in scan(log, binding.topic):
         for record in page:
             if record.key in keys:
