@@ -55,9 +55,10 @@ def of_tenant(tenant: str | None) -> str:
 
 def payment(message: Recorded[Any], customer: str | None) -> Payment | None:
     """The line of a withdrawal that tells a merchant or a reference."""
-    event, card = message.payload, message.aggregate_id
+    event = message.payload
     if not isinstance(event, MoneyWithdrawn) or event.merchant is None is event.reference:
         return None
+    card = message.aggregate_id
     within = [of_tenant(message.tenant), of_card(card), *(() if customer is None else (of_customer(customer),))]
     return Payment(
         f"{message.occurred_at_ms:015d}:{card}:{message.version:012d}",

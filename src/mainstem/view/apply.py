@@ -202,14 +202,12 @@ class WorkingJoin(Generic[M]):
 
     def handle_all(self, messages: Sequence[M], numbers: Sequence[int]) -> None:
         """Raises StoreBusy too, where the other view has not come far enough."""
-        self._look(messages)
-        self._working.handle_all(self._joined(messages), numbers)
+        self._working.handle_all(self._joined(messages, self._look(messages)), numbers)
         self._taken.append((messages, numbers))
 
     def handle(self, messages: Sequence[M]) -> None:
         """Raises StoreBusy too, where the other view has not come far enough."""
-        self._look(messages)
-        self._working.handle(self._joined(messages))
+        self._working.handle(self._joined(messages, self._look(messages)))
         self._taken.append((messages, None))
 
     def write(self, transaction: ViewRows) -> None:
@@ -217,10 +215,11 @@ class WorkingJoin(Generic[M]):
         if rows != self._rows:
             self._rows, self._working = rows, self._begin()
             for messages, numbers in self._taken:
+                joined = self._joined(messages, map(self._projection.on, messages))
                 if numbers is None:
-                    self._working.handle(self._joined(messages))
+                    self._working.handle(joined)
                 else:
-                    self._working.handle_all(self._joined(messages), numbers)
+                    self._working.handle_all(joined, numbers)
         self._working.write(transaction)
 
     def touched(self) -> Set[_Key]:
@@ -233,23 +232,23 @@ class WorkingJoin(Generic[M]):
         """What `emit` takes of them. Raises StoreBusy where the other view has not come far enough."""
         if not self._projection.emits_both:
             return messages
-        self._look(messages)
-        return self._joined(messages)
+        return self._joined(messages, self._look(messages))
 
-    def _joined(self, messages: Sequence[M]) -> list[With[M, Any]]:
-        on = self._projection.on
-        return [With(message, self._rows[on(message)]) for message in messages]
+    def _joined(self, messages: Sequence[M], keys: Iterable[_Key]) -> list[With[M, Any]]:
+        return [With(message, self._rows[key]) for message, key in zip(messages, keys, strict=True)]
 
-    def _look(self, messages: Sequence[M]) -> None:
-        ready, on = self._projection.ready, self._projection.on
-        asked = dict.fromkeys(map(on, messages))
+    def _look(self, messages: Sequence[M]) -> list[_Key]:
+        """The key of each message, of which the row is known then."""
+        ready, keys = self._projection.ready, list(map(self._projection.on, messages))
+        asked = dict.fromkeys(keys)
         self._projection.other.check_keys(key for key in asked if not _has_none(key))
         self._rows.update(self._read(self._get, [key for key in asked if key not in self._rows]))
         until = time.monotonic() + _LOOK_S
         while ready is not None:
-            behind = [key for message in messages if not ready(self._rows[key := on(message)], message)]
+            told = zip(messages, keys, strict=True)
+            behind = [key for message, key in told if not ready(self._rows[key], message)]
             if not behind:
-                return
+                break
             if time.monotonic() > until:
                 name = self._projection.other.name
                 raise StoreBusy(
@@ -257,6 +256,7 @@ class WorkingJoin(Generic[M]):
                 )
             time.sleep(_LOOK_EVERY_S)
             self._rows.update(self._read(self._get, list(dict.fromkeys(behind))))
+        return keys
 
     def _read(self, get: _Get, keys: Sequence[_Key]) -> _Rows:
         found = get(self._projection.other, keys) if keys else {}
