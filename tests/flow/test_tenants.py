@@ -226,7 +226,9 @@ def test_no_id_is_another_tenants(bank: Bank, name: str, forged: str) -> None:
         for answer in answers:
             assert answer.status_code in (202, 400, 404, 422) or answer.json() == [], answer.text
     with client_of(bank, "acme") as client:
-        assert [each["type"] for each in client.get(f"/cards/{name}/history").json()] == ["CardOpened"]
+        history = client.get(f"/cards/{name}/history")
+        assert history.is_success, history.text
+        assert [each["type"] for each in history.json()] == ["CardOpened"]
 
 
 def test_the_tenant_is_no_part_of_a_body(bank: Bank, name: str) -> None:
