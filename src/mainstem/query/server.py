@@ -6,7 +6,8 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import uvloop
@@ -28,21 +29,34 @@ def check_address(host: str, port: int, *, authenticated: bool) -> int:
     if not authenticated and not is_loopback(host):
         text = f"{host} is not a loopback address, and nothing says who may call: set MAINSTEM_AUTH_JWKS_URL or "
         raise ConfigurationError(text + "MAINSTEM_AUTH_KEY to listen there, or listen on 127.0.0.1")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            text = f"{host}:{port} cannot be listened on: {error.strerror}; choose another with MAINSTEM_HTTP_PORT"
-            raise ConfigurationError(text) from error
+    with _bound(host, port, socket.SO_REUSEADDR) as probe:
         return int(probe.getsockname()[1])
 
 
 def serve_http(app: Any, host: str, port: int, *, listening: Callable[[], None]) -> None:
-    """Serve until SIGINT or SIGTERM; `listening` is called once connections are taken."""
+    """Serve until SIGINT or SIGTERM; `listening` is called once connections are taken.
+
+    Raises ConfigurationError where the address is another's by now.
+    """
     logging.getLogger("_granian").setLevel(logging.ERROR)
-    uvloop.run(_serve(app, host, port, listening))
+    # The server itself lets others listen beside it, each of whom would have a part of its callers.
+    with _bound(host, port, socket.SO_REUSEADDR):
+        pass
+    with _bound(host, port, socket.SO_REUSEPORT):  # found by whoever looks from here on
+        uvloop.run(_serve(app, host, port, listening))
+
+
+@contextmanager
+def _bound(host: str, port: int, option: int) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as found:
+        found.setsockopt(socket.SOL_SOCKET, option, 1)
+        try:
+            found.bind((host, port))
+        except OSError as error:
+            text = f"{host}:{port} cannot be listened on: {error.strerror}; choose another with MAINSTEM_HTTP_PORT"
+            raise ConfigurationError(text) from error
+        yield found
 
 
 async def _serve(app: Any, host: str, port: int, listening: Callable[[], None]) -> None:

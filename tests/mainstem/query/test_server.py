@@ -1,7 +1,15 @@
 """Serving, and what a user sees of its end."""
 
+import os
+import signal
+import socket
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from mainstem.errors import ConfigurationError
+from mainstem.query.server import check_address, serve_http
 from tests.process import bank_process
 
 
@@ -11,3 +19,34 @@ def test_a_bank_that_is_stopped_says_nothing_more(tmp_path: Path) -> None:
         before = bank.text()
         assert bank.stop() == 0
     assert bank.text() == before
+
+
+async def _nothing(scope: Any, receive: Any, send: Any) -> None:
+    """An application that answers nobody."""
+
+
+def _stop() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_port_that_another_server_took_while_this_one_started() -> None:
+    """Both have found it free; the second would have a part of the first one's callers."""
+    port = check_address("127.0.0.1", 0, authenticated=False)
+    with socket.create_server(("127.0.0.1", port), reuse_port=True), pytest.raises(ConfigurationError, match="listen"):
+        serve_http(_nothing, "127.0.0.1", port, listening=_stop)
+
+
+def test_nobody_finds_a_port_free_that_is_served() -> None:
+    port = check_address("127.0.0.1", 0, authenticated=False)
+    found: list[str] = []
+
+    def listening() -> None:
+        try:
+            check_address("127.0.0.1", port, authenticated=False)
+        except ConfigurationError as error:
+            found.append(str(error))
+        _stop()
+
+    serve_http(_nothing, "127.0.0.1", port, listening=listening)
+    assert len(found) == 1
+    assert "choose another with MAINSTEM_HTTP_PORT" in found[0]
