@@ -1,13 +1,16 @@
 """The bank as real processes, for the tests that need them: started, asked over HTTP, stopped, killed or frozen."""
 
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 import httpx
@@ -18,12 +21,30 @@ from mainstem.reconciliation import Reconciliation
 
 _START_S = 60.0
 _STOP_S = 30.0
+_PORTS = range(20_000, 23_000)
+_GIVEN = Path(tempfile.gettempdir()) / f"mainstem-test-port-{os.getuid()}"
+"""The last one that a test has got."""
 
 
 def free_port() -> int:
-    """A port of this machine at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    """A port of this machine at which nobody listens, and which nobody else was given of late.
+
+    Tests run beside others, and what is started may be a while away from listening. The system gives none of these to
+    clients.
+    """
+    with _GIVEN.open("a+") as given:
+        fcntl.flock(given, fcntl.LOCK_EX)
+        given.seek(0)
+        last = int(given.read() or _PORTS.start)
+        for port in chain(range(last + 1, _PORTS.stop), _PORTS):
+            try:
+                socket.create_server(("127.0.0.1", port)).close()
+            except OSError:
+                continue
+            given.truncate(0)
+            given.write(str(port))
+            return port
+    raise AssertionError("no port is free")
 
 
 def variable_of(setting: str) -> str:
