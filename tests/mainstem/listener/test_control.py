@@ -129,6 +129,7 @@ def test_paused_and_resumed_in_every_process(log: SqliteLog, views: SqliteViews,
 def test_restarted(log: SqliteLog, views: SqliteViews, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     process = run(Handlers().binding())
     eventually(lambda: len(process.runner.places()), 2)
+    eventually(lambda: len(process.desk.bindings()[0].members), 1)  # it has told of itself
     joined: list[str] = []
     real = log.consumer
 
@@ -190,6 +191,7 @@ def moved(process: Process, target: Target) -> list[tuple[int, int, int]]:
 
 
 def paused(process: Process) -> None:
+    eventually(lambda: len(process.desk.bindings()[0].members), 1)
     assert process.desk.seen(process.desk.pause("adder", who=WHO, why=WHY), _WITHIN_S) == 1
 
 
