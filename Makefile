@@ -31,7 +31,7 @@ run-distributed: stack-up ## Run the bank on that stack: HTTP on 127.0.0.1:8080,
 	$(BIN)/python -m deploy run
 
 test: $(VENV)/dev.stamp ## Run all tests: those of the real stack, which wait most of their time, and beside them the others.
-	$(MAKE) --jobs 2 --keep-going --output-sync=line --no-print-directory test-stack test-alone
+	$(MAKE) --jobs 2 --keep-going --no-print-directory test-stack test-alone
 
 test-stack test-alone: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -m $(if $(filter test-stack,$@),stack,"not stack")
