@@ -19,7 +19,7 @@ import httpx
 import latency
 import stack_under_test
 from bank_under_test import bank
-from figures import Figure, quiet, say, show
+from figures import Figure, quiet, show
 from stack_profile import spent
 from tests.distributed import Deployed, begin_listening
 
@@ -72,11 +72,8 @@ def on_stack(deployed: Deployed, rates: Sequence[int] = RATES) -> None:
         pids = {**stack_under_test.parts(), "API": pid, "listeners": views.pid}
         try:
             for rate in rates:
-                with spent(client, pids) as lines:
+                with spent(client, pids, f"{rate:,} withdrawals/s"):
                     show(f"Freshness at {rate:,} withdrawals/s on the stack", measured(client, rate))
-                say("processor time for each command:")
-                for line in lines:
-                    say(f"  {line}")
         finally:
             views.stop()
 

@@ -20,23 +20,21 @@ def measure(bank: Deployed) -> None:
     for name, settings in (("together", {}), ("one by one", {"command_batch_max": "1"})):
         with api(bank, **settings) as (client, pid):
             pids = {**parts(), "API": pid}
-            with spent(client, pids) as lines:
+            with spent(client, pids, f"{CONNECTIONS[0]} connections, commits {name}"):
                 wrk(client, CONNECTIONS[0])
-        say(f"{CONNECTIONS[0]} connections, commits {name}: processor time for each command")
-        for line in lines:
-            say(f"  {line}")
 
 
 @contextmanager
-def spent(client: httpx.Client, pids: dict[str, int]) -> Iterator[list[str]]:
-    """What the block has cost each process, dearest first; the lines are there when it has ended."""
-    lines: list[str] = []
+def spent(client: httpx.Client, pids: dict[str, int], what: str) -> Iterator[None]:
+    """Says what the block has cost each process, dearest first, when it has ended."""
     before, done, (idle, whole) = _ticks(pids), _accepted(client), _machine()
-    yield lines
+    yield
     after, commands, (idle_after, whole_after) = _ticks(pids), _accepted(client) - done, _machine()
     each = {name: (after[name] - before[name]) * _TICK_US / commands for name in pids}
-    lines += [f"{each[name]:6.0f} us  {name}" for name in sorted(each, key=lambda name: -each[name])]
-    lines.append(f"{100 * (idle_after - idle) / (whole_after - whole):.0f} % of the machine's time was left")
+    say(f"{what}: processor time for each command")
+    for name in sorted(each, key=lambda name: -each[name]):
+        say(f"  {each[name]:6.0f} us  {name}")
+    say(f"  {100 * (idle_after - idle) / (whole_after - whole):.0f} % of the machine's time was left")
 
 
 def _ticks(pids: dict[str, int]) -> dict[str, int]:

@@ -40,7 +40,8 @@ class RowImage:
         if self._converters:
             stored = list(stored)
             for number, convert in self._converters:
-                stored[number] = convert(stored[number])
+                if stored[number] is not None:
+                    stored[number] = convert(stored[number])
         if _INFINITE.isdisjoint(stored):
             return stored
         return [str(value) if value in _INFINITE else value for value in stored]
@@ -48,8 +49,7 @@ class RowImage:
 
 def _converter(declared: str) -> _Converter | None:
     if (found := _DECIMAL.match(declared)) is not None:
-        places = int(found[1] or 0)
-        return _decimals(places)
+        return _decimals(int(found[1] or 0))
     if declared.upper().startswith("BOOL"):
         return lambda value: bool(value) if value in (0, 1) else value
     if (timed := _TIME.match(declared)) is not None:

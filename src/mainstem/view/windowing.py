@@ -191,10 +191,10 @@ class WorkingWindows(Generic[M]):
         """Each a record of its own. Most go on with the newest session of their key, which then no other overlaps."""
         done, merge = self._projection.done, self._projection.merge
         made = self._each_made(messages)
-        self._load_last({key for _, key, _, _ in made})
+        self._load_last({each.key for each in made})
         newest: dict[_Key, _Newest] = {}
-        for message, key, window, one in made:
-            begin, end = window
+        for each in made:
+            message, key, (begin, end), one = each
             session = newest.get(key)
             if session is not None and session.begin_ms <= begin < session.end_ms:
                 if done is None or not done(session.row, message):
@@ -202,21 +202,21 @@ class WorkingWindows(Generic[M]):
                     session.end_ms = max(session.end_ms, end)
                 continue
             self._put_newest(key, newest.pop(key, None))
-            self._of_record([_Made(message, key, window, one)], check=False)
+            self._of_record([each], check=False)
             if (row := self._newest_row(key)) is not None:
                 newest[key] = _Newest(row, row.begin_ms, row.end_ms)
         for key, session in newest.items():
             self._put_newest(key, session)
 
-    def _each_made(self, messages: Sequence[M]) -> list[tuple[M, _Key, Window, Any]]:
+    def _each_made(self, messages: Sequence[M]) -> list[_Made[M]]:
         projection = self._projection
         of, at_ms, make, key_of = projection.window.of, projection.at_ms, projection.make, projection.key
-        found: list[tuple[M, _Key, Window, Any]] = []
+        found: list[_Made[M]] = []
         for message in messages:
             window = of(at_ms(message))[-1]
             row = make(message, window)
             if row is not None:
-                found.append((message, key_of(message), window, row))
+                found.append(_Made(message, key_of(message), window, row))
         return found
 
     def _put_newest(self, key: _Key, session: _Newest | None) -> None:
