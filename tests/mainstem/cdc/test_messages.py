@@ -2,9 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import apsw
@@ -17,14 +15,14 @@ from mainstem.cdc.port import Captured, Outbox
 from mainstem.cdc.sqlite import MARK_TRANSACTION, SqliteCapture
 from mainstem.messages import Change, NewRecord, Source, Transaction
 
-_TABLES = """
+TABLES = """
 CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT, price DECIMAL_TEXT(18,2));
 CREATE TABLE pair (x, y, v, PRIMARY KEY (x, y));
 CREATE TABLE bare (a, b);
 CREATE TABLE fact (n INTEGER PRIMARY KEY, stream TEXT, content TEXT, at_ms INTEGER, more);
 """
 _FACT = Outbox(key="stream", payload="content", timestamp="at_ms", columns=("more", "n"))
-_CAPTURED = [*map(Captured, ("item", "pair", "bare")), Captured("fact", "facts", _FACT)]
+CAPTURED = [*map(Captured, ("item", "pair", "bare")), Captured("fact", "facts", _FACT)]
 _PRICES = {
     "1.00": "1.00",
     "2.5": "2.50",
@@ -38,29 +36,10 @@ _PRICES = {
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "shop.db"
-    connection = apsw.Connection(str(path))
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute(_TABLES)
-    connection.close()
-    return path
-
-
-@pytest.fixture
-def capture(path: Path) -> Iterator[SqliteCapture]:
-    capture = SqliteCapture(path, "shop", _CAPTURED)
-    capture.install()
-    yield capture
-    capture.close()
-
-
-@pytest.fixture
-def writer(path: Path, capture: SqliteCapture) -> Iterator[apsw.Connection]:
-    connection = apsw.Connection(str(path))
-    connection.execute("PRAGMA synchronous = OFF")
-    yield connection
-    connection.close()
+def writer(writer: apsw.Connection) -> apsw.Connection:
+    """Of many small transactions, which need not last."""
+    writer.execute("PRAGMA synchronous = OFF")
+    return writer
 
 
 def test_the_bytes_of_a_change_and_of_a_message(capture: SqliteCapture, writer: apsw.Connection) -> None:

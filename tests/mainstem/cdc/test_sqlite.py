@@ -5,7 +5,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from mainstem.log.port import Topic
 from mainstem.log.sqlite import SqliteLog
 from tests.foreign import foreign_client
 
-_TABLES = """
+TABLES = """
 CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT UNIQUE, price DECIMAL_TEXT(18,2));
 CREATE TABLE bare (a, b);
 CREATE TABLE pair (x TEXT, y INTEGER, v TEXT, PRIMARY KEY (x, y)) WITHOUT ROWID;
@@ -33,35 +32,10 @@ CREATE TABLE typed (
 );
 CREATE TABLE fact (n INTEGER PRIMARY KEY, content TEXT, at_ms INTEGER);
 """
-_CAPTURED = [
+CAPTURED = [
     *map(Captured, ("item", "bare", "pair", "typed")),
     Captured("fact", outbox=Outbox(key="n", payload="content", timestamp="at_ms")),
 ]
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "shop.db"
-    connection = apsw.Connection(str(path))
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute(_TABLES)
-    connection.close()
-    return path
-
-
-@pytest.fixture
-def capture(path: Path) -> Iterator[SqliteCapture]:
-    capture = SqliteCapture(path, "shop", _CAPTURED)
-    capture.install()
-    yield capture
-    capture.close()
-
-
-@pytest.fixture
-def writer(path: Path, capture: SqliteCapture) -> Iterator[apsw.Connection]:
-    connection = apsw.Connection(str(path))
-    yield connection
-    connection.close()
 
 
 def _contents(capture: SqliteCapture, after: int = 0) -> list[Any]:
@@ -283,7 +257,7 @@ def test_positions_are_never_given_twice(capture: SqliteCapture, writer: apsw.Co
 
 def _log(folder: Path) -> SqliteLog:
     log = SqliteLog(folder / "log.db")
-    for captured in _CAPTURED:
+    for captured in CAPTURED:
         log.create(Topic(captured.topic, partitions=1))
     return log
 
