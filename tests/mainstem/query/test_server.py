@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,24 @@ import pytest
 
 from mainstem.errors import ConfigurationError
 from mainstem.query.server import check_address, serve_http
-from tests.process import bank_process
+from tests.process import BankProcess, bank_process
 
 
 def test_a_bank_that_is_stopped_says_nothing_more(tmp_path: Path) -> None:
     """What is left at the end of its process is given back, of which DuckDB would tell each piece otherwise."""
     with bank_process(tmp_path / "data") as bank:
-        before = bank.text()
+        before = _welcome(bank)
         assert bank.stop() == 0
     assert bank.text() == before
+
+
+def _welcome(bank: BankProcess) -> str:
+    """What it says once it listens, whole: it is printed a moment after connections are taken."""
+    deadline = time.monotonic() + 10
+    while "Ctrl-C stops it" not in bank.text() or not bank.text().endswith("\n\n"):
+        assert time.monotonic() < deadline, bank.text()
+        time.sleep(0.02)
+    return bank.text()
 
 
 async def _nothing(scope: Any, receive: Any, send: Any) -> None:
