@@ -16,6 +16,7 @@ from mainstem.errors import CodecError, InvalidQuery
 from mainstem.evolution import EventData
 from mainstem.evolution.upcasting import Place, Upcasting
 from mainstem.messages import AsOf, Change, Event, Position, Record, Recorded
+from mainstem.newest import Newest
 from mainstem.tenancy import MARK, read_stream
 
 E = TypeVar("E", bound=Event)
@@ -146,6 +147,22 @@ class RecordedEvents(Decoder[Recorded[E]]):
         self._texts: Decoder[Recorded[str]] = Decoder(Recorded[str])
         self._raws: Decoder[Recorded[msgspec.Raw]] = Decoder(Recorded[msgspec.Raw])
         self._names: Decoder[_Named] = Decoder(_Named)
+        self._newest: Newest[Recorded[E]] = Newest(self._of_keys)
+
+    def of(self, records: Sequence[Record]) -> tuple[list[Recorded[E]], Sequence[int]]:
+        """Each of the newest records is decoded once, however many listeners have this decoder."""
+        return self._newest.of(records)
+
+    def _of_keys(self, records: Sequence[Record]) -> tuple[list[Recorded[E]], Sequence[int]]:
+        """The key is the stream: what it tells of other categories is not decoded to be left out then."""
+        prefixes, is_ours = self._prefixes, self._is_ours
+        if not prefixes:
+            return super().of(records)
+        numbers = [n for n, each in enumerate(records) if each.key.startswith(prefixes) or is_ours(each.key)]
+        if len(numbers) == len(records):
+            return super().of(records)
+        messages, within = super().of([records[number] for number in numbers])
+        return messages, [numbers[number] for number in within]
 
     def one(self, data: bytes) -> Recorded[E]:
         """One record, in either form, that is one event today."""
@@ -249,9 +266,15 @@ def recorded_events(events: Sequence[type[E]], *, categories: Collection[str] = 
     """A decoder of records of the event topic, each brought to today's classes. Events come one at a time.
 
     The topic has the events of all deciders: records of other categories than those are left out, where any are named.
+    Of the same events and categories it is the same decoder, so that listeners share what the newest records are.
 
     Raises ConfigurationError where two events share a name, or an upcaster cannot work for such a reader.
     """
+    return _shared(tuple(events), frozenset(categories))
+
+
+@lru_cache(maxsize=64)
+def _shared(events: tuple[type[Any], ...], categories: frozenset[str]) -> RecordedEvents[Any]:
     return RecordedEvents(events, categories)
 
 

@@ -20,7 +20,7 @@ from mainstem.assembly.analytics import Analytics
 from mainstem.assembly.mending import Mending
 from mainstem.assembly.personal import KeysWatch, open_keys, vault_on
 from mainstem.assembly.places import archive_folder, connector_name, kafka_servers, mysql_server, raw_folder
-from mainstem.assembly.running import Life, Status, command_bus, controls, drivers, drop_old_snapshots
+from mainstem.assembly.running import Life, Status, command_bus, controls, drivers, drop_old_snapshots, wake_by
 from mainstem.assembly.sealing import Sealed, keep_sealing
 from mainstem.assembly.stages import Stages
 from mainstem.assembly.tenants import tenants_of
@@ -101,6 +101,7 @@ class Distributed:
         self._driving = keeping and bool(application.processes)
         mine = self.listeners[PROCESSES].has if self._driving else _nothing
         self.driver, self.processes = drivers(application, settings, self.commands, self.events, self.views, mine=mine)
+        wake_by(self.driver, application, self.listeners)
         self.control, self.bindings = controls(application, self.log, self.views, self.listeners)
         self.stages = Stages(application, settings, self.listeners, self.driver if self._driving else None)
         self.looks = self.stages.looks

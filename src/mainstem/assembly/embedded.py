@@ -28,6 +28,7 @@ from mainstem.assembly.running import (
     drop_old_snapshots,
     seen_driver,
     seen_listener,
+    wake_by,
 )
 from mainstem.assembly.sealing import Sealed, keep_sealing
 from mainstem.assembly.tenants import tenants_of
@@ -183,6 +184,7 @@ class Embedded:
             application, settings, self.commands, self.events, self.views, clock_ms=self._clock_ms
         )
         self.listeners = {b.group: Runner(b, self.log, self.views) for b in application.all_listeners()}
+        wake_by(self.driver, application, self.listeners)
         self.control, self.bindings = controls(
             application, self.log, self.views, self.listeners, clock_ms=self._clock_ms
         )

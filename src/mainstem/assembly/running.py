@@ -30,6 +30,7 @@ from mainstem.privacy.vault import Vault
 from mainstem.process.desk import Processes
 from mainstem.process.driver import AT_ONCE, Commands, Driver
 from mainstem.process.keys import Keys
+from mainstem.process.rows import groups_of
 from mainstem.rebuild import Rebuilds
 from mainstem.reconciliation import Reconciliation
 from mainstem.settings import Settings
@@ -222,6 +223,13 @@ def drivers(
         apart=application.apart,
     )
     return driver, desk
+
+
+def wake_by(driver: Driver, application: Application, listeners: Mapping[str, Runner]) -> None:
+    """Have the driver look at once when one of these listeners has heard something for a process."""
+    for group in groups_of(application.processes):
+        if group in listeners:
+            listeners[group].on_rows = driver.wake
 
 
 def drop_old_snapshots(application: Application, events: EventStore, now_ms: int, stop: threading.Event) -> None:

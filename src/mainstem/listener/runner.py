@@ -91,6 +91,7 @@ class Runner:
         self._batches = Batches(binding, log, views)
         self.letters = DeadLetters(binding, log, views, self._batches)
         self.each_turn: Callable[[], None] | None = None
+        self.on_rows: Callable[[], None] | None = None
         self._between = threading.Lock()
         self._consumer: Consumer | None = None
         self._offsets: dict[Place, int] = {}
@@ -349,6 +350,8 @@ class Runner:
             transaction.check(self.binding.group, {place: self._offsets[place] for place in offsets})
             self._write(outcome, transaction)
             transaction.save(self.binding.group, offsets)
+        if self.on_rows is not None and outcome.working is not None and outcome.working.touched():
+            self.on_rows()
 
     def _write(self, outcome: Outcome, transaction: ViewTransaction) -> None:
         if outcome.working is not None:

@@ -126,7 +126,6 @@ class Driver:
         self._running, self._steps = False, 0
         self._stalled: str | None = None
         self._stop = threading.Event()
-        views.on_commit(self._bell.set)
 
     def run(self, stop: threading.Event) -> None:
         """Run until `stop`. Where the writer or a store is away it is stalled, and goes on by itself."""
@@ -149,7 +148,7 @@ class Driver:
             self._pool.shutdown()
 
     def wake(self) -> None:
-        """Look at once."""
+        """Look at once: a row of a process or of an inbox has come. Others' rows are found at the next look."""
         self._bell.set()
 
     def round(self) -> int:

@@ -98,6 +98,15 @@ def bindings_of(managers: Sequence[ProcessManager[Any]], events: str, *, apart: 
     return (view, *heard)
 
 
+def groups_of(managers: Sequence[ProcessManager[Any]]) -> list[str]:
+    """Of the same listeners."""
+    return [GROUP, *(_group(each, number) for each in managers for number, _ in enumerate(each.hears, 1))]
+
+
+def _group(manager: ProcessManager[Any], number: int) -> str:
+    return f"{manager.name}-{number}"
+
+
 def _hears(manager: ProcessManager[Any], number: int, hearing: Hearing[Any], *, apart: bool) -> Binding[Any]:
     def rows(message: Any) -> Sequence[InboxRow]:
         heard = hearing.read(message)
@@ -112,7 +121,7 @@ def _hears(manager: ProcessManager[Any], number: int, hearing: Hearing[Any], *, 
         return (InboxRow(name, process, heard.source, heard.number, heard.cause or name, text),)
 
     return Binding(
-        group=f"{manager.name}-{number}",
+        group=_group(manager, number),
         topic=hearing.topic,
         decoder=hearing.decoder,
         projection=Rows(inbox_of(manager, number), rows, stays=False),
