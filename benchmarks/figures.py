@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mainstem import log_lines
+from mainstem.collector import collect_rarely
 
 ROUNDS = 3
 PEER = Path(__file__).parent.parent / ".bench" / "bin" / "python"
@@ -98,5 +99,6 @@ def say(text: str) -> None:
 
 
 def quiet() -> None:
-    """Errors only, so that the figures stand alone."""
+    """Errors only, so that the figures stand alone; the collector as the command line has it."""
+    collect_rarely()
     log_lines.configure("error", json=False)

@@ -147,21 +147,22 @@ class RecordedEvents(Decoder[Recorded[E]]):
         self._texts: Decoder[Recorded[str]] = Decoder(Recorded[str])
         self._raws: Decoder[Recorded[msgspec.Raw]] = Decoder(Recorded[msgspec.Raw])
         self._names: Decoder[_Named] = Decoder(_Named)
-        self._newest: Newest[Recorded[E]] = Newest(self._of_keys)
+        self._newest: Newest[Recorded[E]] = Newest(self._fresh)
 
     def of(self, records: Sequence[Record]) -> tuple[list[Recorded[E]], Sequence[int]]:
         """Each of the newest records is decoded once, however many listeners have this decoder."""
         return self._newest.of(records)
 
-    def _of_keys(self, records: Sequence[Record]) -> tuple[list[Recorded[E]], Sequence[int]]:
+    def _fresh(self, records: Sequence[Record]) -> tuple[list[Recorded[E]], Sequence[int]]:
         """The key is the stream: what it tells of other categories is not decoded to be left out then."""
-        prefixes, is_ours = self._prefixes, self._is_ours
-        if not prefixes:
-            return super().of(records)
-        numbers = [n for n, each in enumerate(records) if each.key.startswith(prefixes) or is_ours(each.key)]
-        if len(numbers) == len(records):
-            return super().of(records)
-        messages, within = super().of([records[number] for number in numbers])
+        data = [record.value or b"" for record in records]
+        whole = self._whole(data)
+        if whole is not None:
+            return whole
+        numbers = [number for number, record in enumerate(records) if self._is_ours(record.key)]
+        if len(numbers) == len(records) or not self._prefixes:
+            return self._sorted_out(data)
+        messages, within = self.spread([data[number] for number in numbers])
         return messages, [numbers[number] for number in within]
 
     def one(self, data: bytes) -> Recorded[E]:
@@ -177,9 +178,13 @@ class RecordedEvents(Decoder[Recorded[E]]):
 
     def spread(self, data: Sequence[bytes]) -> tuple[list[Recorded[E]], Sequence[int]]:
         """At once where all are of today; else each by itself. Those of other categories are left out."""
+        return self._whole(data) or self._sorted_out(data)
+
+    def _whole(self, data: Sequence[bytes]) -> tuple[list[Recorded[E]], range] | None:
         found = self._at_once(data)
-        if found is not None and self._are_plain(found):
-            return found, range(len(found))
+        return None if found is None or not self._are_plain(found) else (found, range(len(found)))
+
+    def _sorted_out(self, data: Sequence[bytes]) -> tuple[list[Recorded[E]], Sequence[int]]:
         numbers: Sequence[int] = range(len(data))
         if self._prefixes:
             streams = self._streams.many(data)

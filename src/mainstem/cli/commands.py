@@ -34,6 +34,7 @@ from mainstem.cli.snapshots import snapshots
 from mainstem.cli.tenants import tenants
 from mainstem.cli.view import view
 from mainstem.codec import read_moment
+from mainstem.collector import collect_rarely
 from mainstem.errors import ConfigurationError, MainstemError
 from mainstem.masks import shown_url
 from mainstem.settings import PREFIX
@@ -56,6 +57,7 @@ _MOMENT = "A version, as 7, or a time with its zone, as 2026-01-31T09:30:00Z."
 
 def main() -> None:
     """The console script: errors of mainstem's are one clear line and exit code 2."""
+    collect_rarely()
     try:
         _check_words(sys.argv[1:])
         app()
