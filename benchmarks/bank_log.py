@@ -26,6 +26,7 @@ from mainstem import (
     recorded_events,
 )
 from mainstem.log.sqlite import SqliteLog
+from mainstem.log.sqlite_consumer import OFFSET_BITS
 
 CARDS = 10_000
 _TURNS = 50
@@ -37,7 +38,7 @@ _GROW = f"""
         FROM turn CROSS JOIN card ON card.place = ?1
     )
     INSERT INTO record
-    SELECT ?1, (version - 1) * ?4 + rank, 'debit_card-' || number, CAST(printf(
+    SELECT (?1 << {OFFSET_BITS}) + (version - 1) * ?4 + rank, 'debit_card-' || number, CAST(printf(
         '{{"stream":"debit_card-%d","version":%d,"occurred_at_ms":%d,"recorded_at_ms":%d,"actor":"teller",'
         || '"correlation_id":null,"causation_id":null,"schema_version":%d,"part":0,"payload":%s}}',
         number, version, at_ms, at_ms, CASE version WHEN 1 THEN 3 ELSE 1 END,

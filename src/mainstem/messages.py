@@ -79,8 +79,8 @@ class Recorded(Struct, Generic[E], frozen=True, kw_only=True, gc=False):
     @property
     def aggregate_id(self) -> str:
         """The aggregate's id, of a tenant ``/tenant/id``: what its rows are named by."""
-        stream = self.stream
-        return key_of(stream) if stream[:1] == MARK else stream.partition("-")[2]  # as `key_of`, without a call
+        category, _, key = self.stream.partition("-")
+        return key_of(self.stream) if MARK in category else key  # as `key_of`, without a call: no category has a mark
 
     @property
     def id(self) -> str:

@@ -13,7 +13,7 @@ from mainstem.errors import LogError, TopicMismatch, UnknownTopic
 from mainstem.log.limits import check_record
 from mainstem.log.partitioner import partition_for
 from mainstem.log.port import Assigned, Place, Range, Topic
-from mainstem.log.sqlite_consumer import PLACE, READ, SqliteConsumer, records_of
+from mainstem.log.sqlite_consumer import OFFSET_BITS, PLACE, READ, SqliteConsumer, ids, records_of
 from mainstem.log.tail import Page, Tail
 from mainstem.messages import NewRecord, Record
 from mainstem.sqlite import ROWS_MAX, connect, insert_many, mapped_errors, prepare, transaction
@@ -45,9 +45,19 @@ _MIGRATIONS = (
         name TEXT NOT NULL, place INTEGER NOT NULL, offset INTEGER NOT NULL, PRIMARY KEY (name, place)
     ) STRICT, WITHOUT ROWID;
     """,
+    f"""
+    ALTER TABLE record RENAME TO record_of_place;
+    CREATE TABLE record (
+        id INTEGER PRIMARY KEY, key TEXT NOT NULL, value BLOB, timestamp_ms INTEGER NOT NULL, headers BLOB
+    ) STRICT;
+    INSERT INTO record
+        SELECT (place << {OFFSET_BITS}) + offset, key, value, timestamp_ms, headers FROM record_of_place
+        ORDER BY place, offset;
+    DROP TABLE record_of_place;
+    """,
 )
 
-_RECORD = "record (place, offset, key, value, timestamp_ms, headers)"
+_RECORD = "record (id, key, value, timestamp_ms, headers)"
 _END = "UPDATE place SET end_offset = ?, bytes = bytes + ? WHERE id = ?"
 _ENCODE = msgspec.msgpack.encode
 _TOPIC = "SELECT id, partitions FROM topic WHERE name = ?"
@@ -183,8 +193,8 @@ class SqliteLog:
             found: Any = self._writer.execute(PLACE, (place,)).fetchall()
             first, size = found[0][1], sum([len(each.key) + len(each.value or b"") for each in own])
             rows += [
-                (place, n, each.key, each.value, each.timestamp_ms, _ENCODE(each.headers) if each.headers else None)
-                for n, each in enumerate(own, first)
+                (n, each.key, each.value, each.timestamp_ms, _ENCODE(each.headers) if each.headers else None)
+                for n, each in enumerate(own, ids(place, first)[0])
             ]
             self._writer.execute(_END, (first + len(own), size, place))
             if self._bells.get(own[0].topic):
@@ -270,7 +280,7 @@ class SqliteLog:
         with self._writing, transaction(self._writer, self._path):
             found: Any = self._writer.execute(PLACE, (place,)).fetchall()
             begin, _, size = found[0]
-            oldest: Any = self._writer.execute(READ, (place, begin, _RETENTION_CHUNK)).fetchall()
+            oldest: Any = self._writer.execute(READ, (*ids(place, begin), _RETENTION_CHUNK)).fetchall()
             gone = 0
             for _, key, value, timestamp_ms, _ in oldest:
                 too_old = topic.retention_ms is not None and timestamp_ms < now_ms - topic.retention_ms
@@ -279,7 +289,7 @@ class SqliteLog:
                     break
                 gone += 1
                 size -= len(key) + len(value or b"")
-            self._writer.execute("DELETE FROM record WHERE place = ? AND offset < ?", (place, begin + gone))
+            self._writer.execute("DELETE FROM record WHERE id >= ? AND id < ?", ids(place, begin, begin + gone))
             sql = "UPDATE place SET begin_offset = ?, bytes = ? WHERE id = ?"
             self._writer.execute(sql, (begin + gone, size, place))
         return gone

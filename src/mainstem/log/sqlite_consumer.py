@@ -15,9 +15,12 @@ from mainstem.log.tail import TAIL_BYTES, Tail
 from mainstem.messages import NewRecord, Record
 from mainstem.sqlite import connect, mapped_errors
 
+OFFSET_BITS = 40
+"""A record's id is its place's number and, in so many bits, its offset."""
+
 READ = (
-    "SELECT offset, key, value, timestamp_ms, headers FROM record"
-    " WHERE place = ? AND offset >= ? ORDER BY offset LIMIT ?"
+    f"SELECT id & {2**OFFSET_BITS - 1}, key, value, timestamp_ms, headers FROM record"
+    " WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
 )
 PLACE = "SELECT begin_offset, end_offset, bytes FROM place WHERE id = ?"
 
@@ -34,6 +37,12 @@ _AT_ONCE = 32
 """So many rows are taken from SQLite before their bytes are counted."""
 
 _HEADERS = msgspec.msgpack.Decoder(tuple[tuple[str, bytes], ...])
+
+
+def ids(place: int, begin: int, end: int = 2**OFFSET_BITS) -> tuple[int, int]:
+    """The ids of a place's records from one offset to another, of which the last is left out."""
+    first = place << OFFSET_BITS
+    return first + begin, first + end
 
 
 class _Log(Protocol):
@@ -147,7 +156,7 @@ class SqliteConsumer:
         offset = self._offsets[place]
         if most_bytes >= TAIL_BYTES and (found := self._log.tail.read(number, offset, limit)):
             return found, sum([len(record.value or b"") for record in found])
-        asked = self._connection.execute(READ, (number, offset, limit))
+        asked = self._connection.execute(READ, (*ids(number, offset), limit))
         rows, size = _bounded(asked, most_bytes)
         return _records_of(self._connection, place, number, offset, rows), size
 
@@ -187,7 +196,7 @@ class SqliteConsumer:
 
 def records_of(connection: Any, topic: str, partition: int, place: int, offset: int, limit: int) -> list[Record]:
     """At most `limit` records of a place from `offset` on. Raises OffsetOutOfRange."""
-    rows = connection.execute(READ, (place, offset, limit)).fetchall()
+    rows = connection.execute(READ, (*ids(place, offset), limit)).fetchall()
     return _records_of(connection, (topic, partition), place, offset, rows)
 
 

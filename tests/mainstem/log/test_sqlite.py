@@ -4,6 +4,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import apsw
@@ -12,7 +14,8 @@ import pytest
 from mainstem.errors import StoreCorrupt, StoreFull
 from mainstem.log.port import Range, Topic
 from mainstem.log.sqlite import SqliteLog
-from mainstem.messages import NewRecord
+from mainstem.log.sqlite_consumer import OFFSET_BITS
+from mainstem.messages import NewRecord, Record
 
 TOPIC = Topic("orders", partitions=1)
 _APPENDING = """
@@ -46,6 +49,37 @@ log.close()
 def _record(number: int, identity: str | None = None, size: int = 0) -> NewRecord:
     value = b"%d" % number + b" " * size
     return NewRecord(topic="orders", key="k", value=value, timestamp_ms=0, identity=identity)
+
+
+def test_the_records_of_a_file_of_before_are_taken_over(tmp_path: Path) -> None:
+    """They stood by place and offset."""
+    path = tmp_path / "log.db"
+    topics = [Topic("orders", partitions=3), Topic("others", partitions=2)]
+    log = SqliteLog(path)
+    for topic in topics:
+        log.create(topic)
+        log.append([NewRecord(topic=topic.name, key=f"k-{n}", value=b"%d" % n, timestamp_ms=n) for n in range(20)])
+    log.close()
+    before = _everything(path, topics)
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute(
+            f"""
+            CREATE TABLE old (place INTEGER, offset INTEGER, key TEXT, value BLOB, timestamp_ms INTEGER, headers BLOB,
+                PRIMARY KEY (place, offset)) STRICT, WITHOUT ROWID;
+            INSERT INTO old SELECT id >> {OFFSET_BITS}, id & {2**OFFSET_BITS - 1}, key, value, timestamp_ms, headers
+                FROM record;
+            DROP TABLE record;
+            ALTER TABLE old RENAME TO record;
+            PRAGMA user_version = 1;
+            """
+        )
+    assert _everything(path, topics) == before
+    assert sum(map(len, before)) == 40
+
+
+def _everything(path: Path, topics: Sequence[Topic]) -> list[Sequence[Record]]:
+    with closing(SqliteLog(path)) as log:
+        return [log.read(topic.name, n, 0, 100) for topic in topics for n in range(topic.partitions)]
 
 
 def test_what_was_appended_survives_kill_9_and_is_there_once(tmp_path: Path) -> None:
