@@ -90,16 +90,20 @@ class Newest(Generic[M]):
         ]
 
     def _of_place(self, place: tuple[str, int], records: list[Record]) -> Decoded[M]:
-        """The records are found, or come next, or are newer than all that are kept; others go by."""
         with self._lock:
-            kept = self._kept.get(place) or _Kept()
-            begin = bisect_left(kept.records, records[0].offset, key=_offset_of)
-            stand = kept.records[begin : begin + len(records)]
-            if stand != records[: len(stand)]:
-                if records[-1].offset <= kept.records[-1].offset:
-                    return self._decode(records)
-                kept, begin, stand = _Kept(), 0, []
-            if rest := records[len(stand) :]:
-                kept.add(rest, self._decode(rest))
-                self._kept[place] = kept.bounded()
-            return kept.part(begin, begin + len(records))
+            found = self._shared(place, records)
+        return self._decode(records) if found is None else found
+
+    def _shared(self, place: tuple[str, int], records: list[Record]) -> Decoded[M] | None:
+        """Of records that are found, or come next, or are newer than all that are kept; nothing of others."""
+        kept = self._kept.get(place) or _Kept()
+        begin = bisect_left(kept.records, records[0].offset, key=_offset_of)
+        stand = kept.records[begin : begin + len(records)]
+        if stand != records[: len(stand)]:
+            if records[-1].offset <= kept.records[-1].offset:
+                return None
+            kept, begin, stand = _Kept(), 0, []
+        if rest := records[len(stand) :]:
+            kept.add(rest, self._decode(rest))
+            self._kept[place] = kept.bounded()
+        return kept.part(begin, begin + len(records))
