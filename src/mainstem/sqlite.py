@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import structlog
 
 from mainstem.errors import (
     CodecError,
@@ -23,6 +24,8 @@ from mainstem.errors import (
     StoreUnavailable,
 )
 from mainstem.table import Table, quoted
+
+_log = structlog.get_logger(__name__)
 
 _APPLICATION_ID = 0x6D_73_74_6D  # "mstm": what `file` and PRAGMA application_id show
 _BUSY_TIMEOUT_MS = 5_000
@@ -185,6 +188,8 @@ def _migrate(connection: apsw.Connection, path: Path, kind: str, migrations: Seq
     found = connection.execute("SELECT kind FROM mainstem_file").fetchone()
     if found != (kind,):
         raise StoreCorrupt(f"{path.name} holds {found[0] if found else 'nothing known'}, not {kind}, and is left alone")
+    if 0 < version < len(migrations):
+        _log.info("a file is brought forward, a large one for a while", file=path.name, schema=len(migrations))
     for migration in migrations[version:]:
         connection.execute(migration)
     connection.pragma("user_version", len(migrations))

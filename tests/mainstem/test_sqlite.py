@@ -5,6 +5,7 @@ from pathlib import Path
 
 import apsw
 import pytest
+from structlog.testing import capture_logs
 
 from mainstem.errors import CodecError, ConfigurationError, StoreBusy, StoreCorrupt, StoreFull, StoreUnavailable
 from mainstem.sqlite import connect, insert_many, mapped_errors, prepare, transaction
@@ -29,8 +30,10 @@ def test_durability_is_what_was_asked_for(path: Path) -> None:
 
 def test_migrations_run_forward_once(path: Path) -> None:
     more = (*_MIGRATIONS, "ALTER TABLE t ADD COLUMN c TEXT")
-    prepare(path, "things", more)
-    prepare(path, "things", more)
+    with capture_logs() as logged:
+        prepare(path, "things", more)
+        prepare(path, "things", more)
+    assert [(line["file"], line["schema"]) for line in logged] == [("some.db", 2)]
     with pytest.raises(ConfigurationError, match="newer release"):
         prepare(path, "things", _MIGRATIONS)
 
