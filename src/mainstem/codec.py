@@ -162,6 +162,9 @@ class RecordedEvents(Decoder[Recorded[E]]):
         numbers = [number for number, record in enumerate(records) if self._is_ours(record.key)]
         if len(numbers) == len(records) or not self._prefixes:
             return self._sorted_out(data)
+        return self._of_numbers(data, numbers)
+
+    def _of_numbers(self, data: Sequence[bytes], numbers: Sequence[int]) -> tuple[list[Recorded[E]], Sequence[int]]:
         messages, within = self.spread([data[number] for number in numbers])
         return messages, [numbers[number] for number in within]
 
@@ -190,8 +193,7 @@ class RecordedEvents(Decoder[Recorded[E]]):
             streams = self._streams.many(data)
             numbers = [number for number in numbers if self._is_ours(streams[number].stream)]
             if len(numbers) < len(data):
-                messages, within = self.spread([data[number] for number in numbers])
-                return messages, [numbers[number] for number in within]
+                return self._of_numbers(data, numbers)
         made = [(number, event) for number in numbers for event in self._each(self._raws.one(data[number]))]
         return [event for _, event in made], [number for number, _ in made]
 
