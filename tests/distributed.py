@@ -6,6 +6,7 @@ Reconciliation looks at all of it, whoever made it.
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import count
@@ -21,7 +22,7 @@ from deploy.configuration import Place, application_settings
 from mainstem.operations import reconciliation
 from mainstem.reconciliation import Reconciliation
 from mainstem.settings import read_settings
-from tests.process import MainstemProcess, free_port
+from tests.process import MainstemProcess, free_port, telling_client
 
 _DEPLOY_S = 180.0
 
@@ -84,7 +85,7 @@ class Api:
 
     def client(self, timeout_s: float = 30.0) -> httpx.Client:
         """A client of its HTTP application."""
-        return httpx.Client(base_url=self.url, timeout=timeout_s)
+        return telling_client(self.url, timeout_s)
 
 
 def begin_listening(process: MainstemProcess) -> None:
@@ -124,9 +125,14 @@ class DistributedBank:
         return self.api.client(timeout_s)
 
     def reconcile(self) -> Reconciliation:
-        """What its accounts say of each other."""
+        """What its accounts say of each other, once all are there to be asked."""
+        deadline = time.monotonic() + self.patience_s
         with self.client(120) as client:
-            return msgspec.json.decode(client.get("/reconciliation").raise_for_status().content, type=Reconciliation)
+            while (answer := client.get("/reconciliation")).status_code == httpx.codes.SERVICE_UNAVAILABLE:
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(int(answer.headers["Retry-After"]))
+            return msgspec.json.decode(answer.raise_for_status().content, type=Reconciliation)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The bank as real processes, for the tests that need them: started, asked over HTTP, stopped, killed or frozen."""
 
 import fcntl
+import logging
 import os
 import signal
 import socket
@@ -18,6 +19,8 @@ import msgspec
 
 from mainstem.folder import owner_of
 from mainstem.reconciliation import Reconciliation
+
+_log = logging.getLogger(__name__)
 
 _START_S = 60.0
 _STOP_S = 30.0
@@ -45,6 +48,16 @@ def free_port() -> int:
             given.write(str(port))
             return port
     raise AssertionError("no port is free")
+
+
+def telling_client(url: str, timeout_s: float) -> httpx.Client:
+    """A client that logs what the server says of its errors, so that a test that fails shows it."""
+
+    def tell(answer: httpx.Response) -> None:
+        if answer.is_server_error:
+            _log.warning("%s answered %s: %r", answer.request.url, answer.status_code, answer.read())
+
+    return httpx.Client(base_url=url, timeout=timeout_s, event_hooks={"response": [tell]})
 
 
 def variable_of(setting: str) -> str:
@@ -156,7 +169,7 @@ class BankProcess:
 
     def client(self, timeout_s: float = 30.0) -> httpx.Client:
         """A client of its HTTP application."""
-        return httpx.Client(base_url=self.url, timeout=timeout_s)
+        return telling_client(self.url, timeout_s)
 
     def reconcile(self) -> Reconciliation:
         """What its accounts say of each other."""

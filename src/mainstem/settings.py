@@ -121,8 +121,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     answers_kept_ms: _Milliseconds = 7 * 24 * 3_600_000
     """How long an idempotency key is known."""
 
-    query_wait_max_ms: _Milliseconds = 5_000
-    """How long a query waits for its position."""
+    query_wait_max_ms: _Milliseconds = 15_000
+    """How long a query waits for its position. Druid says only every five seconds how far it is."""
 
     topic_partitions: Annotated[int, Meta(ge=1, le=1024)] = 4
     """The partitions of a topic that declares none."""
