@@ -19,7 +19,7 @@ _FETCH_S = 900
 _JAVA, _JAVA_S = 17, 30
 _LEFT_OUT = ("perl", "perl-base", "perl-modules", "libperl")
 _VERSIONS = {
-    "kafka": "4.3.1",
+    "kafka": "4.2.2",
     "debezium": "3.6.1.Final",
     "druid": "33.0.0",
     "druid-kafka": "33.0.0",

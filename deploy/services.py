@@ -117,7 +117,7 @@ def kafka() -> Service:
     return _part(
         "1g",
         _listening(PLACE.ports.kafka),
-        image="apache/kafka:4.3.1",
+        image="apache/kafka:4.2.2",
         entrypoint=["bash", "-c", start],
         environment={"KAFKA_HEAP_OPTS": "-Xmx512m"},
         volumes=[f"kafka:{PLACE.folder('kafka')}", _mounted("kafka.properties", file)],

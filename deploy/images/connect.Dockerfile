@@ -4,5 +4,5 @@ WORKDIR /build
 COPY deploy/poms/debezium.xml pom.xml
 RUN mvn --batch-mode --quiet dependency:copy-dependencies -DoutputDirectory=/plugins/debezium
 
-FROM apache/kafka:4.3.1
+FROM apache/kafka:4.2.2
 COPY --from=plugin --chown=appuser:root /plugins /opt/plugins
