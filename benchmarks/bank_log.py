@@ -23,6 +23,7 @@ from mainstem import (
     Table,
     Topic,
     Vectorised,
+    by_aggregate,
     recorded_events,
 )
 from mainstem.log.sqlite import SqliteLog
@@ -114,9 +115,7 @@ def _listener(group: str, projection: Any) -> Binding[Any]:
 
 FOLDED = _listener(
     "card-total",
-    Fold(
-        CARD_TOTAL, lambda message: (message.aggregate_id,), fold, lambda row, message: message.version <= row.version
-    ),
+    Fold(CARD_TOTAL, by_aggregate, fold, lambda row, message: message.version <= row.version),
 )
 BY_COLUMNS = _listener(
     "card-total",

@@ -17,7 +17,7 @@ from bank.card import (
     MoneyWithdrawn,
     TransferSettled,
 )
-from mainstem import EVENT_TOPIC, Binding, Fold, Position, Recorded, Table, recorded_events
+from mainstem import EVENT_TOPIC, Binding, Fold, Position, Recorded, Table, by_aggregate, recorded_events
 
 GROUP = "card-balance"
 _ZERO = Decimal("0.00")
@@ -72,6 +72,6 @@ BALANCE = Binding(
     group=GROUP,
     topic=EVENT_TOPIC,
     decoder=recorded_events(CARD.events, categories=(CARD.category,)),
-    projection=Fold(CARD_BALANCE, lambda message: (message.aggregate_id,), fold, done),
+    projection=Fold(CARD_BALANCE, by_aggregate, fold, done),
     position=lambda message: Position(message.aggregate_id, message.version),
 )

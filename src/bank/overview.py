@@ -25,7 +25,7 @@ from bank.cents import cents_of
 from bank.customer import CUSTOMER, CustomerEvent
 from bank.overall import OverallLimitRemoved
 from bank.pace import LINGER_MS
-from mainstem import EVENT_TOPIC, Binding, Fold, Position, Recorded, Refused, Table, recorded_events
+from mainstem import EVENT_TOPIC, Binding, Fold, Position, Recorded, Refused, Table, by_aggregate, recorded_events
 from mainstem.tenancy import qualified
 from mainstem.view.port import ViewStore
 
@@ -116,7 +116,7 @@ CUSTOMER_CARDS = Binding(
     decoder=recorded_events(CARD.events, categories=(CARD.category,)),
     projection=Fold(
         CUSTOMER_CARD,
-        lambda message: (message.aggregate_id,),
+        by_aggregate,
         fold,
         lambda row, message: message.version <= row.version,
     ),
@@ -138,7 +138,7 @@ CUSTOMER_LIMITS = Binding(
     decoder=recorded_events(CUSTOMER.events, categories=(CUSTOMER.category,)),
     projection=Fold(
         CUSTOMER_LIMIT,
-        lambda message: (message.aggregate_id,),
+        by_aggregate,
         _limit_after,
         lambda row, message: message.version <= row.version,
     ),

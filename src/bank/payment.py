@@ -12,7 +12,7 @@ from bank.card import CARD, MoneyWithdrawn
 from bank.cents import cents_of
 from bank.overview import CUSTOMER_CARD, CustomerCard
 from bank.pace import LINGER_MS
-from mainstem import EVENT_TOPIC, Binding, Joined, Position, Recorded, Rows, Table, With, recorded_events
+from mainstem import EVENT_TOPIC, Binding, Joined, Position, Recorded, Rows, Table, With, by_aggregate, recorded_events
 from mainstem.view.port import ViewStore
 from mainstem.words import searchable
 
@@ -87,9 +87,7 @@ PAYMENTS = Binding(
     group=GROUP,
     topic=EVENT_TOPIC,
     decoder=recorded_events(CARD.events, categories=(CARD.category,)),
-    projection=Joined(
-        CUSTOMER_CARD, on=lambda message: (message.aggregate_id,), into=Rows(PAYMENT, rows), ready=_known
-    ),
+    projection=Joined(CUSTOMER_CARD, on=by_aggregate, into=Rows(PAYMENT, rows), ready=_known),
     position=lambda message: Position(message.aggregate_id, message.version),
     linger_ms=LINGER_MS,
 )

@@ -8,7 +8,18 @@ from msgspec import Struct
 from bank.card import CARD, MoneyWithdrawn
 from bank.cents import cents_of
 from bank.pace import LINGER_MS
-from mainstem import EVENT_TOPIC, Binding, Position, Recorded, Table, Tumbling, Window, Windowed, recorded_events
+from mainstem import (
+    EVENT_TOPIC,
+    Binding,
+    Position,
+    Recorded,
+    Table,
+    Tumbling,
+    Window,
+    Windowed,
+    by_aggregate,
+    recorded_events,
+)
 from mainstem.view.port import ViewStore
 
 GROUP = "daily-spending"
@@ -70,7 +81,7 @@ SPENDING = Binding(
     projection=Windowed(
         DAILY_SPENDING,
         Tumbling(DAY_MS),
-        key=lambda message: (message.aggregate_id,),
+        key=by_aggregate,
         at_ms=lambda message: message.occurred_at_ms,
         make=make,
         merge=merge,

@@ -24,6 +24,7 @@ from mainstem import (
     Table,
     Window,
     Windowed,
+    by_aggregate,
     recorded_events,
 )
 from mainstem.view.port import ViewStore
@@ -89,7 +90,7 @@ def _windowed(kind: Kind) -> Windowed[Recorded[Any], Activity]:
     return Windowed(
         _TABLES[kind],
         Session(_MINUTE_MS) if kind == "velocity" else Sliding(_HOUR_MS, _HOUR_MS // 4),
-        key=lambda message: (message.aggregate_id,),
+        key=by_aggregate,
         at_ms=lambda message: message.occurred_at_ms,
         make=make,
         merge=merge,

@@ -24,7 +24,19 @@ from mainstem.eventstore.reader import EventReader
 from mainstem.listener.binding import Binding, RetryPolicy
 from mainstem.log.port import Topic
 from mainstem.log.scan import scan
-from mainstem.messages import NOW, AsOf, Change, Command, Event, NewRecord, Origin, Position, Record, Recorded
+from mainstem.messages import (
+    NOW,
+    AsOf,
+    Change,
+    Command,
+    Event,
+    NewRecord,
+    Origin,
+    Position,
+    Record,
+    Recorded,
+    by_aggregate,
+)
 from mainstem.olap.options import Compaction, Partitioning, Rollup, RollupMeasure
 from mainstem.olap.port import Datasource, Dimension, Olap
 from mainstem.privacy import AGGREGATE, Personal
@@ -99,6 +111,7 @@ __all__ = [
     "Window",
     "Windowed",
     "With",
+    "by_aggregate",
     "changes_of",
     "heard_event",
     "iso_time",

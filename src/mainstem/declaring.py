@@ -19,7 +19,7 @@ from mainstem.errors import ConfigurationError
 from mainstem.listener.binding import Binding
 from mainstem.listener.declared import place_of_caller
 from mainstem.log.port import Topic
-from mainstem.messages import Event, NewRecord, Position, Recorded
+from mainstem.messages import Event, NewRecord, Position, Recorded, by_aggregate
 from mainstem.misfit import members, shown
 from mainstem.table import Table
 from mainstem.view.batched import Batched
@@ -73,7 +73,7 @@ def keeps(
             projection: Any = Rows(table, function)
         else:
             row, message = _taken(function, 2)
-            found = key or (None if of is None else _aggregate)
+            found = key or (None if of is None else by_aggregate)
             if found is None:
                 raise _wrong(function, "needs a key, which says in which row a message is folded")
             if get_origin(message) is Sequence:
@@ -170,10 +170,6 @@ def _check_made(function: Callable[..., Any], item: type, *, many: bool) -> None
 
 def _is_iterable(type_: Any) -> bool:
     return isinstance(type_, type) and issubclass(type_, Iterable)
-
-
-def _aggregate(message: Recorded[Any]) -> tuple[str]:
-    return (message.aggregate_id,)
 
 
 def _position(message: Recorded[Any]) -> Position:

@@ -4,7 +4,7 @@ Every message is a frozen `msgspec.Struct`. Times are integers in milliseconds s
 names that end in ``_ms`` say so.
 """
 
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from msgspec import Struct
 
@@ -91,6 +91,12 @@ class Recorded(Struct, Generic[E], frozen=True, kw_only=True, gc=False):
     def tenant(self) -> str | None:
         """Whose event it is."""
         return tenant_of(self.stream)
+
+
+def by_aggregate(message: Recorded[Any]) -> tuple[str]:
+    """The key of a view that has a row for each aggregate: the `aggregate_id`, without a call for each event."""
+    category, _, key = message.stream.partition("-")
+    return (key_of(message.stream) if MARK in category else key,)
 
 
 class Source(Struct, frozen=True, kw_only=True, gc=False):
