@@ -18,6 +18,8 @@ from mainstem.errors import ConfigurationError, MainstemError
 from mainstem.settings import Secret
 
 _TIMEOUT = httpx.Timeout(15.0, connect=3.0)
+_PATIENCE = {"Prefer": "wait=5"}
+"""How long the API may wait for a position, whatever it is set to: so that it answers before it is taken for away."""
 _CONNECTIONS = httpx.Limits(max_connections=16, max_keepalive_connections=16)
 _TEXT_MAX = 500
 _BODY_MAX = 16 * 1024 * 1024
@@ -72,7 +74,7 @@ class Api:
 
     async def get(self, path: str, *, position: str | None = None, **query: str | int) -> Answer:
         """A query's answer. With a position it waits for that. Raises ApiError, ApiAway."""
-        headers = {} if position is None else {"Mainstem-Position": position}
+        headers = {} if position is None else {"Mainstem-Position": position, **_PATIENCE}
         return await self._ask("GET", path, headers=headers, params=query or None)  # an empty one drops the path's own
 
     async def text(self, path: str) -> str:

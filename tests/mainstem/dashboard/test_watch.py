@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import pytest
 
+from mainstem import Position, position_token
 from mainstem.dashboard.api import Api, ApiAway, ApiError
 from mainstem.dashboard.watch import Watch
 from mainstem.errors import ConfigurationError
@@ -20,7 +21,7 @@ T = TypeVar("T")
 @pytest.fixture(scope="module")
 def bank(tmp_path_factory: pytest.TempPathFactory) -> object:
     folder: Path = tmp_path_factory.mktemp("api") / "data"
-    with bank_process(folder) as process:
+    with bank_process(folder, query_wait_max_ms="60000") as process:
         yield process
 
 
@@ -44,6 +45,18 @@ def test_amounts_are_exact_and_a_query_waits_for_a_position(bank: BankProcess) -
         assert found.content["balance"] == Decimal("1234567890123.45")
         again = await api.post("/cards", card, key="k-1")
         assert again.content == opened.content
+
+    _with_api(bank.url, work)
+
+
+def test_a_view_that_is_late_is_told_and_not_taken_for_an_api_that_is_away(bank: BankProcess) -> None:
+    """Though this API would wait for longer than the client does."""
+
+    async def work(api: Api) -> None:
+        await api.post("/cards", {"id": "late", "limit": 1})
+        with pytest.raises(ApiError) as late:
+            await api.get("/cards/late", position=position_token(Position("late", 99)))
+        assert (late.value.status, late.value.kind) == (503, "not-yet-there")
 
     _with_api(bank.url, work)
 
