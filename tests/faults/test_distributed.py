@@ -79,7 +79,10 @@ class Bank:
 
     def behind(self) -> dict[str, int | None]:
         """By how many messages each stage is behind, where it is; None where that cannot be asked."""
-        hops = httpx.get(f"{self.apis[0].url}/status", timeout=5).raise_for_status().json()["hops"]
+        try:
+            hops = httpx.get(f"{self.apis[0].url}/status", timeout=30).raise_for_status().json()["hops"]
+        except httpx.HTTPError:
+            return {"status": None}
         return {hop["name"]: hop["lag"] for hop in hops if hop["lag"] != 0}
 
     @contextmanager

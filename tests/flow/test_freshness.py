@@ -113,7 +113,7 @@ def test_every_answer_says_how_far_it_has_come(bank: httpx.Client, name: str) ->
     assert answer.status_code == 200, answer.text
     age_s = float(answer.headers["Mainstem-Age"])
     position = read_position_token(answer.headers["Mainstem-Position"])
-    assert 0 <= age_s < 10
+    assert 0 <= age_s < 20
     assert position.key == ""
     assert abs(time.time() * 1000 - age_s * 1000 - position.version) < 5_000
     assert position.version <= time.time() * 1000
@@ -127,7 +127,7 @@ def test_every_query_can_be_wanted_fresh(bank: httpx.Client, name: str) -> None:
     asked_ms = int(time.time() * 1000)
     answer = ask(bank, name, Mainstem_Max_Age="0", Prefer="wait=20")
     assert answer.status_code == 200, answer.text
-    assert answer.headers["Preference-Applied"] in ("wait=5", "wait=20")
+    assert answer.headers["Preference-Applied"] in ("wait=15", "wait=20")
     assert read_position_token(answer.headers["Mainstem-Position"]).version >= asked_ms
 
 
