@@ -40,6 +40,11 @@ _COUNTED_MAX = 10_000
 _LOOK_MAX = 16
 """Up to how many offsets are looked at one by one to know how many records wait."""
 
+_UNDECIDED = (
+    "it is away, or a transaction that holds some of them has not ended; one that stays so for minutes is found by"
+    " kafka-transactions.sh find-hanging"
+)
+
 _INTERNAL = "__"
 """How Kafka's own topics begin."""
 
@@ -288,7 +293,10 @@ class KafkaLog:
         own = [name for name in topics if name.startswith(self._prefix) and not name.startswith(_INTERNAL)]
         places = [TopicPartition(name, number) for name in own for number in topics[name].partitions]
         asking = {"group.id": self._prefix + group, "isolation.level": "read_committed", "enable.auto.commit": False}
-        with mapped_errors(self._servers, what), closing(Consumer(self._servers.properties() | asking)) as consumer:
+        with (
+            mapped_errors(self._servers, what, _UNDECIDED),
+            closing(Consumer(self._servers.properties() | asking)) as consumer,
+        ):
             found = consumer.committed(places, timeout=self._timeout_s) if places else []
         for each in found:
             if each.error is not None:

@@ -102,12 +102,15 @@ class KafkaServers:
 
 
 @contextmanager
-def mapped_errors(servers: KafkaServers, what: str) -> Iterator[None]:
-    """Turn the driver's errors into mainstem's, naming the cluster and what was asked of it."""
+def mapped_errors(servers: KafkaServers, what: str, overdue: str | None = None) -> Iterator[None]:
+    """Turn the driver's errors into mainstem's, naming the cluster, what was asked and why that may be `overdue`."""
     try:
         yield
     except KafkaException as error:
-        raise mapped(servers, what, error.args[0]) from error
+        found = mapped(servers, what, error.args[0])
+        if overdue is None or error.args[0].code() != KafkaError._TIMED_OUT:
+            raise found from error
+        raise type(found)(f"{found} ({overdue})") from error
     except RuntimeError as error:  # what the driver raises of a client that is closed
         raise StoreUnavailable(f"{servers} cannot {what}: {error}") from error
 
