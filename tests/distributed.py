@@ -50,8 +50,9 @@ class Deployed:
         return done.stdout
 
     def api(self, **settings: str) -> "Api":
-        """A process that answers HTTP, not yet started."""
-        return Api(self._file("api"), {**self.settings, "roles": "api", **settings})
+        """A process that answers HTTP, not yet started; its queries wait long, since tests share the machine."""
+        patient = {"roles": "api", "query_wait_max_ms": "30000"}
+        return Api(self._file("api"), {**self.settings, **patient, **settings})
 
     def listeners(self, **settings: str) -> MainstemProcess:
         """A process that keeps the views, not yet started."""

@@ -74,9 +74,7 @@ def bank(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         if request.param == "embedded":
             process: Bank = stack.enter_context(bank_process(tmp_path_factory.mktemp("fresh") / "data"))
         else:
-            process = stack.enter_context(
-                distributed_bank(request.getfixturevalue("deployed"), query_wait_max_ms="30000")
-            )
+            process = stack.enter_context(distributed_bank(request.getfixturevalue("deployed")))
         client = stack.enter_context(process.client(60))
         for path, body in (
             ("/cards", {"id": CARD, "limit": 1000, "customer": CUSTOMER}),
