@@ -7,15 +7,20 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from typing import TypeVar
 
 import msgspec
 
 from deploy.parts import listens
 from deploy.stack import place, processes_of, up
 from mainstem import Datasource
+from mainstem.errors import StoreUnavailable
+from mainstem.log.kafka import KafkaLog
 from mainstem.messages import Record
 from mainstem.testing.contracts.olap import SALES, sale
 from tests.stack import FOLDER, SHIFT
+
+T = TypeVar("T")
 
 RECOVERY_S = 120.0
 
@@ -26,6 +31,19 @@ def eventually(condition: Callable[[], bool], what: Callable[[], str] | str, wit
     while not condition():
         assert time.monotonic() < deadline, what if isinstance(what, str) else what()
         time.sleep(0.1)
+
+
+def answer_of(question: Callable[[], T]) -> T | None:
+    """None where a store is away."""
+    try:
+        return question()
+    except StoreUnavailable:
+        return None
+
+
+def has_offsets(log: KafkaLog, group: str) -> bool:
+    """Whether Kafka tells the group's stable offsets."""
+    return bool(answer_of(lambda: log.committed(group)))
 
 
 def kill_part(name: str) -> None:

@@ -6,7 +6,7 @@ itself, ends the load, and holds all accounts against each other and against wha
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from decimal import Decimal
 from typing import Any
@@ -29,7 +29,7 @@ from mainstem.log.kafka_client import KafkaServers
 from tests.distributed import Deployed, begin_listening
 from tests.druid import asked, fed
 from tests.faults.load import Load
-from tests.faults.parts import RECOVERY_S, eventually, kill_part, sales, start_parts
+from tests.faults.parts import RECOVERY_S, answer_of, eventually, has_offsets, kill_part, sales, start_parts
 from tests.stack import run_sql
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
@@ -340,7 +340,7 @@ def test_rows_that_nobody_serves_are_missed(bank: Bank) -> None:
                 olap.ask(f"SELECT count(*) FROM {held.name}")
         start_parts()
         eventually(
-            lambda: _found(lambda: olap.ask(f"SELECT count(*) FROM {held.name}").rows) == [(2,)], "rows are lost"
+            lambda: answer_of(lambda: olap.ask(f"SELECT count(*) FROM {held.name}").rows) == [(2,)], "rows are lost"
         )
 
 
@@ -386,11 +386,4 @@ def is_told(bank: Bank, name: str) -> bool:
 
 def _has_offsets(servers: KafkaServers) -> bool:
     with closing(KafkaLog(servers)) as log:
-        return bool(_found(lambda: log.committed(GROUP)))
-
-
-def _found(question: Callable[[], Any]) -> Any:
-    try:
-        return question()
-    except StoreUnavailable:
-        return None
+        return has_offsets(log, GROUP)

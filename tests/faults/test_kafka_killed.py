@@ -6,17 +6,17 @@ Kafka 4.3.0 to 4.4.0 left some of them open for ever (KAFKA-20734): whoever read
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from mainstem.errors import StoreUnavailable
 from mainstem.log.kafka import KafkaLog
 from mainstem.log.port import Topic
+from mainstem.log.scan import scan
 from mainstem.messages import NewRecord
-from tests.faults.parts import eventually, kill_part, start_parts
+from tests.faults.parts import answer_of, eventually, has_offsets, kill_part, start_parts
 from tests.stack import Prefixes
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
@@ -71,10 +71,10 @@ def test_transactions_end_though_kafka_dies_in_them(tmp_path: Path, prefixes: Pr
     start_parts()
     log = KafkaLog(servers, prefix=prefix)
     for group in groups:
-        eventually(partial(_is_stable, log, group), f"the offsets of {group} stay open", within_s=_WAIT_S)
+        eventually(partial(has_offsets, log, group), f"the offsets of {group} stay open", within_s=_WAIT_S)
     for group, number in _told(told).items():
         eventually(partial(_has_sent, log, group, number), f"records of {group} are lost", within_s=_WAIT_S)
-        sent = _sent(log, group)
+        sent = _sent(log)[group]
         assert sent == list(range(len(sent)))
         assert len(sent) <= number + 1
     log.close()
@@ -90,28 +90,15 @@ def _told(output: Path) -> Counter[str]:
     return found
 
 
-def _is_stable(log: KafkaLog, group: str) -> bool:
-    try:
-        return bool(log.committed(group))
-    except StoreUnavailable:
-        return False
-
-
 def _has_sent(log: KafkaLog, group: str, number: int) -> bool:
-    try:
-        return len(_sent(log, group)) >= number
-    except StoreUnavailable:
-        return False
+    sent = answer_of(lambda: _sent(log))
+    return sent is not None and len(sent[group]) >= number
 
 
-def _sent(log: KafkaLog, group: str) -> list[int]:
-    partition = log.partition_of("out", group)
-    found: list[int] = []
-    offset, end = log.ranges("out")[partition].begin, log.ranges("out")[partition].end
-    while offset < end:
-        records = log.read("out", partition, offset, 10_000)
-        if not records:
-            break
-        found += [int(record.value or b"") for record in records if record.key == group]
-        offset = records[-1].offset + 1
+def _sent(log: KafkaLog) -> dict[str, list[int]]:
+    """What each group has sent, in the order of the log."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for page in scan(log, "out"):
+        for record in page:
+            found[record.key].append(int(record.value or b""))
     return found

@@ -14,12 +14,10 @@ import pytest
 
 from tests.distributed import distributed_bank
 from tests.faulty_bank import GROUP
-from tests.flow.test_story import Bank, eventually, withdraw
+from tests.flow.test_story import TAKE_UP_S, Bank, eventually, withdraw
 from tests.process import BankProcess, bank_process
 
 _WITHIN_S = 30.0
-_TAKE_UP_S = 240.0
-"""On the stack the listener is a new one, which first handles what the tests before have left on the topic."""
 _WHO = "anonymous@127.0.0.1"
 _APP = {"app": "tests.faulty_bank"}
 
@@ -58,7 +56,7 @@ def card(client: httpx.Client, mended: Path) -> str:
     client.post("/cards", json={"id": name, "limit": 100}).raise_for_status()
     for _ in range(2):
         withdraw(client, name, 1).raise_for_status()
-    eventually(lambda: len(letters(client, name)), 3, _TAKE_UP_S)
+    eventually(lambda: len(letters(client, name)), 3, TAKE_UP_S)
     return name
 
 

@@ -20,7 +20,8 @@ from tests.postgres import PostgresDatabases, postgres_settings
 from tests.process import BankProcess, bank_process
 
 FIRST_CARD = "123456789"
-_TAKE_UP_S = 240.0
+TAKE_UP_S = 240.0
+"""How long a listener that is new on the stack may take for what the tests before have left on its topic."""
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
 
 Bank = BankProcess | DistributedBank
@@ -116,7 +117,7 @@ def test_views_of_the_distributed_form_in_postgres(
         card = f"card-{uuid.uuid4().hex[:12]}"
         client.post("/cards", json={"id": card, "limit": 100}).raise_for_status()
         withdraw(client, card, 10).raise_for_status()
-        eventually(lambda: amounts(client, card), [Decimal("10.00")], within_s=_TAKE_UP_S)
+        eventually(lambda: amounts(client, card), [Decimal("10.00")], within_s=TAKE_UP_S)
         withdraw(client, card, 5).raise_for_status()
         eventually(lambda: amounts(client, card), [Decimal("5.00"), Decimal("10.00")], within_s=bank.patience_s)
         eventually(lambda: _analysed(client, card), [Decimal("15.00")], within_s=bank.patience_s)
