@@ -66,7 +66,7 @@ class Binding(Generic[M]):
     emit: Callable[[M], Sequence[NewRecord]] | None = None
     out: tuple[Topic, ...] = ()
     position: Callable[[M], Position | None] = no_position
-    batch_max: int = 5_000
+    batch_max: int = 10_000
     linger_ms: int = 0
     slow_after_ms: int = 30_000
     retry: RetryPolicy = field(default_factory=RetryPolicy)
