@@ -3,6 +3,7 @@
 import hashlib
 import ipaddress
 from collections.abc import Collection
+from functools import lru_cache
 from typing import Any
 
 from litestar.connection import ASGIConnection
@@ -118,7 +119,12 @@ def address_of(scope: Any) -> str:
 
 def network_of(scope: Any) -> str:
     """The address, or of IPv6 the 64 bits that one site has: it can take any of the addresses behind them."""
-    address = address_of(scope)
+    return _network(address_of(scope))
+
+
+@lru_cache(maxsize=4_096)
+def _network(address: str) -> str:
+    """The same few ask again and again, and to read an address takes as long as to look up a rate."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:
