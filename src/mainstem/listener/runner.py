@@ -36,7 +36,7 @@ _log = structlog.get_logger(__name__)
 
 _POLL_S = 0.5
 _TELL_EVERY_S = 1.0
-_FEW = 32
+_FEW = 8
 """So many records within its linger are no load for a listener."""
 
 _STALLED = RetryPolicy(first_wait_ms=50)

@@ -416,7 +416,7 @@ def test_who_lingers_waits_no_longer_than_that(linger_ms: int, batches: list[tup
         recent += records
         left = lingering.left_s(now)
         assert 0 <= left <= linger_ms / 1000 + 1e-9
-        assert left == 0 or recent > 32
+        assert left == 0 or recent > 8
         assert lingering.left_s(now + linger_ms / 1000) == 0
         now += pause_ms / 1000
         recent = 0 if pause_ms >= linger_ms else recent
