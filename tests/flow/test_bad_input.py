@@ -100,6 +100,9 @@ _BODIES: list[tuple[str, bytes, int, str]] = [
     ("a card twice, once in disguise", b'{"debitCard":"1","debit\\u0043ard":"2","amount":1}', 400, "malformed-request"),
     ("an object with a field twice", body('{"a":1,"a":2}'), 422, "invalid-input"),
     ("nested objects", body('{"a":' * 900 + "1" + "}" * 900), 422, "invalid-input"),
+    ("many digits twice", body("9" * 5_000 + ',"amount":1'), 400, "malformed-request"),
+    ("many digits beside a merchant", body("9" * 5_000 + ',"merchant":"x"'), 422, "invalid-input"),
+    ("no UTF-8 as an amount", body("1").replace(b"1}", b'"\xff","merchant":"x"}'), 400, "malformed-request"),
     ("over the limit", body("10000.01"), 409, "insufficient-balance"),
     ("an unknown card", body("10", "unheard-of"), 404, "card-unknown"),
     ("a blocked card", body("10", "blocked"), 409, "card-blocked"),
@@ -123,6 +126,16 @@ def test_a_bad_withdrawal(client: httpx.Client, content: bytes, status: int, nam
     before = state(client)
     answer = client.post("/moneywithdrawals", content=content, headers=_JSON)
     assert (answer.status_code, problem(answer)) == (status, name), answer.text
+    assert state(client) == before
+
+
+def test_an_amount_twice_however_deep_the_first_is(client: httpx.Client) -> None:
+    """Also where it is just not too deep for the one that reads the body, and too deep for another."""
+    before = state(client)
+    for depth in range(900, 1_000):
+        content = body("[" * depth + "]" * depth + ',"amount":1')
+        answer = client.post("/moneywithdrawals", content=content, headers=_JSON)
+        assert (answer.status_code, problem(answer)) == (400, "malformed-request"), depth
     assert state(client) == before
 
 

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
 
@@ -41,25 +41,25 @@ class Body:
         data = await request.body()
         try:
             content = self._decoder.decode(data)
+            if data.count(b":") > self._required:  # a tenth of a microsecond tells that nothing can be there twice
+                _check_once(data.decode())
         except msgspec.ValidationError as error:
             raise InvalidInput("body", f"the body does not fit: {error}") from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise InvalidInput(
                 "body", f"the body is not JSON: {error}", reason="malformed-request", status=400
             ) from error
-        if data.count(b":") > self._required:  # a tenth of a microsecond tells that nothing can be there twice
-            _check_once(data)
         return content
 
 
-def _check_once(data: bytes) -> None:
-    with suppress(RecursionError):  # so deep is no field's value: who reads the field says so
-        pairs: list[tuple[str, Any]] = json.loads(data, object_pairs_hook=list)
-        names = [name for name, _ in pairs]
-        for name in names:
-            if names.count(name) > 1:
-                text = f"the body has the field {name} more than once"
-                raise InvalidInput(name, text, reason="malformed-request", status=400)
+def _check_once(text: str) -> None:
+    """Raises RecursionError where a value that the decoder has left as it is nests too deep to be looked through."""
+    pairs: list[tuple[str, Any]] = json.loads(text, object_pairs_hook=list, parse_int=str)  # of any length
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            said = f"the body has the field {name} more than once"
+            raise InvalidInput(name, said, reason="malformed-request", status=400)
 
 
 def decimal_of(raw: msgspec.Raw, field: str) -> Decimal:
