@@ -320,6 +320,19 @@ def test_a_client_that_goes_away_in_the_middle(bank: BankProcess, client: httpx.
     assert state(client) == before
 
 
+def test_a_body_that_breaks_off_before_its_end(bank: BankProcess, client: httpx.Client) -> None:
+    """A caller that goes on listening is told; whoever watches the server sees no fault of its own."""
+    head = b"POST /moneywithdrawals HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    place = urlsplit(bank.url)
+    with socket.create_connection((place.hostname or "", place.port or 0), timeout=10) as connection:
+        connection.sendall(head + b"Content-Length: 500\r\n\r\n" + body("10"))
+        connection.shutdown(socket.SHUT_WR)
+        answer = connection.recv(65_536)
+    assert answer.startswith(b"HTTP/1.1 400 "), answer
+    assert b"urn:mainstem:problem:malformed-request" in answer
+    assert 'status="500"' not in client.get("/metrics").text
+
+
 def test_minus_zero_is_zero(client: httpx.Client) -> None:
     answer = client.post("/cards", json={"id": "minus-zero", "limit": -0.0})
     assert (answer.status_code, answer.json()["limit"]) == (201, 0)

@@ -185,6 +185,8 @@ def headers_of(error: errors.MainstemError, status: int) -> dict[str, str]:
         return {"Idempotency-Replayed": "true"}
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         return {"Retry-After": "1"}
+    if status == HTTPStatus.REQUEST_TIMEOUT:
+        return {"Connection": "close"}  # the rest of the request may still come, and would be taken for the next one
     if isinstance(error, errors.InvalidToken):
         return {"WWW-Authenticate": f'Bearer error="invalid_token", error_description="{error}"'}
     if isinstance(error, errors.Unauthenticated):

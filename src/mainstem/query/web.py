@@ -84,6 +84,7 @@ _PROBLEMS = {
     400: "The request is malformed: no JSON, an unknown cursor, position or parameter",
     404: "Not found",
     406: "The answer has none of the formats that Accept names",
+    408: "The body has not come in time",
     409: "Refused: the state does not allow it",
     413: "The body is too large",
     415: "The body is not application/json",
