@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import uvloop
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
@@ -19,6 +19,7 @@ from mainstem.errors import ConfigurationError
 from mainstem.query.access.jwks import is_loopback
 
 _LISTENING_S = 10.0
+_HEADERS_S = 30.0
 
 
 def check_address(host: str, port: int, *, authenticated: bool) -> int:
@@ -33,8 +34,10 @@ def check_address(host: str, port: int, *, authenticated: bool) -> int:
         return int(probe.getsockname()[1])
 
 
-def serve_http(app: Any, host: str, port: int, *, listening: Callable[[], None]) -> None:
+def serve_http(app: Any, host: str, port: int, *, listening: Callable[[], None], headers_s: float = _HEADERS_S) -> None:
     """Serve until SIGINT or SIGTERM; `listening` is called once connections are taken.
+
+    A connection on which a request's headers do not come within `headers_s` seconds is closed, used before or not.
 
     Raises ConfigurationError where the address is another's by now.
     """
@@ -43,7 +46,7 @@ def serve_http(app: Any, host: str, port: int, *, listening: Callable[[], None])
     with _bound(host, port, socket.SO_REUSEADDR):
         pass
     with _bound(host, port, socket.SO_REUSEPORT):  # found by whoever looks from here on
-        uvloop.run(_serve(app, host, port, listening))
+        uvloop.run(_serve(app, host, port, listening, headers_s))
 
 
 @contextmanager
@@ -59,7 +62,7 @@ def _bound(host: str, port: int, option: int) -> Iterator[socket.socket]:
         yield found
 
 
-async def _serve(app: Any, host: str, port: int, listening: Callable[[], None]) -> None:
+async def _serve(app: Any, host: str, port: int, listening: Callable[[], None], headers_s: float) -> None:
     server = Server(
         app,
         address=host,
@@ -67,7 +70,8 @@ async def _serve(app: Any, host: str, port: int, listening: Callable[[], None]) 
         interface=Interfaces.ASGI,
         log_enabled=False,
         log_access=False,
-        http1_settings=HTTP1Settings(header_read_timeout=30_000),
+        http=HTTPModes.http1,  # to see which version comes, it would wait without an end
+        http1_settings=HTTP1Settings(header_read_timeout=round(headers_s * 1_000)),
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

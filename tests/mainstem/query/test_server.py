@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -60,3 +61,26 @@ def test_nobody_finds_a_port_free_that_is_served() -> None:
     serve_http(_nothing, "127.0.0.1", port, listening=listening)
     assert len(found) == 1
     assert "choose another with MAINSTEM_HTTP_PORT" in found[0]
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"])
+def test_a_connection_on_which_no_request_comes_is_closed(sent: bytes) -> None:
+    """Also one on which nothing has come: who opens many would have all that the process may open."""
+    port = check_address("127.0.0.1", 0, authenticated=False)
+    found: list[str] = []
+
+    def wait() -> None:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            connection.sendall(sent)
+            try:
+                while connection.recv(1_024):
+                    pass
+                found.append("closed")
+            except TimeoutError:
+                found.append("still open")
+            except ConnectionResetError:
+                found.append("closed")
+        _stop()
+
+    serve_http(_nothing, "127.0.0.1", port, listening=threading.Thread(target=wait).start, headers_s=0.2)
+    assert found == ["closed"]
