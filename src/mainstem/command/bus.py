@@ -138,6 +138,7 @@ class CommandBus:
             if not self._open:
                 return
             self._open = False
+            self._patience = {}  # the last of those who failed are kept there, with all that their tracebacks lead to
             if writer is None:
                 return
         self._bell.put(None)

@@ -23,6 +23,17 @@ def test_a_bank_that_is_stopped_says_nothing_more(tmp_path: Path) -> None:
     assert bank.text() == before
 
 
+def test_a_bank_whose_last_command_was_refused_says_nothing_more(tmp_path: Path) -> None:
+    """What its error has come through is given back too."""
+    with bank_process(tmp_path / "data") as bank:
+        before = _welcome(bank)
+        with bank.client() as client:
+            answer = client.post("/moneywithdrawals", json={"debitCard": "123456789", "amount": 99_999})
+            assert answer.status_code == 409
+        assert bank.stop() == 0
+    assert bank.text() == before
+
+
 def _welcome(bank: BankProcess) -> str:
     """What it says once it listens, whole: it is printed a moment after connections are taken."""
     deadline = time.monotonic() + 10
