@@ -1,6 +1,5 @@
 """Reading requests: every input has a limit and a clear error, and money never passes through a float."""
 
-import asyncio
 import json
 import re
 from collections.abc import Iterator
@@ -10,7 +9,6 @@ from typing import Any, TypeVar
 
 import msgspec
 from litestar import Request
-from litestar.exceptions import InternalServerException
 from msgspec import Struct
 
 from mainstem.errors import InvalidQuery
@@ -22,31 +20,25 @@ _NUMBER = re.compile(rb"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
 _NUMBER_MAX = 64
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _JSON = ("application/json", "text/json")
-_WITHIN_S = 30.0
 
 
 class Body:
-    """Decodes JSON bodies of one Struct type. Fields of type `msgspec.Raw` are read by `decimal_of` and the like.
+    """Decodes JSON bodies of one Struct type. Fields of type `msgspec.Raw` are read by `decimal_of` and the like."""
 
-    All of a body must come within `within_s` seconds.
-    """
-
-    def __init__(self, type_: type[S], *, within_s: float = _WITHIN_S) -> None:
-        self._within_s = within_s
+    def __init__(self, type_: type[S]) -> None:
         self._decoder = msgspec.json.Decoder(type_)
         self._required = sum(field.required for field in msgspec.structs.fields(type_))
 
     async def read(self, request: Request[Any, Any, Any]) -> Any:
         """The body. Raises InvalidInput: 415 for another content type, 400 for no JSON, 422 for other fields.
 
-        One that does not come in time is 408, one that breaks off 400. So is a field that is named twice: whoever
-        reads the first of them would take the body for another.
+        A field that is named twice is 400: whoever reads the first of them would take the body for another.
         """
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media_type not in _JSON and not media_type.endswith("+json"):
             text = "the body must be application/json"
             raise InvalidInput("content-type", text, reason="unsupported-media-type", status=415)
-        data = await self._whole(request)
+        data = await request.body()
         try:
             content = self._decoder.decode(data)
             if data.count(b":") > self._required:  # a tenth of a microsecond tells that nothing can be there twice
@@ -58,17 +50,6 @@ class Body:
                 "body", f"the body is not JSON: {error}", reason="malformed-request", status=400
             ) from error
         return content
-
-    async def _whole(self, request: Request[Any, Any, Any]) -> bytes:
-        try:
-            async with asyncio.timeout(self._within_s):
-                return await request.body()
-        except TimeoutError as error:
-            text = f"the body has not come within {self._within_s:g} s"
-            raise InvalidInput("body", text, reason="body-timeout", status=408) from error
-        except InternalServerException as error:  # as a caller's going away is told, which is no fault of the server's
-            text = "the body has broken off before its end"
-            raise InvalidInput("body", text, reason="malformed-request", status=400) from error
 
 
 def _check_once(text: str) -> None:

@@ -17,6 +17,7 @@ from mainstem.health import Trouble
 from mainstem.query import metrics as metrics_
 from mainstem.query.access import Access, Gate, Rule, Whole, may, may_see, public
 from mainstem.query.access.rules import Guard, check_rules
+from mainstem.query.bodies import Bodies
 from mainstem.query.metrics import Metrics
 from mainstem.query.openapi import DecimalSchemaPlugin
 from mainstem.query.openapi_access import describe_access
@@ -137,7 +138,7 @@ def web_application(
     app = Litestar(
         [*routes, _operations(operations)],
         exception_handlers=exception_handlers(refusals, operations.troubles, _sees_troubles, parameters.explained),
-        middleware=[*guards, lambda app: KnownParameters(app, parameters), lambda app: Fresh(app, reading)],
+        middleware=[*guards, lambda app: KnownParameters(app, parameters), lambda app: Fresh(app, reading), Bodies],
         openapi_config=openapi,
         plugins=[DecimalSchemaPlugin()],
         request_max_body_size=body_max_bytes,
