@@ -12,6 +12,8 @@ from msgspec import Struct
 from mainstem.query.problems import InvalidInput
 
 _SHOWN = 40
+_SAID = 200
+_WHOLE = "data"
 _NUMBERS = {"integer": "a whole number", "number": "a number"}
 
 Document = Mapping[str, Any]
@@ -63,9 +65,14 @@ class Parameters:
                 raise _invalid(each.name, f"the parameter {each.name} is missing: it must be {each.expected}")
 
     def explained(self, request: Request[Any, Any, Any], error: ValidationException) -> InvalidInput | None:
-        """Which parameter does not fit, what was given, and what it must be; None where that is not known."""
+        """Which parameter does not fit, what was given, and what it must be; None where that is not known.
+
+        Of a body that the framework has read it is what its type says of it.
+        """
         extra: Any = error.extra
         for each in extra if isinstance(extra, list) else ():
+            if each.get("source") == "body":
+                return _of_body(str(each.get("key")), str(each.get("message")))
             known = self._known.get(str(request.scope.get("path_template")), {})
             parameter = known.get(_name_of(request, str(each.get("key"))))
             if parameter is not None:
@@ -90,6 +97,15 @@ class KnownParameters:
 
 def _invalid(name: str, text: str) -> InvalidInput:
     return InvalidInput(name, text, reason="malformed-request", status=400)
+
+
+def _of_body(key: str, message: str) -> InvalidInput:
+    """`key` is a field's, with dots to those within others, or the name of the argument that is the whole body."""
+    if key == _WHOLE:
+        return _invalid(
+            "body", f"the body does not fit: {'it is missing' if message == repr(key) else message}"[:_SAID]
+        )
+    return _invalid(key, f"the body does not fit: {message} - at {key}"[:_SAID])
 
 
 def _parameter(described: Document) -> Parameter:
