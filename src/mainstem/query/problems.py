@@ -48,6 +48,7 @@ _HTTP_TYPES = {
     404: "not-found",
     405: "method-not-allowed",
     406: "not-acceptable",
+    408: "body-timeout",
     413: "body-too-large",
     414: "uri-too-long",
     415: "unsupported-media-type",

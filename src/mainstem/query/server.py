@@ -20,6 +20,7 @@ from mainstem.query.access.jwks import is_loopback
 
 _LISTENING_S = 10.0
 _HEADERS_S = 30.0
+_CONNECTIONS = 512  # with what else is open, within the 1024 files that a process may have open as a rule
 
 
 def check_address(host: str, port: int, *, authenticated: bool) -> int:
@@ -70,6 +71,8 @@ async def _serve(app: Any, host: str, port: int, listening: Callable[[], None], 
         interface=Interfaces.ASGI,
         log_enabled=False,
         log_access=False,
+        backlog=_CONNECTIONS,
+        backpressure=_CONNECTIONS,
         http=HTTPModes.http1,  # to see which version comes, it would wait without an end
         http1_settings=HTTP1Settings(header_read_timeout=round(headers_s * 1_000)),
     )

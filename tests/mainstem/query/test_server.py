@@ -5,12 +5,17 @@ import signal
 import socket
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
+from mainstem.codec import position_token
 from mainstem.errors import ConfigurationError
+from mainstem.messages import Position
 from mainstem.query.server import check_address, serve_http
 from tests.process import BankProcess, bank_process
 
@@ -32,6 +37,20 @@ def test_a_bank_whose_last_command_was_refused_says_nothing_more(tmp_path: Path)
             assert answer.status_code == 409
         assert bank.stop() == 0
     assert bank.text() == before
+
+
+def test_many_who_wait_keep_nobody_from_being_answered(tmp_path: Path) -> None:
+    """More wait for a position that there is not than a server has connections, unless it is told how many."""
+    position = position_token(Position("123456789", 1_000_000))
+    waiting = f"GET /cards/123456789?position={position} HTTP/1.1\r\nHost: 127.0.0.1\r\nPrefer: wait=14\r\n\r\n"
+    with bank_process(tmp_path / "data") as bank, ExitStack() as stack:
+        place = urlsplit(bank.url)
+        for _ in range(300):
+            connection = socket.create_connection((place.hostname or "", place.port or 0), timeout=10)
+            stack.enter_context(connection).sendall(waiting.encode())
+        with httpx.Client(base_url=bank.url, timeout=10) as client:
+            answer = client.post("/moneywithdrawals", json={"debitCard": "123456789", "amount": 1})
+        assert answer.status_code == 201
 
 
 def _welcome(bank: BankProcess) -> str:
