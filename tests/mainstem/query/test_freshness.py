@@ -3,11 +3,13 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mainstem.errors import InvalidQuery, NotYetThere
+from mainstem.errors import InvalidQuery, NotYetThere, StoreUnavailable
 from mainstem.messages import Position
 from mainstem.query.cursor import cursor_token, read_cursor
 from mainstem.query.freshness import Freshness
@@ -51,14 +53,68 @@ def test_waiting_has_an_end(views: SqliteViews) -> None:
     asyncio.run(story())
 
 
+class _Counting(ThreadPoolExecutor):
+    """Counts what it is given to do."""
+
+    given = 0
+
+    def submit(self, *args: Any, **named: Any) -> Any:
+        self.given += 1
+        return super().submit(*args, **named)
+
+
+def test_many_who_wait_do_not_ask_in_a_thread_each_whenever_something_commits(views: SqliteViews) -> None:
+    """There are a dozen commits to a command: hundreds who wait would keep the machine from carrying it out."""
+    queries, commits = 200, 20
+    threads = _Counting(4)
+
+    async def story() -> int:
+        asyncio.get_running_loop().set_default_executor(threads)
+        freshness = Freshness(views, asyncio.get_running_loop())
+        waiting = [asyncio.ensure_future(freshness.reached("g", Position("k", 99), 10)) for _ in range(queries)]
+        await asyncio.sleep(0.5)
+        before = threads.given
+        for version in range(commits):
+            await asyncio.to_thread(_reach, views, version)
+            await asyncio.sleep(0.01)
+        after = threads.given
+        await asyncio.to_thread(_reach, views, 99)
+        await asyncio.wait_for(asyncio.gather(*waiting), 10)
+        freshness.close()
+        return after - before
+
+    assert asyncio.run(story()) < queries * commits / 4
+
+
+def test_what_a_store_says_of_itself_is_heard_by_who_waits() -> None:
+    views = _Elsewhere()
+
+    async def story() -> None:
+        freshness = Freshness(views, asyncio.get_running_loop())  # type: ignore[arg-type]
+        waiting = [asyncio.ensure_future(freshness.reached("g", Position("k", 1), 10)) for _ in range(3)]
+        await asyncio.sleep(0.5)
+        views.error = StoreUnavailable("away")
+        for each in waiting:
+            with pytest.raises(StoreUnavailable, match="away"):
+                await asyncio.wait_for(each, 5)
+        views.error, views.version = None, 1
+        await freshness.reached("g", Position("k", 1), 5)
+        freshness.close()
+
+    asyncio.run(story())
+
+
 class _Elsewhere:
     """Views that another process keeps: nobody here is told of a commit."""
 
     def __init__(self) -> None:
         self.version = 0
+        self.error: Exception | None = None
 
     def reached(self, *_: str) -> int:
         time.sleep(0.05)
+        if self.error is not None:
+            raise self.error
         return self.version
 
     def on_commit(self, _: Callable[[], None]) -> Callable[[], None]:
