@@ -122,7 +122,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """How long an idempotency key is known."""
 
     query_wait_max_ms: _Milliseconds = 15_000
-    """How long a query waits for its position. Druid says only every five seconds how far it is."""
+    """How long a query waits for its position. Where Druid's tasks cannot be reached it is told every five seconds."""
 
     topic_partitions: Annotated[int, Meta(ge=1, le=1024)] = 4
     """The partitions of a topic that declares none."""

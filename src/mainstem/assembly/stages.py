@@ -276,11 +276,16 @@ class Stages:
         return Seen(WORKS, stuck_trouble(stuck), len(due), waited_s(min(due, default=None), now_ms))
 
     def _datasource(self, datasource: Datasource) -> Seen:
-        """By the offsets that Druid tells, up to five seconds old; they hold while its tasks live and are asked."""
+        """By how far its tasks have read. They are asked that first: it holds where they are seen alive afterwards.
+
+        What was read last may be in a segment of its own that questions do not reach for a moment. Until they do, how
+        much can be asked for is not known.
+        """
         live = self._live.get(datasource.name) or self._look_up(datasource)
         supervisors, olap = self._supervisors.get(), self._olap.get()
         found = supervisors.status(live.name)
-        done = {(live.topic, partition): offset for partition, offset in found.offsets.items()}
+        read = supervisors.read_to(live.name, found)
+        done = {(live.topic, partition): offset for partition, offset in read.offsets.items()}
         lag = lag_of(self._log.get(), live.topic, done, wall_clock_ms())
         if not found.running:
             return Seen(found.state.lower(), found.reason, lag.records, lag.seconds, holds=found.suspended)
@@ -291,10 +296,13 @@ class Stages:
         if made.tasks < found.tasks:
             why = "a task that reads its topic does not answer"
             return Seen("lost", why, lag.records, lag.seconds, holds=False)
-        if made.rows and not olap.serves_unpublished(live.name):
+        served = olap.served_by_tasks(live.name)
+        if made.rows and not served:
             why = "what its tasks have read cannot be asked for yet"
             return Seen("unserved", why, lag.records, lag.seconds, holds=False)
         trouble = found.reason or self._misfit(datasource, live)
+        if not olap.serves(live.name, read.segments - served):
+            return Seen(WORKS, trouble, None, None)
         return Seen(WORKS, trouble, lag.records, lag.seconds, handled=sum(done.values()))
 
     def _misfit(self, datasource: Datasource, live: Datasource) -> str | None:

@@ -48,8 +48,13 @@ _SEGMENTS = """
 """
 _SERVED = 'SELECT "segment_id" FROM sys.segments WHERE "datasource" = ? AND "is_available" = 1 LIMIT 1'
 _SERVED_BY_TASKS = """
-    SELECT "segment_id" FROM sys.segments WHERE "datasource" = ? AND "is_realtime" = 1 AND "is_available" = 1 LIMIT 1
+    SELECT "segment_id" FROM sys.segments
+    WHERE "datasource" = ? AND "is_realtime" = 1 AND "is_available" = 1 LIMIT 100000
 """
+_SERVED_OF = (
+    'SELECT "segment_id" FROM sys.segments WHERE "datasource" = ? AND "is_available" = 1 AND "segment_id" IN ({})'
+)
+_SERVED_OF_MAX = 500
 
 
 class DruidOlap:
@@ -107,9 +112,16 @@ class DruidOlap:
         """By a quantiles sketch, which Druid has by its extension `druid-datasketches`."""
         return quantile_sql(column, percent, only)
 
-    def serves_unpublished(self, name: str) -> bool:
-        """Whether questions reach rows of that datasource that a task has read and not yet published as segments."""
-        return bool(self.ask(_SERVED_BY_TASKS, [name], row_limit=1).rows)
+    def served_by_tasks(self, name: str) -> frozenset[str]:
+        """The segments of that datasource that only tasks have, and that questions reach; at most 100,000 of them."""
+        return frozenset(segment for (segment,) in self.ask(_SERVED_BY_TASKS, [name], row_limit=100_000).rows)
+
+    def serves(self, name: str, segments: frozenset[str]) -> bool:
+        """Whether questions reach all those segments of that datasource, whoever has them; of more than 500 never."""
+        if len(segments) > _SERVED_OF_MAX:
+            return False
+        places = ", ".join("?" * len(segments))
+        return not segments or len(self.ask(_SERVED_OF.format(places), [name, *segments]).rows) == len(segments)
 
     def check(self) -> None:
         """Raises StoreUnavailable, StoreBusy or ConfigurationError where questions are not answered.

@@ -14,6 +14,7 @@ from mainstem.errors import ConfigurationError, StoreBusy, StoreUnavailable
 from mainstem.masks import shown
 from mainstem.olap.druid_http import DruidHttp, Overdue, json_of
 from mainstem.olap.druid_spec import Json, Reading, supervisor_spec
+from mainstem.olap.druid_tasks import DruidTasks, Offsets, ReadTo, lowest, read_to
 from mainstem.olap.druid_upkeep import upkeep_of
 from mainstem.olap.druid_waiting import OneAtATime
 from mainstem.olap.port import Datasource
@@ -77,7 +78,7 @@ class SupervisorStatus:
     `state` is Druid's detailed state: CREATING_TASKS, RUNNING, SUSPENDED, LOST_CONTACT_WITH_STREAM and so on. `lag`
     counts by partition the offsets that are not yet read, None where that is not known yet. The end marker of a Kafka
     transaction takes an offset and is never read as a record: a lag of 1 can be a partition that is read to its end.
-    `offsets` says by partition from where on records are not yet read.
+    `read` says by task and partition from where on records are not yet read.
     """
 
     state: str
@@ -87,7 +88,12 @@ class SupervisorStatus:
     publishing_tasks: int
     lag: Mapping[int, int | None]
     reason: str | None
-    offsets: Mapping[int, int]
+    read: Mapping[str, Offsets]
+
+    @property
+    def offsets(self) -> Offsets:
+        """By partition, from where on records are not yet read; of several tasks that read it the lowest."""
+        return lowest(self.read.values())
 
     @property
     def running(self) -> bool:
@@ -122,6 +128,7 @@ class Supervisors:
     def __init__(self, url: str, *, tls_ca: str | None = None) -> None:
         self._http = DruidHttp(url, tls_ca)
         self._stats = OneAtATime(self._http.place)
+        self._own = DruidTasks(url, tls_ca, partial(self._call, "GET", f"{_TASKS}?state=running"))
 
     def post(self, datasource: Datasource, reading: Reading) -> Posted:
         """Make the supervisor, or leave it where it stands as declared, also where it is suspended.
@@ -188,6 +195,10 @@ class Supervisors:
         ]
         figures = ("processed", "thrownAway", "unparseable")
         return Ingested(len(totals), *(int(sum(total.get(figure, 0) for total in totals)) for figure in figures))
+
+    def read_to(self, name: str, found: SupervisorStatus) -> ReadTo:
+        """How far its tasks have read, by their own word where they can be asked, else by its status that was found."""
+        return read_to(found.read, self._own.words(name, found.read.keys()))
 
     def has_no_rows(self, name: str) -> bool:
         """Whether its tasks have read the topic to the end, as far as Druid knew it up to 5 s ago, and made no row.
@@ -289,6 +300,7 @@ class Supervisors:
 
     def close(self) -> None:
         """Give the connections back. Closing twice is allowed."""
+        self._own.close()
         self._http.close()
 
     def _of(self, name: str) -> str:
@@ -353,11 +365,7 @@ def _status(payload: Mapping[str, Any]) -> SupervisorStatus:
     tasks = payload.get("activeTasks") or []
     lag = {int(partition): None for task in tasks for partition in task.get("startingOffsets") or {}}
     known = {int(partition): int(behind) for partition, behind in (payload.get("minimumLag") or {}).items()}
-    offsets = {
-        int(partition): int(offset)
-        for task in tasks
-        for partition, offset in {**(task.get("startingOffsets") or {}), **(task.get("currentOffsets") or {})}.items()
-    }
+    read = {str(task["id"]): _offsets(task) for task in tasks}
     errors = payload.get("recentErrors") or []
     reason = None
     if errors and not payload.get("healthy", False):
@@ -370,5 +378,10 @@ def _status(payload: Mapping[str, Any]) -> SupervisorStatus:
         publishing_tasks=len(payload.get("publishingTasks") or []),
         lag={**lag, **known},
         reason=reason,
-        offsets=offsets,
+        read=read,
     )
+
+
+def _offsets(task: Mapping[str, Any]) -> Offsets:
+    said = {**(task.get("startingOffsets") or {}), **(task.get("currentOffsets") or {})}
+    return {int(partition): int(offset) for partition, offset in said.items()}

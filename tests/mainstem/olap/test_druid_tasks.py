@@ -1,0 +1,351 @@
+"""How far Druid's tasks have read: by their own word where they can be asked, by their supervisor's where not."""
+
+import ssl
+import threading
+import time
+import uuid
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from datetime import datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec import structs
+
+from deploy.configuration import Place
+from mainstem.olap.asking import answered
+from mainstem.olap.druid import DruidOlap
+from mainstem.olap.druid_supervisor import Supervisors
+from mainstem.olap.druid_tasks import ReadTo
+from mainstem.olap.question import Question
+from mainstem.testing.contracts.olap import SALES, sale
+from tests.druid import asked, await_rows, reading, supervised, write
+from tests.process import free_port
+from tests.secured import Authority
+
+SEGMENT = "sales_2026-03-07"
+
+
+class Druid:
+    """An overlord, and the place of its tasks: what it answers by path, and what it was asked by whom."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.answers: dict[str, bytes | int] = {}
+        """A content, a status, or a negative number: no answer for so many seconds."""
+
+        self.asked: list[str] = []
+        self.shown: list[str | None] = []
+        self.read: dict[str, dict[str, int]] = {}
+        self._tasks: dict[str, dict[str, Any]] = {}
+        self.holds()
+
+    def reads(self, task: str, said: Mapping[str, int], own: Any = None, host: str = "127.0.0.1", port: int = 0) -> str:
+        """A task that runs here or elsewhere: what its supervisor says of it, and what it says, a JSON or an answer."""
+        self.read[task] = {**said}
+        self._tasks[task] = {"host": host, "port": port or self.port, "tlsPort": -1}
+        self._list()
+        own = msgspec.json.encode(own) if isinstance(own, dict | list) else own
+        if own is not None:
+            self.answers[f"/druid/worker/v1/chat/{task}/offsets/current"] = own
+        return task
+
+    def ends(self, task: str) -> None:
+        """Of which the supervisor does not speak any more."""
+        del self.read[task]
+        self._list()
+
+    def holds(self, *segments: str, datasource: str = "sales") -> None:
+        """What the tasks here serve."""
+        held = [{"action": "load", "dataSource": datasource, "identifier": each, "size": 0} for each in segments]
+        changes = {"counter": {"counter": 1, "hash": 2}, "resetCounter": False, "requests": held}
+        self.answers["/druid-internal/v1/segments"] = msgspec.json.encode(changes)
+
+    def moves(self, task: str, location: Mapping[str, Any]) -> None:
+        self._tasks[task] = {**location}
+        self._list()
+
+    def count(self, part: str) -> int:
+        """How often something with that in its path was asked for."""
+        return sum(part in each for each in self.asked)
+
+    def _list(self) -> None:
+        running = [{"id": task, "dataSource": "sales", "location": place} for task, place in self._tasks.items()]
+        self.answers["/druid/indexer/v1/tasks"] = msgspec.json.encode(running)
+        active = [
+            {"id": task, "startingOffsets": dict.fromkeys(said, 0), "currentOffsets": said}
+            for task, said in self.read.items()
+        ]
+        payload = {"state": "RUNNING", "healthy": True, "activeTasks": active}
+        self.answers["/druid/indexer/v1/supervisor/sales/status"] = msgspec.json.encode({"payload": payload})
+
+
+Druids = Callable[["ssl.SSLContext | None"], Druid]
+
+
+@pytest.fixture
+def druids() -> Iterator[Druids]:
+    """Starts one, over TLS where a context is given."""
+    with ExitStack() as stack:
+
+        def start(tls: ssl.SSLContext | None) -> Druid:
+            return stack.enter_context(closing(_Serving(tls))).druid
+
+        yield start
+
+
+class _Serving:
+    def __init__(self, tls: ssl.SSLContext | None) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                path = self.path.partition("?")[0]
+                druid.asked.append(self.path)
+                druid.shown.append(self.headers["Authorization"])
+                answer = druid.answers.get(path, 404)
+                if isinstance(answer, int) and answer < 0:
+                    self_.ended.wait(-answer)
+                    answer = 500
+                content = answer if isinstance(answer, bytes) else b""
+                self.send_response(answer if isinstance(answer, int) else 200)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+                pass
+
+        self_ = self
+        self.ended = threading.Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        druid = self.druid = Druid(self._server.server_port)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        self._thread.start()
+
+    def close(self) -> None:
+        self.ended.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.fixture
+def druid(druids: Druids) -> Druid:
+    return druids(None)
+
+
+@pytest.fixture
+def supervisors(druid: Druid) -> Iterator[Supervisors]:
+    with closing(Supervisors(f"http://127.0.0.1:{druid.port}")) as supervisors:
+        yield supervisors
+
+
+def look(supervisors: Supervisors) -> ReadTo:
+    return supervisors.read_to("sales", supervisors.status("sales"))
+
+
+def test_what_a_task_says_itself_goes_before_what_its_supervisor_has_heard(
+    druid: Druid, supervisors: Supervisors
+) -> None:
+    """Only of the partitions that it reads; of the others, the supervisor's word stays."""
+    druid.reads("a", {"0": 5, "1": 7}, {"0": 9, "3": 99})
+    druid.holds(SEGMENT)
+    assert look(supervisors) == ReadTo({0: 9, 1: 7}, frozenset({SEGMENT}))
+    assert supervisors.status("sales").offsets == {0: 5, 1: 7}
+    druid.reads("a", {"0": 5, "1": 7}, {})  # as it says when it begins
+    assert look(supervisors).offsets == {0: 5, 1: 7}
+
+
+def test_offsets_are_asked_for_before_the_segments_that_have_them(druid: Druid, supervisors: Supervisors) -> None:
+    druid.reads("a", {"0": 5}, {"0": 9})
+    druid.holds("other_2026-03-07", datasource="other")
+    assert look(supervisors).segments == frozenset()
+    own = [each for each in druid.asked if "/chat/" in each or "/segments" in each]
+    assert own == [
+        "/druid/worker/v1/chat/a/offsets/current",
+        "/druid-internal/v1/segments?counter=-1&hash=0&timeout=1000",
+    ]
+
+
+def test_places_are_remembered(druid: Druid, supervisors: Supervisors) -> None:
+    druid.reads("a", {"0": 5}, {"0": 9})
+    for end in range(10, 20):
+        druid.reads("a", {"0": 5}, {"0": end})
+        assert look(supervisors).offsets == {0: end}
+    assert druid.count("/tasks") == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [404, 403, 500, b"<html>", b"[1]", b'{"0": "9"}', b'{"0": -1}', b'{"0": null}', b'{"zero": 9}', b""],
+)
+def test_an_answer_of_no_use_leaves_what_the_supervisor_says(
+    druid: Druid, supervisors: Supervisors, answer: bytes | int
+) -> None:
+    """It is not asked again at once."""
+    druid.reads("a", {"0": 5}, answer)
+    assert [look(supervisors).offsets for _ in range(3)] == [{0: 5}] * 3
+    assert druid.count("/chat/") == 1
+
+
+def test_who_was_of_no_use_is_asked_again_soon(druid: Druid, supervisors: Supervisors) -> None:
+    """A task has a place before it answers there."""
+    druid.reads("a", {"0": 5}, 404)
+    assert look(supervisors).offsets == {0: 5}
+    druid.reads("a", {"0": 5}, {"0": 9})
+    _eventually(supervisors, {0: 9})
+
+
+@pytest.mark.parametrize("answer", [404, b"{}", b'{"requests": [{"action": "load", "dataSource": "sales"}]}'])
+def test_who_does_not_say_what_it_serves_is_not_believed(
+    druid: Druid, supervisors: Supervisors, answer: bytes | int
+) -> None:
+    """What it has read may be where no question reaches it."""
+    druid.reads("a", {"0": 5}, {"0": 9})
+    druid.answers["/druid-internal/v1/segments"] = answer
+    assert look(supervisors) == ReadTo({0: 5}, frozenset())
+
+
+def test_a_place_that_does_not_answer_delays_one_look(druid: Druid, supervisors: Supervisors) -> None:
+    """And none of the others of that host; a task of another host is asked as before."""
+    druid.reads("a", {"0": 5}, -20)
+    druid.reads("b", {"1": 5}, {"1": 9})
+    druid.reads("c", {"2": 5}, {"2": 9}, host="localhost")
+    assert _took(supervisors) < 5
+    for _ in range(5):
+        assert look(supervisors).offsets == {0: 5, 1: 5, 2: 9}
+    assert druid.count("/chat/a/") == 1
+    assert _took(supervisors) < 0.5
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "nobody.invalid", "no host", ""])
+def test_a_place_that_cannot_be_reached_is_left_alone(druid: Druid, supervisors: Supervisors, host: str) -> None:
+    druid.reads("a", {"0": 5}, host=host, port=free_port())
+    assert _took(supervisors) < 5
+    for _ in range(5):
+        assert look(supervisors) == ReadTo({0: 5}, frozenset())
+    assert _took(supervisors) < 0.5
+    assert druid.count("/tasks") == 1
+
+
+def test_an_overlord_that_lists_no_tasks_fails_no_look(druid: Druid, supervisors: Supervisors) -> None:
+    druid.reads("a", {"0": 5}, {"0": 9})
+    for answer in (403, b"no JSON", -20):
+        druid.answers["/druid/indexer/v1/tasks"] = answer
+        with closing(Supervisors(f"http://127.0.0.1:{druid.port}")) as own:
+            assert _took(own) < 5
+            assert look(own).offsets == {0: 5}
+
+
+def test_the_next_task_goes_on_where_one_ends(druid: Druid, supervisors: Supervisors) -> None:
+    """While that one publishes, only the next is spoken of, from the moment when it has a place."""
+    druid.reads("a", {"0": 5}, {"0": 9})
+    assert look(supervisors).offsets == {0: 9}
+    druid.reads("b", {"0": 9}, {"0": 12})
+    druid.moves("b", {"host": None, "port": -1, "tlsPort": -1})
+    druid.ends("a")
+    assert look(supervisors).offsets == {0: 9}
+    druid.moves("b", {"host": "127.0.0.1", "port": druid.port, "tlsPort": -1})
+    _eventually(supervisors, {0: 12})
+
+
+def test_what_is_read_anew_is_not_hidden_by_what_was_read_before(druid: Druid, supervisors: Supervisors) -> None:
+    """By other tasks, after the supervisor was reset; and by the same one, which has begun again where it had saved."""
+    druid.reads("a", {"0": 50}, {"0": 90})
+    assert look(supervisors).offsets == {0: 90}
+    druid.ends("a")
+    druid.reads("b", {"0": 0}, {"0": 3})
+    _eventually(supervisors, {0: 3})
+    druid.reads("b", {"0": 8}, {"0": 2})
+    assert look(supervisors).offsets == {0: 2}
+
+
+def test_of_copies_the_one_that_is_behind_counts(druid: Druid, supervisors: Supervisors) -> None:
+    """Questions reach either; of one that says nothing what the supervisor has heard counts."""
+    druid.reads("a", {"0": 5}, {"0": 12})
+    druid.reads("b", {"0": 4}, {"0": 11})
+    assert look(supervisors).offsets == {0: 11}
+    assert supervisors.status("sales").offsets == {0: 4}
+    druid.reads("b", {"0": 4}, 503)
+    assert look(supervisors).offsets == {0: 4}
+
+
+def test_tasks_are_shown_the_password_that_the_overlord_is(druid: Druid) -> None:
+    druid.reads("a", {"0": 5}, {"0": 9})
+    with closing(Supervisors(f"http://ann:open-sesame@127.0.0.1:{druid.port}")) as supervisors:
+        assert look(supervisors).offsets == {0: 9}
+    assert {*druid.shown} == {"Basic " + b64encode(b"ann:open-sesame").decode()}
+
+
+def test_tasks_behind_https_are_asked_by_it(druids: Druids, tmp_path: Path) -> None:
+    """They must show a certificate of the file, as the overlord must; one without is shown no password."""
+    authority = Authority("of the servers")
+    key, certificate = authority.server(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    ca = str(authority.write(tmp_path / "ca.pem"))
+    overlord, plain = druids(tls), druids(None)
+    overlord.reads("a", {"0": 5}, {"0": 9})
+    overlord.moves("a", {"host": "localhost", "port": -1, "tlsPort": overlord.port})
+    overlord.reads("b", {"1": 5}, port=plain.port)
+    plain.reads("b", {}, {"1": 9})
+    with closing(Supervisors(f"https://ann:open-sesame@127.0.0.1:{overlord.port}", tls_ca=ca)) as supervisors:
+        assert look(supervisors).offsets == {0: 9, 1: 9}
+    assert None not in overlord.shown
+    assert {*plain.shown} == {None}
+
+
+@pytest.mark.stack
+@pytest.mark.slow
+def test_what_the_real_ones_say_that_they_have_read_is_asked_for_with_success(stack: Place) -> None:
+    """Each row has a segment of its own, of which nobody has heard before; in the midst of them new tasks take over."""
+    name = f"sales_{uuid.uuid4().hex[:8]}"
+    sales, first = replace(SALES, name=name, topic=name), datetime.fromisoformat("2026-01-31T09:30:00Z")
+    waits: list[float] = []
+    with supervised(stack, [sales]) as supervisors, asked(stack, [sales]) as olap:
+        supervisors.post(sales, reading(stack))
+        supervisors.await_running(name)
+        for number in range(20):
+            if number == 10:
+                supervisors.post(sales, replace(reading(stack), task_duration_s=1800))
+            record = sale(number, at=(first + timedelta(days=number)).isoformat())
+            write(stack, [structs.replace(record, topic=name)])
+            began = time.monotonic()
+            if number == 0:
+                await_rows(stack, sales, 1)
+            while _can_be_asked_for(supervisors, olap, name) <= number:
+                assert time.monotonic() < began + 90, supervisors.status(name)
+            waits.append(round(time.monotonic() - began, 3))
+            assert answered(olap, Question(sales)).rows[0][0] == number + 1
+        assert olap.serves(name, olap.served_by_tasks(name))
+        assert not olap.serves(name, frozenset({SEGMENT}))
+    assert sorted(waits)[len(waits) // 2] < 3, waits
+
+
+def _can_be_asked_for(supervisors: Supervisors, olap: DruidOlap, name: str) -> int:
+    """How many records, as it is found at a look; none where that is not known."""
+    found = supervisors.status(name)
+    read = supervisors.read_to(name, found)
+    if not found.running or supervisors.ingested(name).tasks < found.tasks:
+        return 0
+    unpublished = olap.served_by_tasks(name)
+    return sum(read.offsets.values()) if olap.serves(name, read.segments - unpublished) else 0
+
+
+def _took(supervisors: Supervisors) -> float:
+    began = time.monotonic()
+    look(supervisors)
+    return time.monotonic() - began
+
+
+def _eventually(supervisors: Supervisors, offsets: dict[int, int]) -> None:
+    deadline = time.monotonic() + 20
+    while (found := look(supervisors).offsets) != offsets:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)
