@@ -1,19 +1,15 @@
 """How far Druid's tasks have read: by their own word where they can be asked, by their supervisor's where not."""
 
 import ssl
-import threading
 import time
 import uuid
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
 from msgspec import structs
 
@@ -27,62 +23,9 @@ from mainstem.testing.contracts.olap import SALES, sale
 from tests.druid import asked, await_rows, reading, supervised, write
 from tests.process import free_port
 from tests.secured import Authority
+from tests.told_druid import Druid, told_druid
 
 SEGMENT = "sales_2026-03-07"
-
-
-class Druid:
-    """An overlord, and the place of its tasks: what it answers by path, and what it was asked by whom."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.answers: dict[str, bytes | int] = {}
-        """A content, a status, or a negative number: no answer for so many seconds."""
-
-        self.asked: list[str] = []
-        self.shown: list[str | None] = []
-        self.read: dict[str, dict[str, int]] = {}
-        self._tasks: dict[str, dict[str, Any]] = {}
-        self.holds()
-
-    def reads(self, task: str, said: Mapping[str, int], own: Any = None, host: str = "127.0.0.1", port: int = 0) -> str:
-        """A task that runs here or elsewhere: what its supervisor says of it, and what it says, a JSON or an answer."""
-        self.read[task] = {**said}
-        self._tasks[task] = {"host": host, "port": port or self.port, "tlsPort": -1}
-        self._list()
-        own = msgspec.json.encode(own) if isinstance(own, dict | list) else own
-        if own is not None:
-            self.answers[f"/druid/worker/v1/chat/{task}/offsets/current"] = own
-        return task
-
-    def ends(self, task: str) -> None:
-        """Of which the supervisor does not speak any more."""
-        del self.read[task]
-        self._list()
-
-    def holds(self, *segments: str, datasource: str = "sales") -> None:
-        """What the tasks here serve."""
-        held = [{"action": "load", "dataSource": datasource, "identifier": each, "size": 0} for each in segments]
-        changes = {"counter": {"counter": 1, "hash": 2}, "resetCounter": False, "requests": held}
-        self.answers["/druid-internal/v1/segments"] = msgspec.json.encode(changes)
-
-    def moves(self, task: str, location: Mapping[str, Any]) -> None:
-        self._tasks[task] = {**location}
-        self._list()
-
-    def count(self, part: str) -> int:
-        """How often something with that in its path was asked for."""
-        return sum(part in each for each in self.asked)
-
-    def _list(self) -> None:
-        running = [{"id": task, "dataSource": "sales", "location": place} for task, place in self._tasks.items()]
-        self.answers["/druid/indexer/v1/tasks"] = msgspec.json.encode(running)
-        active = [
-            {"id": task, "startingOffsets": dict.fromkeys(said, 0), "currentOffsets": said}
-            for task, said in self.read.items()
-        ]
-        payload = {"state": "RUNNING", "healthy": True, "activeTasks": active}
-        self.answers["/druid/indexer/v1/supervisor/sales/status"] = msgspec.json.encode({"payload": payload})
 
 
 Druids = Callable[["ssl.SSLContext | None"], Druid]
@@ -94,45 +37,9 @@ def druids() -> Iterator[Druids]:
     with ExitStack() as stack:
 
         def start(tls: ssl.SSLContext | None) -> Druid:
-            return stack.enter_context(closing(_Serving(tls))).druid
+            return stack.enter_context(told_druid("sales", tls))
 
         yield start
-
-
-class _Serving:
-    def __init__(self, tls: ssl.SSLContext | None) -> None:
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                path = self.path.partition("?")[0]
-                druid.asked.append(self.path)
-                druid.shown.append(self.headers["Authorization"])
-                answer = druid.answers.get(path, 404)
-                if isinstance(answer, int) and answer < 0:
-                    self_.ended.wait(-answer)
-                    answer = 500
-                content = answer if isinstance(answer, bytes) else b""
-                self.send_response(answer if isinstance(answer, int) else 200)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-                pass
-
-        self_ = self
-        self.ended = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        if tls is not None:
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
-        druid = self.druid = Druid(self._server.server_port)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
-        self._thread.start()
-
-    def close(self) -> None:
-        self.ended.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
 
 @pytest.fixture
