@@ -15,13 +15,17 @@ class Druid:
 
     def __init__(self, port: int, datasource: str) -> None:
         self.port = port
-        self._datasource = datasource
+        self.datasource = datasource
         self.answers: dict[str, bytes | int] = {}
         """A content, a status, or a negative number: no answer for so many seconds."""
 
         self.asked: list[str] = []
         self.shown: list[str | None] = []
+        self.rows = 0
+        """How many each of the tasks has made."""
+
         self.read: dict[str, dict[str, int]] = {}
+        self._publishing: list[str] = []
         self._tasks: dict[str, dict[str, Any]] = {}
         self.holds()
 
@@ -36,15 +40,17 @@ class Druid:
         if own is not None:
             self.answers[f"/druid/worker/v1/chat/{task}/offsets/current"] = own
 
-    def ends(self, task: str) -> None:
-        """Of which the supervisor does not speak any more."""
+    def ends(self, task: str, *, publishing: bool = False) -> None:
+        """It does not read any more; then nobody speaks of it, unless it publishes."""
         del self.read[task]
+        if publishing:
+            self._publishing.append(task)
         self._list()
 
     def holds(self, *segments: str, datasource: str = "") -> None:
         """What the tasks here serve."""
         held = [
-            {"action": "load", "dataSource": datasource or self._datasource, "identifier": each, "size": 0}
+            {"action": "load", "dataSource": datasource or self.datasource, "identifier": each, "size": 0}
             for each in segments
         ]
         changes = {"counter": {"counter": 1, "hash": 2}, "resetCounter": False, "requests": held}
@@ -60,17 +66,18 @@ class Druid:
 
     def _list(self) -> None:
         running = [
-            {"id": task, "dataSource": self._datasource, "location": place} for task, place in self._tasks.items()
+            {"id": task, "dataSource": self.datasource, "location": place} for task, place in self._tasks.items()
         ]
         self.answers["/druid/indexer/v1/tasks"] = msgspec.json.encode(running)
         active = [
             {"id": task, "startingOffsets": dict.fromkeys(said, 0), "currentOffsets": said}
             for task, said in self.read.items()
         ]
-        payload = {"state": "RUNNING", "healthy": True, "activeTasks": active}
-        supervisor = f"/druid/indexer/v1/supervisor/{self._datasource}"
+        publishing = [{"id": task} for task in self._publishing]
+        payload = {"state": "RUNNING", "healthy": True, "activeTasks": active, "publishingTasks": publishing}
+        supervisor = f"/druid/indexer/v1/supervisor/{self.datasource}"
         self.answers[f"{supervisor}/status"] = msgspec.json.encode({"payload": payload})
-        made = {"totals": {"buildSegments": {"processed": 0, "thrownAway": 0, "unparseable": 0}}}
+        made = {"totals": {"buildSegments": {"processed": self.rows, "thrownAway": 0, "unparseable": 0}}}
         self.answers[f"{supervisor}/stats"] = msgspec.json.encode({"0": dict.fromkeys(self.read, made)})
 
 

@@ -297,11 +297,12 @@ class Stages:
             why = "a task that reads its topic does not answer"
             return Seen("lost", why, lag.records, lag.seconds, holds=False)
         served = olap.served_by_tasks(live.name)
-        if made.rows and not served:
+        reached = olap.serves(live.name, read.segments - served)
+        if made.rows and not served and not (read.told and reached):
             why = "what its tasks have read cannot be asked for yet"
             return Seen("unserved", why, lag.records, lag.seconds, holds=False)
         trouble = found.reason or self._misfit(datasource, live)
-        if not olap.serves(live.name, read.segments - served):
+        if not reached:
             return Seen(WORKS, trouble, None, None)
         return Seen(WORKS, trouble, lag.records, lag.seconds, handled=sum(done.values()))
 

@@ -78,14 +78,15 @@ class SupervisorStatus:
     `state` is Druid's detailed state: CREATING_TASKS, RUNNING, SUSPENDED, LOST_CONTACT_WITH_STREAM and so on. `lag`
     counts by partition the offsets that are not yet read, None where that is not known yet. The end marker of a Kafka
     transaction takes an offset and is never read as a record: a lag of 1 can be a partition that is read to its end.
-    `read` says by task and partition from where on records are not yet read.
+    `read` says by task and partition from where on records are not yet read; tasks that do not read any more are
+    `publishing`.
     """
 
     state: str
     healthy: bool
     suspended: bool
     tasks: int
-    publishing_tasks: int
+    publishing: tuple[str, ...]
     lag: Mapping[int, int | None]
     reason: str | None
     read: Mapping[str, Offsets]
@@ -198,7 +199,7 @@ class Supervisors:
 
     def read_to(self, name: str, found: SupervisorStatus) -> ReadTo:
         """How far its tasks have read, by their own word where they can be asked, else by its status that was found."""
-        return read_to(found.read, self._own.words(name, found.read.keys()))
+        return read_to(found.read, self._own.words(name, (*found.read, *found.publishing)))
 
     def has_no_rows(self, name: str) -> bool:
         """Whether its tasks have read the topic to the end, as far as Druid knew it up to 5 s ago, and made no row.
@@ -375,7 +376,7 @@ def _status(payload: Mapping[str, Any]) -> SupervisorStatus:
         healthy=bool(payload.get("healthy")),
         suspended=bool(payload.get("suspended")),
         tasks=len(tasks),
-        publishing_tasks=len(payload.get("publishingTasks") or []),
+        publishing=tuple(str(task["id"]) for task in payload.get("publishingTasks") or []),
         lag={**lag, **known},
         reason=reason,
         read=read,

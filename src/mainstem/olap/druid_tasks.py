@@ -47,10 +47,14 @@ class Word:
 
 @dataclass(frozen=True)
 class ReadTo:
-    """How far all tasks have read. What lies before `offsets` can be asked for once all `segments` can."""
+    """How far all tasks have read. What lies before `offsets` can be asked for once all `segments` can.
+
+    `told` is whether they were all asked themselves: else there may be other segments too.
+    """
 
     offsets: Offsets
     segments: frozenset[str]
+    told: bool
 
 
 class _Change(Struct, rename="camel"):
@@ -176,11 +180,11 @@ def read_to(by_task: Mapping[str, Offsets], words: Mapping[str, Word]) -> ReadTo
     """Of what the supervisor says of its tasks, and what they say themselves, which is newer and goes before.
 
     It may be less too, where a task has begun again. Of a partition that several tasks read, any of them may be asked:
-    what all of them have read counts.
+    what all of them have read counts. `words` may have those of tasks that publish too: of them the segments count.
     """
     said = [_newest(offsets, words.get(task)) for task, offsets in by_task.items()]
-    segments = frozenset[str]().union(*(word.segments for task, word in words.items() if task in by_task))
-    return ReadTo(lowest(said), segments)
+    segments = frozenset[str]().union(*(word.segments for word in words.values()))
+    return ReadTo(lowest(said), segments, words.keys() >= by_task.keys())
 
 
 def lowest(said: Iterable[Offsets]) -> dict[int, int]:

@@ -63,7 +63,7 @@ def test_what_a_task_says_itself_goes_before_what_its_supervisor_has_heard(
     """Only of the partitions that it reads; of the others, the supervisor's word stays."""
     druid.reads("a", {"0": 5, "1": 7}, {"0": 9, "3": 99})
     druid.holds(SEGMENT)
-    assert look(supervisors) == ReadTo({0: 9, 1: 7}, frozenset({SEGMENT}))
+    assert look(supervisors) == ReadTo({0: 9, 1: 7}, frozenset({SEGMENT}), told=True)
     assert supervisors.status("sales").offsets == {0: 5, 1: 7}
     druid.reads("a", {"0": 5, "1": 7}, {})  # as it says when it begins
     assert look(supervisors).offsets == {0: 5, 1: 7}
@@ -116,7 +116,7 @@ def test_who_does_not_say_what_it_serves_is_not_believed(
     """What it has read may be where no question reaches it."""
     druid.reads("a", {"0": 5}, {"0": 9})
     druid.answers["/druid-internal/v1/segments"] = answer
-    assert look(supervisors) == ReadTo({0: 5}, frozenset())
+    assert look(supervisors) == ReadTo({0: 5}, frozenset(), told=False)
 
 
 def test_a_place_that_does_not_answer_delays_one_look(druid: Druid, supervisors: Supervisors) -> None:
@@ -136,7 +136,7 @@ def test_a_place_that_cannot_be_reached_is_left_alone(druid: Druid, supervisors:
     druid.reads("a", {"0": 5}, host=host, port=free_port())
     assert _took(supervisors) < 5
     for _ in range(5):
-        assert look(supervisors) == ReadTo({0: 5}, frozenset())
+        assert look(supervisors) == ReadTo({0: 5}, frozenset(), told=False)
     assert _took(supervisors) < 0.5
     assert druid.count("/tasks") == 1
 
@@ -151,15 +151,17 @@ def test_an_overlord_that_lists_no_tasks_fails_no_look(druid: Druid, supervisors
 
 
 def test_the_next_task_goes_on_where_one_ends(druid: Druid, supervisors: Supervisors) -> None:
-    """While that one publishes, only the next is spoken of, from the moment when it has a place."""
+    """While that one publishes, how far the next has read counts, and the segments of both."""
     druid.reads("a", {"0": 5}, {"0": 9})
+    druid.holds(SEGMENT)
     assert look(supervisors).offsets == {0: 9}
     druid.reads("b", {"0": 9}, {"0": 12})
     druid.moves("b", {"host": None, "port": -1, "tlsPort": -1})
-    druid.ends("a")
-    assert look(supervisors).offsets == {0: 9}
+    druid.ends("a", publishing=True)
+    assert look(supervisors) == ReadTo({0: 9}, frozenset({SEGMENT}), told=False)
     druid.moves("b", {"host": "127.0.0.1", "port": druid.port, "tlsPort": -1})
     _eventually(supervisors, {0: 12})
+    assert look(supervisors) == ReadTo({0: 12}, frozenset({SEGMENT}), told=True)
 
 
 def test_what_is_read_anew_is_not_hidden_by_what_was_read_before(druid: Druid, supervisors: Supervisors) -> None:
@@ -177,10 +179,10 @@ def test_of_copies_the_one_that_is_behind_counts(druid: Druid, supervisors: Supe
     """Questions reach either; of one that says nothing what the supervisor has heard counts."""
     druid.reads("a", {"0": 5}, {"0": 12})
     druid.reads("b", {"0": 4}, {"0": 11})
-    assert look(supervisors).offsets == {0: 11}
+    assert (look(supervisors).offsets, look(supervisors).told) == ({0: 11}, True)
     assert supervisors.status("sales").offsets == {0: 4}
     druid.reads("b", {"0": 4}, 503)
-    assert look(supervisors).offsets == {0: 4}
+    assert (look(supervisors).offsets, look(supervisors).told) == ({0: 4}, False)
 
 
 def test_tasks_are_shown_the_password_that_the_overlord_is(druid: Druid) -> None:
