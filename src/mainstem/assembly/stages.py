@@ -296,7 +296,7 @@ class Stages:
         if made.tasks < found.tasks:
             why = "a task that reads its topic does not answer"
             return Seen("lost", why, lag.records, lag.seconds, holds=False)
-        served = olap.served_by_tasks(live.name)
+        served = olap.served_by_tasks(live.name) if made.rows or read.segments else frozenset()
         reached = olap.serves(live.name, read.segments - served)
         if made.rows and not served and not (read.told and reached):
             why = "what its tasks have read cannot be asked for yet"
