@@ -8,6 +8,7 @@ import pytest
 
 from mainstem.errors import ConfigurationError
 from mainstem.scaffold import write_application
+from tests.process import bank_process
 
 _PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 _RUN_S = 120
@@ -36,6 +37,20 @@ def test_it_is_in_order(application: Path, words: tuple[str, ...]) -> None:
         [sys.executable, "-m", *words], cwd=application, capture_output=True, text=True, timeout=_RUN_S, check=False
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_it_answers_over_http(application: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With nothing to say of what it uses, and without taking what cannot be right."""
+    monkeypatch.setenv("PYTHONPATH", str(application))
+    monkeypatch.setenv("PYTHONWARNINGS", "error")
+    with bank_process(tmp_path / "data", app="corner_shop.main:application") as shop, shop.client() as client:
+        sent = client.post("/received", json={"item": "lamp", "count": 3}).raise_for_status()
+        for body in ('{"item":"lamp","count":1,"count":2}', '{"item":"lamp","count":0}', '{"item":"lamp"', "[]"):
+            answer = client.post("/taken", content=body, headers={"Content-Type": "application/json"})
+            assert (answer.status_code, answer.json()["type"]) == (400, "urn:mainstem:problem:malformed-request"), body
+        assert client.post("/taken", content='{"item":"lamp","count":1}').status_code == 415
+        stock = client.get("/stock", headers={"Mainstem-Position": sent.headers["Mainstem-Position"]})
+        assert stock.json() == [{"item": "lamp", "count": 3, "taken": 0}]
 
 
 def test_nothing_of_the_template_is_left(application: Path) -> None:

@@ -18,6 +18,7 @@ from mainstem.query import metrics as metrics_
 from mainstem.query.access import Access, Gate, Rule, Whole, may, may_see, public
 from mainstem.query.access.rules import Guard, check_rules
 from mainstem.query.bodies import Bodies
+from mainstem.query.input import JsonRequest
 from mainstem.query.metrics import Metrics
 from mainstem.query.openapi import DecimalSchemaPlugin
 from mainstem.query.openapi_access import describe_access
@@ -115,7 +116,8 @@ def web_application(
 ) -> Gate:
     """The whole application, as ASGI. `refusals` gives the HTTP status of refusals by their reason (409 unless named).
 
-    What mainstem itself refuses has its status without being named.
+    What mainstem itself refuses has its status without being named. Handlers that take `data` get it as `JsonRequest`
+    reads it: decimals as they were written, and no field twice.
 
     Raises ConfigurationError where `access` has no row for one of the routes, or one for another, and where a GET
     route does not say what it reads.
@@ -141,6 +143,7 @@ def web_application(
         middleware=[*guards, lambda app: KnownParameters(app, parameters), lambda app: Fresh(app, reading), Bodies],
         openapi_config=openapi,
         plugins=[DecimalSchemaPlugin()],
+        request_class=JsonRequest,
         request_max_body_size=body_max_bytes,
         on_startup=[reading.begin, *on_startup],
         on_shutdown=[*on_shutdown, reading.end],

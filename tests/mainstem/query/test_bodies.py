@@ -1,6 +1,7 @@
 """Bodies of requests that are slow to come, break off, or do not fit."""
 
 import asyncio
+from decimal import Decimal
 from functools import partial
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ from litestar.testing import TestClient
 from msgspec import Meta, Struct
 
 from mainstem.query.bodies import Bodies
-from mainstem.query.input import Body
+from mainstem.query.input import Body, JsonRequest
 from mainstem.query.parameters import Parameters
 from mainstem.query.problems import exception_handlers
 
@@ -38,6 +39,17 @@ class _Items(Struct, forbid_unknown_fields=True):
 @post("/counted")
 async def _counted(data: JSONBody[_Items]) -> None:
     pass
+
+
+class _Paid(Struct, forbid_unknown_fields=True):
+    amount: Decimal
+    rate: float = 0.0
+    more: Any = None
+
+
+@post("/paid")
+async def _paid(data: JSONBody[_Paid]) -> list[str]:
+    return [str(data.amount), repr(data.rate), repr(data.more)]
 
 
 async def _slowly() -> Any:
@@ -111,3 +123,64 @@ def test_what_does_not_fit_is_told_where_the_framework_reads_the_body(body: byte
     found = answer.json()
     assert (answer.status_code, found["field"], found["detail"]) == (400, field, said)
     assert found["type"] == "urn:mainstem:problem:malformed-request"
+
+
+def _paid_with(body: bytes, content_type: str = "application/json") -> tuple[int, Any]:
+    handlers = exception_handlers({}, dict, lambda _: True, Parameters().explained)
+    app = Litestar([_paid], request_class=JsonRequest, exception_handlers=handlers, logging_config=None)
+    with TestClient(app) as client:
+        answer = client.post("/paid", content=body, headers={"Content-Type": content_type})
+    return answer.status_code, answer.json()
+
+
+@pytest.mark.parametrize(
+    ("amount", "read"),
+    [
+        (b"12345678901234567.89", "12345678901234567.89"),
+        (b"0.10", "0.10"),
+        (b"-0.0", "-0.0"),
+        (b"7", "7"),
+        (b"123456789012345678901234567890", "123456789012345678901234567890"),
+    ],
+)
+def test_the_framework_reads_a_decimal_as_it_was_written(amount: bytes, read: str) -> None:
+    """Through a float, 12345678901234567.89 would be 12345678901234568."""
+    assert _paid_with(b'{"amount":%s,"rate":0.25}' % amount) == (201, [read, "0.25", "None"])
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "field", "said"),
+    [
+        (b'{"amount":1,"amount":2}', 400, "amount", "the body has the field amount more than once"),
+        (b'{"amount":1,"more":{"b":1,"b":2}}', 400, "b", "the body has the field b more than once"),
+        (b'[{"amount":1,"amount":2}]', 400, "amount", "the body has the field amount more than once"),
+        (b'["amount: 1"]', 400, "body", "the body does not fit: Expected `object`, got `array`"),
+        (b'{"amount":1,"%s":1,"%s":1}' % (b"x" * 5_000, b"x" * 5_000), 400, "x" * 64, "the body has the field xxx"),
+        (b'{"amount":1,"rate":1e400}', 400, "body", "the body has a number that is out of range: 1e400"),
+        (b'{"amount":1e999999999999999999999}', 400, "body", "the body has a number that is out of range: 1e9"),
+        (b'{"amount":0.%s}' % (b"9" * 5_000), 400, "body", "the body has a number of more than 64 characters"),
+        (b'{"amount":%s}' % (b"9" * 5_000), 422, "body", "the body does not fit: Integer value out of range"),
+        (b'{"amount":1', 400, "body", "the body is not JSON: Input data was truncated"),
+        (b'{"amount":1,"more":"\xff"}', 400, "body", "the body is not JSON"),
+        (b'{"amount":1,"more":%s}' % (b"[" * 100_000), 400, "body", "the body is not JSON"),
+    ],
+)
+def test_what_cannot_be_read_is_told_where_the_framework_reads_the_body(
+    body: bytes, status: int, field: str, said: str
+) -> None:
+    found_status, found = _paid_with(body)
+    assert (found_status, found["field"]) == (status, field), found
+    assert found["detail"].startswith(said)
+    assert len(found["detail"]) < 200
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", ""])
+def test_what_is_not_said_to_be_json_is_not_read_as_such(content_type: str) -> None:
+    """A page of another site may send these without asking first."""
+    status, found = _paid_with(b'{"amount":1}', content_type)
+    assert (status, found["type"]) == (415, "urn:mainstem:problem:unsupported-media-type")
+
+
+@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "application/merge-patch+json"])
+def test_what_is_said_to_be_json_is_read(content_type: str) -> None:
+    assert _paid_with(b'{"amount":1}', content_type)[0] == 201
