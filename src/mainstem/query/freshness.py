@@ -39,13 +39,11 @@ class Freshness:
 
     async def until(self, there: Callable[[], bool], timeout_s: float, otherwise: str) -> None:
         """Return when it is so, which may be slow to ask. Raises NotYetThere with that text after `timeout_s`."""
-        if await asyncio.to_thread(there):
-            return
         deadline = self._loop.time() + timeout_s
         waiter = _Waiter(there, self._loop)
-        self._waiting.add(waiter)
+        self._waiting.add(waiter)  # before it asks: who looks for all is not told of what came between
         try:
-            if await asyncio.to_thread(there):  # who looks for all is not told of what came before
+            if await asyncio.to_thread(there):
                 return
             self._have_looked()
             await waiter.told(deadline, otherwise)
