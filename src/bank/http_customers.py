@@ -32,7 +32,7 @@ def customer_routes(bank: Bank) -> list[BaseRouteHandler]:
         tags=["customers"],
         operation_id="setOverallLimit",
         operation_class=command_operation(limit=money_schema(0, "How much all cards may use together")),
-        responses=problem_responses(400, 408, 409, 413, 415, 422, 503, 504),
+        responses=problem_responses(409, 503, 504, body=True),
     )
     async def set_limit(request: _Request, customer_id: _Customer) -> Response[CustomerView]:
         """Set what all of the customer's cards may use together, not below what they use."""

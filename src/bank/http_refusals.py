@@ -175,7 +175,7 @@ def _retry(bank: Bank) -> BaseRouteHandler:
         status_code=200,
         operation_class=body_operation(),
         response_headers=COMMAND_HEADERS,
-        responses=problem_responses(400, 404, 408, 409, 413, 415, 422, 503, 504),
+        responses=problem_responses(404, 409, 503, 504, body=True),
     )
     async def retry(request: _Request, refusal_id: _Id) -> Response[CardView]:
         """Try a refused command again, once. The body is an empty object; an Idempotency-Key is not needed."""

@@ -20,7 +20,7 @@ _Request = Request[Any, Any, Any]
 
 CARD_SCHEMA = text_schema(rf"^{CARD_ID.pattern}$", "The card's id", "123456789")
 AMOUNT_SCHEMA = money_schema(0.01, "An amount of money")
-REFUSING = problem_responses(400, 404, 408, 409, 413, 415, 422, 503, 504)
+REFUSING = problem_responses(404, 409, 503, 504, body=True)
 READING = problem_responses(400, 503)
 
 _PAGE_MAX = 1_000

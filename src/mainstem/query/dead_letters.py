@@ -43,7 +43,7 @@ Listener = Annotated[str, PathParameter(description="The listener's group")]
 _Letter = Annotated[str, PathParameter(description="The letter's id, as 0-12: partition and offset of its record")]
 _OfListener = Annotated[str | None, QueryParameter(description="Of this listener only")]
 _Limit = Annotated[int, QueryParameter(ge=1, le=_PAGE_MAX, description="The most rows to return")]
-CHANGING = problem_responses(400, 404, 408, 409, 413, 415, 422, 503)
+CHANGING = problem_responses(404, 409, 503, body=True)
 REASON = text_schema(rf"^[^\x00-\x1f]{{1,{_TEXT_MAX}}}$", "Why, for the record", "the fold was mended")
 _KEY = text_schema(r"^(.|\n)*$", "The letters of this key", "debit_card-zoe")
 _ID = text_schema(r"^[0-9]{1,10}-[0-9]{1,12}$", "This letter, the first of its key", "0-12")

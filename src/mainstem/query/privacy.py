@@ -42,7 +42,7 @@ def privacy_routes(forgets: Forgets) -> list[BaseRouteHandler]:
             {"dryRun": flag_schema("Look where the data are, and change nothing")},
             why=text_schema(r"^(?=.*\S)[^\x00-\x1f]{1,500}$", "Why", "asked for by the customer"),
         ),
-        responses=problem_responses(400, 408, 413, 415, 422, 503),
+        responses=problem_responses(503, body=True),
     )
     async def forget(request: Request[Any, Any, Any], subject: _Subject) -> Response[Forgetting]:
         """Make a subject's personal data unreadable wherever they are, and tell where that is."""

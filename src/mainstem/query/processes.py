@@ -31,7 +31,7 @@ _VIEW = "process"
 _TEXT_MAX = 200
 _Manager = Annotated[str, PathParameter(description="The process manager's name")]
 _Process = Annotated[str, PathParameter(description="The process's id")]
-_REFUSING = problem_responses(400, 404, 408, 409, 413, 415, 422, 503, 504)
+_REFUSING = problem_responses(404, 409, 503, 504, body=True)
 
 
 class ProcessDesk(Protocol):

@@ -26,7 +26,7 @@ REBUILD_RULES: Mapping[str, Rule] = {
 """Who may call these routes, for the application's own table."""
 
 _View = Annotated[str, PathParameter(description="The view's table")]
-_REFUSING = problem_responses(400, 404, 408, 409, 413, 415, 422, 503, 504)
+_REFUSING = problem_responses(404, 409, 503, 504, body=True)
 
 
 class RebuildDesk(Protocol):

@@ -74,11 +74,11 @@ def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | 
     return Response(body, status_code=status, media_type=MediaType.JSON, headers=dict(headers or {}))
 
 
-def problem_responses(*statuses: int) -> dict[int, ResponseSpec]:
-    """The OpenAPI description of problems with these statuses."""
+def problem_responses(*statuses: int, body: bool = False) -> dict[int, ResponseSpec]:
+    """The OpenAPI description of problems with these statuses, with `body` those of every route that reads one too."""
     return {
         status: ResponseSpec(Problem, media_type=MEDIA_TYPE, description=_PROBLEMS[status], generate_examples=False)
-        for status in statuses
+        for status in sorted({*statuses, *(_OF_BODIES if body else ())})
     }
 
 
@@ -94,6 +94,8 @@ _PROBLEMS = {
     503: "Not now: try again after the seconds that Retry-After names",
     504: "No answer in time; ask again with the same idempotency key",
 }
+
+_OF_BODIES = (400, 408, 413, 415, 422)
 
 
 class Health(Struct, frozen=True):
