@@ -23,6 +23,7 @@
     │   └── UnknownEvent            a stored event that no upcaster leads to today's class
     ├── LogError
     │   ├── UnknownTopic
+    │   ├── TooManyTopics           more than it can have
     │   ├── TopicMismatch           declared otherwise than it was made
     │   ├── OffsetOutOfRange        retention has removed it, or it is not there yet
     │   ├── RecordTooLarge
@@ -76,6 +77,7 @@ __all__ = [
     "SubjectForgotten",
     "TagConflict",
     "TooManyRequests",
+    "TooManyTopics",
     "TopicMismatch",
     "Transient",
     "TryAgain",
@@ -206,6 +208,10 @@ class UnknownTopic(LogError):
 
 class TopicMismatch(LogError):
     """The topic stands with another number of partitions than declared."""
+
+
+class TooManyTopics(LogError):
+    """The log has as many topics as it can have."""
 
 
 class OffsetOutOfRange(LogError):

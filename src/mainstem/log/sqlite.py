@@ -9,7 +9,7 @@ from typing import Any
 import apsw
 import msgspec
 
-from mainstem.errors import LogError, TopicMismatch, UnknownTopic
+from mainstem.errors import LogError, TooManyTopics, TopicMismatch, UnknownTopic
 from mainstem.log.limits import check_record
 from mainstem.log.partitioner import partition_for
 from mainstem.log.port import Assigned, Place, Range, Topic
@@ -19,6 +19,9 @@ from mainstem.messages import NewRecord, Record
 from mainstem.sqlite import ROWS_MAX, connect, insert_many, mapped_errors, prepare, transaction
 
 _PARTITIONS_MAX = 1024
+_TOPICS_MAX = (2**63 >> OFFSET_BITS) // _PARTITIONS_MAX - 2
+"""A record's id is bits of topic, partition and offset; the end of the last partition of one more would not fit."""
+
 _DAY_MS = 86_400_000
 _RETENTION_CHUNK = 1_000
 
@@ -82,7 +85,10 @@ class SqliteLog:
         self._load_topics()
 
     def create(self, topic: Topic) -> None:
-        """Make the topic; limits that are declared otherwise than before are taken over."""
+        """Make the topic; limits that are declared otherwise than before are taken over.
+
+        Raises TooManyTopics where the file has as many as it can have.
+        """
         limits = (topic.retention_ms, topic.retention_bytes, topic.record_max_bytes)
         with self._writing, transaction(self._writer, self._path):
             found: Any = self._writer.execute(_TOPIC, (topic.name,)).fetchall()
@@ -95,7 +101,12 @@ class SqliteLog:
             else:
                 sql = "INSERT INTO topic VALUES (NULL, ?, ?, ?, ?, ?)"
                 self._writer.execute(sql, (topic.name, topic.partitions, *limits))
-                first = self._writer.last_insert_rowid() * _PARTITIONS_MAX
+                topic_id = self._writer.last_insert_rowid()
+                if topic_id > _TOPICS_MAX:
+                    raise TooManyTopics(
+                        f"{self._path} has {_TOPICS_MAX} topics, the most that a log in one file can have"
+                    )
+                first = topic_id * _PARTITIONS_MAX
                 places = [(first + partition,) for partition in range(topic.partitions)]
                 self._writer.executemany("INSERT INTO place VALUES (?, 0, 0, 0)", places)
         self._load_topics()

@@ -11,7 +11,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from mainstem.errors import StoreCorrupt, StoreFull
+from mainstem.errors import StoreCorrupt, StoreFull, TooManyTopics, UnknownTopic
 from mainstem.log.port import Range, Topic
 from mainstem.log.sqlite import SqliteLog
 from mainstem.log.sqlite_consumer import OFFSET_BITS
@@ -241,3 +241,23 @@ def test_a_poll_of_large_records_is_bounded_and_loses_none(tmp_path: Path) -> No
     assert polled == [[0, 1, 2], [3, 4, 5], [6]]
     consumer.close()
     log.close()
+
+
+def test_one_topic_more_than_the_file_can_have_is_refused(tmp_path: Path) -> None:
+    """The last one has its last partition's records almost at the last of SQLite's row ids."""
+    path = tmp_path / "log.db"
+    with closing(SqliteLog(path)) as log:
+        log.create(TOPIC)
+        with closing(apsw.Connection(str(path))) as raw:
+            raw.execute("INSERT INTO topic SELECT 8189, 'before', 1, NULL, NULL, 1000")
+        log.create(Topic("last", partitions=1024))
+        keys = [str(number) for number in range(20_000)]
+        key = next(each for each in keys if log.partition_of("last", each) == 1023)
+        log.append([NewRecord(topic="last", key=key, value=b"1", timestamp_ms=0)])
+        assert [record.value for record in log.read("last", 1023, 0, 10)] == [b"1"]
+        for _ in range(2):
+            with pytest.raises(TooManyTopics, match=r"log\.db has 8190 topics"):
+                log.create(Topic("further", partitions=1))
+        with pytest.raises(UnknownTopic):
+            log.ranges("further")
+        log.append([_record(1)])
