@@ -74,8 +74,8 @@ format: $(VENV)/dev.stamp ## Bring all code into its form.
 	$(BIN)/ruff format .
 
 lock: $(VENV)/dev.stamp ## Pin the current versions of everything, without download addresses.
-	$(BIN)/uv pip compile $(LOCK) --upgrade --extra build --extra distributed --extra postgres --extra dashboard --extra dev -o requirements/dev.lock pyproject.toml
-	$(BIN)/uv pip compile $(LOCK) --upgrade --extra build --extra distributed --extra postgres --extra dashboard -c requirements/dev.lock -o requirements/run.lock pyproject.toml
+	$(BIN)/uv pip compile $(LOCK) --upgrade --extra build --extra postgres --extra dashboard --extra dev -o requirements/dev.lock pyproject.toml
+	$(BIN)/uv pip compile $(LOCK) --upgrade --extra build --extra postgres --extra dashboard -c requirements/dev.lock -o requirements/run.lock pyproject.toml
 	$(BIN)/uv pip compile $(LOCK) --upgrade -c requirements/run.lock --override benchmarks/peer.override -o requirements/peer.lock benchmarks/peer.in
 	$(BIN)/uv pip compile $(LOCK) --upgrade -o requirements/peer-quix.lock benchmarks/peer_quix.in
 	$(BIN)/uv pip compile $(LOCK) --upgrade -o requirements/superset.lock requirements/superset.in
