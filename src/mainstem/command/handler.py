@@ -11,6 +11,7 @@ from mainstem.command.aggregate import Aggregates, Folded
 from mainstem.command.answer import Answer, digest_of, keep, replay
 from mainstem.command.boundary import Boundaries, Over, Tags
 from mainstem.command.closing import Closing
+from mainstem.command.finite import endless_field, numbers_of
 from mainstem.command.naming import Naming
 from mainstem.command.snapshotting import Due
 from mainstem.decider import Decider
@@ -85,6 +86,7 @@ class Handler:
                 if command in self._by_command:
                     raise ConfigurationError(f"two deciders take the command {command.__name__}")
                 self._by_command[command] = aggregates
+        self._numbers = {command: numbers_of(command) for command in self._by_command}
 
     def begin(self) -> None:
         """A transaction begins: nothing has been learnt in it yet."""
@@ -153,6 +155,9 @@ class Handler:
             return InvalidCommand(f"no decider takes the command {type(request.command).__name__}")
         if request.occurred_at_ms is not None and not 0 <= request.occurred_at_ms <= self._clock_ms():
             return InvalidCommand(f"{request.occurred_at_ms} ms is no time of the past")
+        endless = endless_field(request.command, self._numbers[type(request.command)])
+        if endless is not None:
+            return InvalidCommand(f"{endless} has a number that is none, or has no end")
         if request.key is None:
             return self._decide(transaction, aggregates, request, stream)
         return self._once(transaction, aggregates, request, stream, own_key(request.origin.tenant, request.key))

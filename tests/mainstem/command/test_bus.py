@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from msgspec import Struct, field
 
 from bank.card import CARD, DEBIT_CARD, CardCommand, MoneyWithdrawn, OpenCard, Withdraw
-from mainstem import Event, Origin, Refused
+from mainstem import Command, Event, Origin, Refused
 from mainstem.codec import encode
 from mainstem.command.answer import Answer
 from mainstem.command.bus import BusLimits, CommandBus
@@ -73,6 +74,55 @@ def test_a_command_becomes_an_event_and_a_state_row(bus: CommandBus, store: Sqli
         "teller",
     )
     assert list(store.states(DEBIT_CARD)) == [answer.row]
+
+
+class Line(Struct, frozen=True):
+    price: Decimal
+
+
+class Order(Command, frozen=True):
+    order: str
+    lines: tuple[Line, ...] = ()
+    rates: dict[str, float] = field(default_factory=dict)
+    note: str = ""
+
+
+class Ordered(Event, frozen=True):
+    pass
+
+
+class Orders(Struct, frozen=True):
+    pass
+
+
+ORDER: Decider[Order, Ordered, Orders] = Decider(
+    category="order",
+    initial=Orders(),
+    events=(Ordered,),
+    commands=(Order,),
+    decide=lambda *_: [Ordered()],
+    evolve=lambda orders, _: orders,
+    target=lambda command: command.order,
+)
+
+
+@pytest.mark.parametrize("text", ["NaN", "sNaN", "Infinity", "-Infinity"])
+def test_a_command_with_a_number_that_has_no_end_changes_nothing(store: SqliteEventStore, text: str) -> None:
+    """As JSON it comes as a text, which msgspec takes for a Decimal or a float."""
+    bus = CommandBus(store, Handler([CARD, ORDER], clock_ms=FakeClock(1_000)))
+    bus.start()
+    try:
+        bus.execute(OpenCard(card="c", limit=money("100")))
+        with pytest.raises(InvalidCommand, match="amount has a number that is none, or has no end"):
+            bus.execute(withdraw(text))
+        with pytest.raises(InvalidCommand, match="lines has a number"):
+            bus.execute(Order(order="o", lines=(Line(money("1")), Line(money(text)))))
+        with pytest.raises(InvalidCommand, match="rates has a number"):
+            bus.execute(Order(order="o", rates={"eur": float(text.removeprefix("s"))}))
+        assert [len(store.read(stream)) for stream in ("debit_card-c", "order-o")] == [1, 0]
+        bus.execute(Order(order="o", lines=(Line(money("1")),), rates={"eur": 1.0}, note="NaN"))
+    finally:
+        bus.stop()
 
 
 def test_a_refused_command_is_kept_with_reason_time_and_who(bus: CommandBus, store: SqliteEventStore) -> None:
