@@ -50,6 +50,7 @@ def test_it_answers_over_http(application: Path, tmp_path: Path, monkeypatch: py
             assert (answer.status_code, answer.json()["type"]) == (400, "urn:mainstem:problem:malformed-request"), body
         assert client.post("/taken", content='{"item":"lamp","count":1}').status_code == 415
         stock = client.get("/stock", headers={"Mainstem-Position": sent.headers["Mainstem-Position"]})
+        assert [client.get(path).status_code for path in ("/bindings", "/dead-letters", "/rebuilds")] == [200] * 3
         assert stock.json() == [{"item": "lamp", "count": 3, "taken": 0}]
 
 

@@ -245,9 +245,14 @@ def drop_old_snapshots(application: Application, events: EventStore, now_ms: int
 def seen_listener(runner: Runner, stale: str | None = None) -> Seen:
     """A listener of this process; `stale` says what to do about its view."""
     listener = runner.status()
-    trouble = listener.reason or parked_trouble(runner.binding, listener.parked) or stale
+    trouble = together(listener.reason, parked_trouble(runner.binding, listener.parked), stale)
     lag = runner.lag(wall_clock_ms())
     return Seen(listener.state, trouble, lag.records, lag.seconds, listener.parked, handled=listener.handled)
+
+
+def together(*troubles: str | None) -> str | None:
+    """All that there is to say of a stage: what is mended first must not hide the rest. None for nothing."""
+    return "; ".join(filter(None, troubles)) or None
 
 
 def seen_driver(driver: Driver, now_ms: int) -> Seen:

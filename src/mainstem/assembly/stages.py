@@ -16,7 +16,7 @@ import structlog
 from mainstem.application import EVENT_TOPIC, Application
 from mainstem.assembly.flow import stages_before
 from mainstem.assembly.places import connector_name, druid_reading, kafka_servers, mysql_server
-from mainstem.assembly.running import parked_trouble, seen_driver, seen_listener, stuck_trouble
+from mainstem.assembly.running import parked_trouble, seen_driver, seen_listener, stuck_trouble, together
 from mainstem.assembly.views import engine_of, make_views
 from mainstem.cdc.connect import Connect
 from mainstem.clock import wall_clock_ms
@@ -261,8 +261,9 @@ class Stages:
         members = living(views, binding.group, now_ms)
         paused = is_paused(views, binding.group)
         state = state_of(members, paused=paused)
-        trouble = next((each.reason for each in members if each.reason), None) or parked_trouble(binding, parked)
-        return Seen(state, trouble or stale, lag.records, lag.seconds, parked, handled=handled)
+        reason = next((each.reason for each in members if each.reason), None)
+        trouble = together(reason, parked_trouble(binding, parked), stale)
+        return Seen(state, trouble, lag.records, lag.seconds, parked, handled=handled)
 
     def _processes(self) -> Seen:
         """By the own driver where it runs here; else by what is due in the view."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import structlog
 import uvloop
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
@@ -18,6 +19,7 @@ from granian.server.embed import Server
 from mainstem.errors import ConfigurationError
 from mainstem.query.access.jwks import is_loopback
 
+_log = structlog.get_logger(__name__)
 _LISTENING_S = 10.0
 _HEADERS_S = 30.0
 _CONNECTIONS = 512  # with what else is open, within the 1024 files that a process may have open as a rule
@@ -98,6 +100,7 @@ async def _announce(host: str, port: int, listening: Callable[[], None]) -> None
             await asyncio.sleep(0.02)
             continue
         writer.close()
+        _log.info("listening", host=host, port=port)
         listening()
         _spare_what_stays()
         return

@@ -119,6 +119,23 @@ def _wrong() -> Application:
     return replace(application, listeners=tuple(wrong if each is BALANCE else each for each in application.listeners))
 
 
+def _failing(row: CardBalance | None, message: Any) -> CardBalance:
+    raise ValueError("not today")
+
+
+def test_a_view_of_other_code_is_told_as_stale_beside_what_waits_behind_dead_letters(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "data")
+    failing = replace(BALANCE, projection=Fold(CARD_BALANCE, lambda message: (message.aggregate_id,), _failing, done))
+    listeners = tuple(failing if each is BALANCE else each for each in application.listeners)
+    with embedded(replace(application, listeners=listeners), settings) as running:
+        running.commands.execute(OpenCard(card="a", limit=Decimal(100)))
+        assert running.settle()
+    with embedded(application, settings) as running:
+        (trouble,) = [str(hop.trouble) for hop in running.status().hops if hop.name == BALANCE.group]
+        assert trouble.startswith("1 keys wait behind dead letters in ")
+        assert trouble.endswith("; stale: rebuild (other code has made it: `mainstem rebuild card_balance`)")
+
+
 def test_a_view_of_other_code_is_told_as_stale(tmp_path: Path) -> None:
     """It goes on; `status` says what to do, until that is done."""
     settings = Settings(data_dir=tmp_path / "data")
