@@ -171,7 +171,7 @@ class TagConflict(WriteConflict):
 
 
 class StateDrift(StoreError):
-    """A state row was changed by somebody else, so that it is not what the events say."""
+    """A state row is not what the events say: somebody else has changed it, or the code that makes it is another."""
 
 
 class StoreBusy(StoreError):

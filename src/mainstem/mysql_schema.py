@@ -90,12 +90,26 @@ def create(connection: "Connection[Any]", table: Table[Any], hint: str = "") -> 
     Raises ConfigurationError, with the hint, where a table of other columns, types or key stands there.
     """
     execute(connection, _definition(table))
-    stands, wanted = _standing(connection, table.name), declared(table, partial(_type_of, table))
-    if list(map(_unlimited, stands)) != list(map(_unlimited, wanted)):
+    stands, wanted = _both(connection, table)
+    if not _agree(stands, wanted):
         raise ConfigurationError(f"the table {table.name} stands as {stands}, declared is {wanted}{hint}")
     if stands != wanted:
         _limit(connection, table)
     _index(connection, table)
+
+
+def differing(connection: "Connection[Any]", table: Table[Any]) -> tuple[list[str], list[str]] | None:
+    """A table's columns as they stand and as they are declared; None where they agree, or none stands."""
+    stands, wanted = _both(connection, table)
+    return None if not stands or _agree(stands, wanted) else (stands, wanted)
+
+
+def _both(connection: "Connection[Any]", table: Table[Any]) -> tuple[list[str], list[str]]:
+    return _standing(connection, table.name), declared(table, partial(_type_of, table))
+
+
+def _agree(stands: Sequence[str], wanted: Sequence[str]) -> bool:
+    return list(map(_unlimited, stands)) == list(map(_unlimited, wanted))
 
 
 def _unlimited(described: str) -> str:

@@ -5,7 +5,8 @@ capture brings both, so whoever hears of row changes ends with the right row, bu
 another that could be taken for a withdrawal.
 
 A view is put right from what its listener has done, read again from its topic's begin. Where records are gone from
-there, or keys wait behind dead letters, it is left, and said why. What was sent to a topic is never taken back.
+there, or keys wait behind dead letters, it is left, and said why. A record whose letter was dropped counts as not
+there, one that was edited with its new value. What was sent to a topic is never taken back.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from mainstem.errors import CodecError, Fenced, StateDrift, StoreCorrupt, StoreE
 from mainstem.eventstore.port import StoredEvent
 from mainstem.eventstore.reader import EventReader
 from mainstem.listener.binding import Binding
+from mainstem.listener.settled import settled
 from mainstem.log.scan import scan
 from mainstem.messages import Record
 from mainstem.table import Table
@@ -33,7 +35,10 @@ Key = tuple[Any, ...]
 
 
 class Damage(Struct, frozen=True, rename="camel"):
-    """A row that is not what it should be: where, its key, what stands and what should (None: no row)."""
+    """A row that is not what it should be: where, its key, what stands and what should (None: no row).
+
+    Or, with `(its columns)` for a key, the columns of a state table.
+    """
 
     table: str
     key: str
@@ -177,8 +182,9 @@ class _View:
         if self._views.parked(self._binding.group):
             raise _UntoldError("keys wait behind dead letters")
         rows = _Memory(self.table, self._views)
+        known = settled(self._binding, self._log)
         for page in self._done():
-            records = [record for record in page if record.value is not None]
+            records = [record for record in known.of(page) if record.value is not None]
             batch = working(self._projection, rows.get, rows.find_each)
             try:
                 batch.handle_all(*self._binding.decoder.of(records))

@@ -23,7 +23,7 @@ from mainstem.errors import (
     StoreFull,
     StoreUnavailable,
 )
-from mainstem.table import Table, quoted
+from mainstem.table import Column, Table, declared, described, quoted
 
 _log = structlog.get_logger(__name__)
 
@@ -143,14 +143,23 @@ def table_definition(table: Table[Any], name: str = "") -> str:
 
     DECIMAL_TEXT has text affinity: a decimal stays the exact text that was written.
     """
-    columns = []
-    for column in table.columns:
-        kind = f"DECIMAL_TEXT(18,{column.places})" if column.kind == "decimal" else _TYPES[column.kind]
-        columns.append(f"{quoted(column.name)} {kind}{'' if column.nullable else ' NOT NULL'}")
+    columns = [f"{quoted(each.name)} {_type_of(each)}{'' if each.nullable else ' NOT NULL'}" for each in table.columns]
     return (
         f"CREATE TABLE IF NOT EXISTS {quoted(name or table.name)}"
         f" ({', '.join(columns)}, PRIMARY KEY ({quoted(*table.key)}))"
     )
+
+
+def _type_of(column: Column) -> str:
+    return f"DECIMAL_TEXT(18,{column.places})" if column.kind == "decimal" else _TYPES[column.kind]
+
+
+def differing(connection: apsw.Connection, table: Table[Any]) -> tuple[list[str], list[str]] | None:
+    """A table's columns as they stand and as they are declared; None where they agree in any order, or none stands."""
+    rows: list[Any] = connection.execute(f"PRAGMA table_info({quoted(table.name)})").fetchall()
+    stands = [described(name, kind, not needed, key) for _, name, kind, needed, _, key in rows]
+    wanted = declared(table, _type_of)
+    return None if not stands or sorted(stands) == sorted(wanted) else (stands, wanted)
 
 
 def check_kind(connection: apsw.Connection, path: Path, kind: str, known: int) -> int:

@@ -17,9 +17,10 @@ from mainstem.eventstore.check import StoredEvents
 from mainstem.eventstore.integrity import Integrity
 from mainstem.eventstore.mysql import MysqlEventReader, MysqlEventStore
 from mainstem.eventstore.mysql_integrity import MysqlIntegrity
-from mainstem.eventstore.port import EventStore
+from mainstem.eventstore.port import StateTables
 from mainstem.eventstore.sqlite import SqliteEventReader, SqliteEventStore
 from mainstem.eventstore.sqlite_integrity import SqliteIntegrity
+from mainstem.folder import Folder
 from mainstem.log.kafka import KafkaLog
 from mainstem.log.port import Log
 from mainstem.log.sqlite import SqliteLog
@@ -35,12 +36,24 @@ def events_file(settings: Settings, lacking: str = "there is") -> Path:
     return path
 
 
-def open_events(settings: Settings) -> EventStore:
+def open_events(settings: Settings) -> MysqlEventStore | SqliteEventStore:
     """The event store. Raises StoreUnavailable where there is none, StoreCorrupt for a damaged file."""
     if settings.form == "distributed":
         return MysqlEventStore(mysql_server(settings), clock_ms=wall_clock_ms, archive=archive_folder(settings))
     path = events_file(settings)
     return SqliteEventStore(path, clock_ms=wall_clock_ms, archive=settings.archive_dir)
+
+
+@contextmanager
+def state_tables(settings: Settings) -> Iterator[StateTables]:
+    """The tables of the state rows; of the embedded form where no process runs. Raises StoreBusy where one does."""
+    with ExitStack() as stack:
+        if settings.form == "embedded":
+            events_file(settings)  # else a folder would be made
+            folder = Folder(settings.data_dir)
+            folder.acquire()
+            stack.callback(folder.release)
+        yield stack.enter_context(closing(open_events(settings)))
 
 
 @contextmanager

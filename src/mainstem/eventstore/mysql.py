@@ -23,12 +23,13 @@ from mainstem.eventstore.mysql_columns import EVENT, LATER, PLACE, stored
 from mainstem.eventstore.mysql_tags import TAG_TABLES, tagged_page
 from mainstem.eventstore.mysql_transaction import SNAPSHOT, MysqlTransaction
 from mainstem.eventstore.port import KeptSnapshot, Snapshot, StoredEvent, TaggedEvent
+from mainstem.eventstore.putting import REPAIR
 from mainstem.eventstore.refused import LATER as REFUSAL_LATER
 from mainstem.eventstore.refused import Ask, RefusedCommands
 from mainstem.eventstore.tenants import TenantStreams
-from mainstem.mysql import MysqlServer, Pool, Row, Writer, ask, code_of, execute, picture
+from mainstem.mysql import MysqlServer, Pool, Row, Writer, ask, code_of, execute, picture, quoted
 from mainstem.mysql_rows import in_key_order, insert_many, replacing
-from mainstem.mysql_schema import create, migrate
+from mainstem.mysql_schema import create, definer, differing, migrate, one_at_a_time
 from mainstem.table import Table
 
 R = TypeVar("R", bound=Struct)
@@ -142,7 +143,10 @@ _MIGRATIONS = (
 
 
 class MysqlEventStore:
-    """Events in one database. Raises StoreUnavailable where the server is away, and goes on when it is back."""
+    """Events in one database. Raises StoreUnavailable where the server is away, and goes on when it is back.
+
+    Raises ConfigurationError where a table of `states` stands with other columns.
+    """
 
     def __init__(
         self,
@@ -161,7 +165,7 @@ class MysqlEventStore:
         self._archive = Archive(_asking(self._readers), archive)
         with self._readers.use() as connection:
             for table in states:
-                create(connection, table)
+                create(connection, table, f"; {REPAIR}")
 
     @contextmanager
     def transaction(self) -> Iterator[MysqlTransaction]:
@@ -217,6 +221,15 @@ class MysqlEventStore:
         self._readers.check_open()
         with picture(self._server) as connection:
             yield from in_key_order(connection, table)
+
+    def make_anew(self, table: Table[Any], *, dry_run: bool = False) -> tuple[Sequence[str], Sequence[str]] | None:
+        """In two statements, which MySQL commits one by one; a start makes the table that a crash leaves out."""
+        with definer(self._server) as connection, one_at_a_time(connection, f"{self._server.database}.{table.name}"):
+            differs = differing(connection, table)
+            if differs and not dry_run:
+                execute(connection, f"DROP TABLE {quoted(table.name)}")
+                create(connection, table)
+        return differs
 
     @property
     def refusals(self) -> RefusedCommands:

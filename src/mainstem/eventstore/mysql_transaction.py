@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 from pymysql.connections import Connection
 
-from mainstem.errors import StateDrift, VersionConflict
+from mainstem.errors import VersionConflict
 from mainstem.eventstore.archive import Archive
 from mainstem.eventstore.chain import NOTHING, chained
 from mainstem.eventstore.mysql_columns import EVENT, stored
@@ -23,6 +23,7 @@ from mainstem.eventstore.port import (
     TaggedEvent,
     Wanted,
 )
+from mainstem.eventstore.putting import drifted
 from mainstem.eventstore.refused import REFUSAL, refusal_row
 from mainstem.messages import Origin
 from mainstem.mysql import Row, ask, execute, quoted
@@ -218,7 +219,7 @@ def _put(
     writing = _StateWriter(connection, table)
     for (before, after), (old, new) in zip(changes, keyed, strict=True):
         if (old and stands.get(old) != before) or (new and new != old and new in stands):
-            raise StateDrift(f"a row of {table.name} was made, changed or removed by somebody else")
+            raise drifted(f"{table.name} of {' '.join(map(str, old or new or ()))}")
         if old and old != new:
             writing.delete(old)
             del stands[old]

@@ -259,6 +259,17 @@ class TenantReader(Protocol):
         """How much there is of a tenant; `told` hears how many more streams are counted."""
 
 
+class StateTables(Protocol):
+    """The tables of state rows, of a store that has columns for them."""
+
+    def make_anew(self, table: Table[Any], *, dry_run: bool = False) -> tuple[Sequence[str], Sequence[str]] | None:
+        """Put an empty table in the place of one that stands with other columns than are declared.
+
+        The columns as they stand and as they are declared; None where these agree, or no table stands: then nothing
+        is done, as in a dry run.
+        """
+
+
 class EventStore(Protocol):
     """Events by stream, with state rows, idempotency keys and refusals beside them."""
 

@@ -1,8 +1,25 @@
 """Putting state rows many to a statement, each of them still held against the row that stood before it."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from mainstem.errors import ConfigurationError, StateDrift
 from mainstem.table import Table, quoted
+
+REPAIR = "`mainstem repair` makes it anew from the events"
+
+
+def drifted(row: str, why: str = "") -> StateDrift:
+    """What is raised where a state row does not stand as it was left."""
+    return StateDrift(
+        f"the row of {row} is not what is folded of its events: it was made, changed or removed by somebody else, or"
+        f" evolve or what makes the row was changed since; {REPAIR}{why and f' ({why})'}"
+    )
+
+
+def misfit(table: Table[Any], stands: Sequence[str], wanted: Sequence[str]) -> ConfigurationError:
+    """What ends the start where a state table has other columns."""
+    return ConfigurationError(f"the state table {table.name} stands as {stands}, declared is {wanted}; {REPAIR}")
 
 
 def put_view(table: Table[Any]) -> str:

@@ -20,7 +20,7 @@ from mainstem.eventstore.port import (
     StoredEvent,
     TaggedEvent,
 )
-from mainstem.eventstore.putting import put_view
+from mainstem.eventstore.putting import misfit, put_view
 from mainstem.eventstore.refused import RefusedCommands
 from mainstem.eventstore.sqlite_archive import fetched, folder_of
 from mainstem.eventstore.sqlite_columns import stored
@@ -37,7 +37,16 @@ from mainstem.eventstore.sqlite_schema import (
 from mainstem.eventstore.sqlite_tags import tagged_page
 from mainstem.eventstore.sqlite_transaction import SqliteTransaction
 from mainstem.eventstore.tenants import TenantStreams
-from mainstem.sqlite import check_kind, connect, insert_many, mapped_errors, prepare, table_definition, transaction
+from mainstem.sqlite import (
+    check_kind,
+    connect,
+    differing,
+    insert_many,
+    mapped_errors,
+    prepare,
+    table_definition,
+    transaction,
+)
 from mainstem.table import Table, quoted
 
 R = TypeVar("R", bound=Struct)
@@ -48,7 +57,10 @@ _NEVER_MS = 2**62
 
 
 class SqliteEventStore:
-    """Events in one file. `mark` is a statement run first and last in each transaction, for a capture to tell it."""
+    """Events in one file. `mark` is a statement run first and last in each transaction, for a capture to tell it.
+
+    Raises ConfigurationError where a table of `states` stands with other columns.
+    """
 
     def __init__(
         self,
@@ -71,10 +83,19 @@ class SqliteEventStore:
         self._reader = connect(path, read_only=True)
         self._archive = Archive(self._ask, self._folder)
         self._written = Archive(partial(fetched, self._writer), self._folder)
-        with transaction(self._writer, path):
-            for table in states:
-                self._writer.execute(table_definition(table))
-                self._writer.execute(put_view(table))
+        try:
+            with transaction(self._writer, path):
+                for table in states:
+                    self._make(table)
+        except BaseException:
+            self.close()
+            raise
+
+    def _make(self, table: Table[Any]) -> None:
+        self._writer.execute(table_definition(table))
+        if differs := differing(self._writer, table):
+            raise misfit(table, *differs)
+        self._writer.execute(put_view(table))
 
     @property
     def turn(self) -> AbstractContextManager[Any]:
@@ -119,14 +140,26 @@ class SqliteEventStore:
     def states(self, table: Table[R]) -> Iterator[R]:
         """All rows of a state table, in key order."""
         connection = connect(self._path, read_only=True)
-        names = quoted(*(column.name for column in table.columns))
-        sql = f"SELECT {names} FROM {quoted(table.name)} ORDER BY {quoted(*table.key)}"
+        name = quoted(table.name)
+        # named with its table: SQLite takes a name in quotes that no column has for a text
+        names = ", ".join(f"{name}.{quoted(column.name)}" for column in table.columns)
+        keys = ", ".join(f"{name}.{quoted(each)}" for each in table.key)
+        sql = f"SELECT {names} FROM {name} ORDER BY {keys}"
         try:
             with mapped_errors(self._path):
                 for row in connection.execute(sql):
                     yield table.from_values(row)
         finally:
             connection.close()
+
+    def make_anew(self, table: Table[Any], *, dry_run: bool = False) -> tuple[Sequence[str], Sequence[str]] | None:
+        """In one transaction. Its triggers go with the old one: a capture makes them again when it is installed."""
+        with self._writing, transaction(self._writer, self._path):
+            differs = differing(self._writer, table)
+            if differs and not dry_run:
+                self._writer.execute(f"DROP TABLE {quoted(table.name)}")
+                self._writer.execute(table_definition(table))
+        return differs
 
     @property
     def refusals(self) -> RefusedCommands:

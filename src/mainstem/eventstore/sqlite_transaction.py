@@ -8,7 +8,7 @@ import apsw
 import msgspec
 from msgspec import Struct
 
-from mainstem.errors import StateDrift, VersionConflict
+from mainstem.errors import CodecError, VersionConflict
 from mainstem.eventstore.archive import Archive
 from mainstem.eventstore.chain import NOTHING, chained
 from mainstem.eventstore.port import (
@@ -22,6 +22,7 @@ from mainstem.eventstore.port import (
     TaggedEvent,
     Wanted,
 )
+from mainstem.eventstore.putting import drifted
 from mainstem.eventstore.refused import REFUSAL, refusal_row
 from mainstem.eventstore.sqlite_columns import stored
 from mainstem.eventstore.sqlite_schema import EVENT, SNAPSHOT
@@ -122,7 +123,10 @@ class SqliteTransaction:
             self._states.setdefault(table.name, (table, []))[1].append((op, *old, *new))
 
     def flush(self) -> None:
-        """Write what was gathered. Raises StateDrift where a state row does not stand as it was left."""
+        """Write what was gathered. Raises StateDrift where a state row does not stand as it was left.
+
+        Raises CodecError for one without a value that its column must have.
+        """
         events, self._events = self._events, []
         insert_many(self._connection, f"event ({EVENT})", events)
         self._tags.flush()
@@ -131,8 +135,9 @@ class SqliteTransaction:
             try:
                 insert_many(self._connection, f"mainstem_put_{table.name}", rows)
             except apsw.ConstraintError as error:
-                text = f"{table.name} of {rows[0][1]}" if len(rows) == 1 else table.name
-                raise StateDrift(f"a row of {text} was made, changed or removed by somebody else: {error}") from error
+                if str(error).startswith("NOT NULL"):
+                    raise CodecError(f"a row of {table.name} lacks a value: {error}") from error
+                raise drifted(_named(table, rows), str(error)) from error
 
     def snapshot(self, stream: str, fingerprint: str) -> Snapshot | None:
         """By primary key."""
@@ -165,6 +170,16 @@ class SqliteTransaction:
         """A refusal that has one already is an error of the caller's."""
         values = (number, *msgspec.structs.astuple(retried))
         self._execute("INSERT INTO retried_refusal (id, version, at_ms, actor) VALUES (?, ?, ?, ?)", values)
+
+
+def _named(table: Table[Any], rows: Sequence[tuple[Any, ...]]) -> str:
+    """The table, and of a single row its key: which of several it is SQLite does not say."""
+    if len(rows) > 1:
+        return table.name
+    op, *values = rows[0]
+    first = len(table.columns) if op == "i" else 0
+    found = {column.name: values[number] for number, column in enumerate(table.columns, first)}
+    return f"{table.name} of {' '.join(str(found[name]) for name in table.key)}"
 
 
 @cache
