@@ -187,6 +187,16 @@ class Answer:
     rows: Sequence[tuple[Any, ...]]
 
 
+@dataclass(frozen=True)
+class Rejects:
+    """How many records a datasource has turned away; of the first where it is and why, as
+    `sale/0 at offset 5: Object missing required field`, empty where there is none.
+    """
+
+    count: int = 0
+    first: str = ""
+
+
 class Olap(Protocol):
     """Facts that are only ever added. Anybody in the process may ask, at any time."""
 
@@ -232,6 +242,9 @@ class IngestingOlap(Olap, Protocol):
     def late(self, datasource: Datasource) -> int:
         """How many of these were late."""
 
+    def misfits(self, datasource: Datasource, beyond: int = 0) -> Rejects:
+        """The others, which did not fit; the first is told of those that came behind so many."""
+
 
 class RebuildingOlap(IngestingOlap, Protocol):
     """A store whose datasources can be filled anew beside those that are asked."""
@@ -241,6 +254,9 @@ class RebuildingOlap(IngestingOlap, Protocol):
 
     def declared(self, name: str) -> str | None:
         """The declaration that the datasource of that name stands by, as text; None where there is none."""
+
+    def misfits_beside(self, built: str, live: str) -> Rejects:
+        """The records that do not fit one datasource and were not turned away by the other."""
 
     def drop(self, name: str) -> None:
         """Remove a datasource, if it is there, with all that is kept of it."""
