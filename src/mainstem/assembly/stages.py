@@ -89,7 +89,7 @@ class _Client(Generic[C]):
 def _left_out(datasource: Datasource, made: Ingested) -> str | None:
     """Druid counts the late ones among those that do not fit, and anew with each task."""
     late = " or are late" if datasource.late_after_s is not None else ""
-    return misfits_trouble(made.thrown_away + made.unparseable, f"{late}, of those that its tasks have read by now")
+    return misfits_trouble(made.left_out, f"{late}, of those that its tasks have read by now")
 
 
 def _zookeeper(members: ZooKeeper) -> Seen:
@@ -308,11 +308,10 @@ class Stages:
             why = "what its tasks have read cannot be asked for yet"
             return Seen("unserved", why, lag.records, lag.seconds, holds=False)
         trouble = found.reason or self._misfit(datasource, live) or _left_out(datasource, made)
-        rejected = made.thrown_away + made.unparseable
         if not reached:
-            return Seen(WORKS, trouble, None, None, rejected=rejected)
+            return Seen(WORKS, trouble, None, None, rejected=made.left_out)
         handled = sum(done.values())
-        return Seen(WORKS, trouble, lag.records, lag.seconds, handled=handled, rejected=rejected)
+        return Seen(WORKS, trouble, lag.records, lag.seconds, handled=handled, rejected=made.left_out)
 
     def _misfit(self, datasource: Datasource, live: Datasource) -> str | None:
         """What to do where it is declared otherwise, as it stood at most ten seconds ago: only people change that."""

@@ -89,8 +89,8 @@ class DuckdbOlap:
             cursor.execute(f'CREATE TABLE "{datasource.name}" ({columns.definition})')
         elif stands[0] != declaration:
             raise ConfigurationError(
-                f"datasource {datasource.name} stands as {stands[0]}, declared is {declaration}; give it another"
-                f" name, or delete {self._path.name} to have it filled again from the log"
+                f"datasource {datasource.name} stands as {stands[0]}, declared is {declaration}; while the application"
+                f" is stopped, `mainstem rebuild {datasource.name}`; or give it another name"
             )
 
     def ingest(self, datasource: Datasource, records: Sequence[Record]) -> int:

@@ -295,6 +295,9 @@ class SelfFedOlap(Protocol):
     def feeding(self, version: Datasource) -> Feeding:
         """How it is doing. Raises ConfigurationError where the store does not know it."""
 
+    def left_out(self, version: Datasource) -> int:
+        """How many records it has left out, of those of which the store still knows that: not of all."""
+
     def rest(self, name: str) -> None:
         """Have it read no more. What it has stays, and is asked."""
 
