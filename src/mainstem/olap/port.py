@@ -4,6 +4,7 @@
 a store that reads the topics by itself, as Druid does by its supervisors, has no such half.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,10 +22,19 @@ Rest = Callable[[Mapping[Place, int]], Iterable[Sequence[Record]]]
 """Pages of records that are missing up to the offsets it is given."""
 
 _KINDS = ("text", "integer", "decimal", "timestamp")
+_TWO_PLACES = re.compile(r"-?[0-9]{1,16}\.[0-9]{2}")
 _DAYS_MAX = 36_500
 _OPTIONS = ("rollup", "partitioning", "compaction", "keep_days", "late_after_s")
 _OF_ROWS = ("rollup", "late_after_s")
 """The options that decide which rows are made of a topic."""
+
+
+def _is_default(kind: str, value: str | int) -> bool:
+    if kind == "integer":
+        return type(value) is int and -(2**63) <= value < 2**63
+    if kind == "decimal":
+        return isinstance(value, str) and _TWO_PLACES.fullmatch(value) is not None
+    return kind == "text" and isinstance(value, str)
 
 
 @dataclass(frozen=True)
@@ -32,15 +42,23 @@ class Dimension:
     """A column of a datasource and the field of the message that fills it (of the same name unless named).
 
     Kinds: text; integer; decimal with two places (kept as exact cents); timestamp (ISO 8601 text in the message).
+    `default` is taken where the field is missing or null; without one such a record does not fit. It is a text, an
+    integer, or of a decimal its text with two places; a timestamp has none.
     """
 
     name: str
     kind: str = "text"
     source: str = ""
+    default: str | int | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in _KINDS:
             raise ConfigurationError(f"dimension {self.name} is of kind {self.kind!r}; known are {_KINDS}")
+        if self.default is not None and not _is_default(self.kind, self.default):
+            raise ConfigurationError(
+                f"dimension {self.name} has the default {self.default!r}: of a text it is a text, of an integer one of"
+                ' 64 bits, of a decimal a text with two places, as "0.00", and a timestamp has none'
+            )
         if not self.source:
             object.__setattr__(self, "source", self.name)
 
@@ -136,6 +154,9 @@ class Datasource:
 def declaration_of(datasource: Datasource) -> str:
     """What decides which rows it has, as JSON, in which what is not declared leaves no trace, as in files of before."""
     declared = msgspec.to_builtins(datasource)
+    for each in declared["dimensions"]:
+        if each.get("default") is None:
+            each.pop("default", None)
     left_out = [name for name in _OPTIONS if name not in _OF_ROWS or declared[name] is None]
     return msgspec.json.encode({name: value for name, value in declared.items() if name not in left_out}).decode()
 

@@ -199,6 +199,14 @@ def test_a_dimension_that_old_records_do_not_have(fed: Fed) -> None:
     assert (done.state, done.left_out, done.error, fed.rows()) == ("done", 0, None, 51)
 
 
+def test_a_dimension_with_a_default_is_added(fed: Fed) -> None:
+    """Which the older records have then, and those that come."""
+    more = replace(SALES, dimensions=(*SALES.dimensions, Dimension("day", default="unknown")))
+    done = DatasourceRebuild(more, fed.log, fed.olap).run(threading.Event())
+    assert (done.state, done.error, done.left_out) == ("done", None, 0)
+    assert fed.olap.ask('SELECT "day", count(*) FROM sales GROUP BY 1').rows == [("unknown", 50)]
+
+
 def test_records_that_the_live_one_has_left_out_too_are_no_loss(fed: Fed) -> None:
     """But they are told."""
     fed.log.append([NewRecord(topic=SALES.topic, key="k", value=sale(50, price="1.005").value, timestamp_ms=1)])
