@@ -24,6 +24,9 @@ class Druid:
         self.rows = 0
         """How many each of the tasks has made."""
 
+        self.thrown_away = 0
+        """How many each has left out."""
+
         self.read: dict[str, dict[str, int]] = {}
         self._publishing: list[str] = []
         self._tasks: dict[str, dict[str, Any]] = {}
@@ -77,7 +80,7 @@ class Druid:
         payload = {"state": "RUNNING", "healthy": True, "activeTasks": active, "publishingTasks": publishing}
         supervisor = f"/druid/indexer/v1/supervisor/{self.datasource}"
         self.answers[f"{supervisor}/status"] = msgspec.json.encode({"payload": payload})
-        made = {"totals": {"buildSegments": {"processed": self.rows, "thrownAway": 0, "unparseable": 0}}}
+        made = {"totals": {"buildSegments": {"processed": self.rows, "thrownAway": self.thrown_away, "unparseable": 0}}}
         self.answers[f"{supervisor}/stats"] = msgspec.json.encode({"0": dict.fromkeys(self.read, made)})
 
 

@@ -20,7 +20,8 @@ class Seen(Struct, frozen=True):
     """What a look at a part or stage has found. `lag` counts messages, `lag_s` is how long the oldest has waited.
 
     Both are None where that could not be asked. `holds` is whether what it has handled can still be asked for.
-    `handled` grows by one with each message that is handled, from any beginning; None where nobody counts.
+    `handled` grows by one with each message that is handled, from any beginning; `rejected` are messages that were
+    left out since they do not fit. Both are None where nobody counts.
     """
 
     state: str = WORKS
@@ -30,6 +31,7 @@ class Seen(Struct, frozen=True):
     parked: int = 0
     holds: bool = True
     handled: int | None = None
+    rejected: int | None = None
 
     @property
     def works(self) -> bool:
@@ -55,7 +57,8 @@ class Hop(Struct, frozen=True, rename="camel"):
     """One stage behind the command side, and how many keys are parked behind a dead letter.
 
     By how many messages and seconds it is behind (None where that cannot be asked), its trouble, if any, since when.
-    `handled` grows with each message that it handles, and begins anew with its process; None where nobody counts.
+    `handled` grows with each message that it handles, and begins anew with its process; `rejected` are those that a
+    datasource left out since they do not fit it. Both are None where nobody counts.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Hop(Struct, frozen=True, rename="camel"):
     since: str | None = None
     parked: int = 0
     handled: int | None = None
+    rejected: int | None = None
 
 
 class Memory:
@@ -87,7 +91,7 @@ class Memory:
 def hop_of(name: str, seen: Seen, since: str | None) -> Hop:
     """A stage as it was seen."""
     lag_s = None if seen.lag_s is None else round(seen.lag_s, 3)
-    return Hop(name, seen.state, seen.lag, lag_s, seen.trouble, since, seen.parked, seen.handled)
+    return Hop(name, seen.state, seen.lag, lag_s, seen.trouble, since, seen.parked, seen.handled, seen.rejected)
 
 
 def trouble_of(found: Part | Hop) -> Trouble:

@@ -26,6 +26,7 @@ from mainstem.assembly.running import (
     controls,
     drivers,
     drop_old_snapshots,
+    misfits_trouble,
     seen_driver,
     seen_listener,
     wake_by,
@@ -340,7 +341,9 @@ class Embedded:
 def _seen_ingestion(ingestion: Ingestion) -> Seen:
     found, lag = ingestion.status, ingestion.lag(wall_clock_ms())
     state = "running" if found.state == "idle" else found.state
-    return Seen(state, found.last_error, lag.records, lag.seconds, handled=found.rows)
+    rejected = found.misfits.count
+    trouble = found.last_error or misfits_trouble(rejected, f"; the first is {found.misfits.first}")
+    return Seen(state, trouble, lag.records, lag.seconds, handled=found.rows, rejected=rejected)
 
 
 def embedded(application: Application, settings: Settings, *, clock_ms: Callable[[], int] = wall_clock_ms) -> Embedded:

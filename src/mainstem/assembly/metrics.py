@@ -58,5 +58,7 @@ def _of_stages(running: Running) -> Iterator[Sample]:
             yield Sample("mainstem_lag_seconds", "How long the oldest of those has waited", hop.lag_s, labels)
         if hop.handled is not None:
             yield Sample("mainstem_handled_total", "Messages that a stage has handled", hop.handled, labels)
+        if hop.rejected is not None:
+            yield Sample("mainstem_rejected_total", "Records that do not fit their datasource", hop.rejected, labels)
         yield Sample("mainstem_parked_keys", "Keys that wait behind a dead letter", hop.parked, labels)
         yield Sample("mainstem_stage_up", "1 while a stage works", hop.since is None, labels)

@@ -267,6 +267,11 @@ def stuck_trouble(stuck: int) -> str | None:
     return f"{stuck} processes are stuck: see `mainstem processes list --stuck`" if stuck else None
 
 
+def misfits_trouble(misfits: int, more: str) -> str | None:
+    """What records a datasource has left out, and what more is known of them; None where it has left out none."""
+    return f"{misfits} records do not fit its declaration and were left out{more}" if misfits else None
+
+
 def parked_trouble(binding: Binding[Any], parked: int) -> str | None:
     """What parked keys wait for; None where none is parked."""
     return f"{parked} keys wait behind dead letters in {binding.dead_letter_topic}" if parked else None

@@ -16,7 +16,14 @@ import structlog
 from mainstem.application import EVENT_TOPIC, Application
 from mainstem.assembly.flow import stages_before
 from mainstem.assembly.places import connector_name, druid_reading, kafka_servers, mysql_server
-from mainstem.assembly.running import parked_trouble, seen_driver, seen_listener, stuck_trouble, together
+from mainstem.assembly.running import (
+    misfits_trouble,
+    parked_trouble,
+    seen_driver,
+    seen_listener,
+    stuck_trouble,
+    together,
+)
 from mainstem.assembly.views import engine_of, make_views
 from mainstem.cdc.connect import Connect
 from mainstem.clock import wall_clock_ms
@@ -31,7 +38,7 @@ from mainstem.log.lag import lag_of
 from mainstem.log.scan import LAST_FIRST, last_records
 from mainstem.looks import Looks
 from mainstem.olap.druid import DruidOlap
-from mainstem.olap.druid_supervisor import Supervisors
+from mainstem.olap.druid_supervisor import Ingested, Supervisors
 from mainstem.olap.druid_versions import DruidVersions
 from mainstem.olap.port import Datasource
 from mainstem.olap.zookeeper import ZooKeeper
@@ -84,6 +91,12 @@ class _Client(Generic[C]):
             self._closed = True
             if self._made is not None:
                 self._made.close()
+
+
+def _left_out(datasource: Datasource, made: Ingested) -> str | None:
+    """Druid counts the late ones among those that do not fit, and anew with each task."""
+    late = " or are late" if datasource.late_after_s is not None else ""
+    return misfits_trouble(made.left_out, f"{late}, of those that its tasks have read by now")
 
 
 def _zookeeper(members: ZooKeeper) -> Seen:
@@ -302,10 +315,11 @@ class Stages:
         if made.rows and not served and not (read.told and reached):
             why = "what its tasks have read cannot be asked for yet"
             return Seen("unserved", why, lag.records, lag.seconds, holds=False)
-        trouble = found.reason or self._misfit(datasource, live)
+        trouble = found.reason or self._misfit(datasource, live) or _left_out(datasource, made)
         if not reached:
-            return Seen(WORKS, trouble, None, None)
-        return Seen(WORKS, trouble, lag.records, lag.seconds, handled=sum(done.values()))
+            return Seen(WORKS, trouble, None, None, rejected=made.left_out)
+        handled = sum(done.values())
+        return Seen(WORKS, trouble, lag.records, lag.seconds, handled=handled, rejected=made.left_out)
 
     def _misfit(self, datasource: Datasource, live: Datasource) -> str | None:
         """What to do where it is declared otherwise, as it stood at most ten seconds ago: only people change that."""

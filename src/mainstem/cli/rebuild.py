@@ -80,6 +80,9 @@ def _print(found: Any, *, cancel: bool, forget: bool, roll_back: bool) -> None:
     new = now.records - now.resumed
     resumed = f", {now.resumed} of them before" if now.resumed else ""
     say(f"{found.view}: {now.records} records{resumed}" + (f", {now.rate:,.0f} a second" if new else ""))
+    if now.left_out:
+        first = f"; the first is {now.first_left_out}" if now.first_left_out else ""
+        say(f"{now.left_out} records do not fit the new one and are left out{first}")
     if now.comparison is not None:
         _print_comparison(say, now.comparison)
     elif now.state in ("done", "built") and not roll_back:

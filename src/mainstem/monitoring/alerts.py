@@ -42,6 +42,13 @@ ALERTS = (
         "{{ $value }} keys of {{ $labels.stage }} wait behind dead letters: see `mainstem dead-letters list`.",
     ),
     Alert(
+        "MainstemRejected",
+        "max by (job, stage) (increase(mainstem_rejected_total[1h])) > 0",
+        "0m",
+        "ticket",
+        "{{ $value }} records have not come into {{ $labels.stage }}: `mainstem status` says why.",
+    ),
+    Alert(
         "MainstemLag",
         "max by (job, stage) (mainstem_lag_seconds) > 60",
         "5m",

@@ -95,6 +95,12 @@ _STAGES = Row(
             (_stages("mainstem_parked_keys"),),
         ),
         Panel(
+            "Rejected records",
+            "Records a second that did not fit the declaration of their datasource, and were left out.",
+            "short",
+            (Query(f"max by (stage) (rate(mainstem_rejected_total{_OF}[$__rate_interval]))", "{{stage}}"),),
+        ),
+        Panel(
             "Rebuilds",
             "Which share of the records is done, of rebuilds that the application's own process runs.",
             "percentunit",

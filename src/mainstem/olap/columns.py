@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from mainstem.messages import Record
 from mainstem.olap.names import check_names
-from mainstem.olap.port import Column, Datasource
+from mainstem.olap.port import Column, Datasource, Dimension
 
 _REASON_MAX = 200
 _BIGINT = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
@@ -49,17 +49,17 @@ class Columns:
         check_names(datasource)
         self.definition = _definition(datasource)
         fields = [f"field_{number}" for number in range(len(datasource.dimensions))]
-        types = [_JSON_TYPES[dimension.kind] for dimension in datasource.dimensions]
         row = msgspec.defstruct(
             "Row",
-            list(zip(fields, types, strict=True)),
+            [_field(name, dimension) for name, dimension in zip(fields, datasource.dimensions, strict=True)],
             rename=dict(zip(fields, (d.source for d in datasource.dimensions), strict=True)),
             frozen=True,
+            kw_only=True,
             gc=False,
         )
         self._decode = msgspec.json.Decoder(row).decode
         self._names = [dimension.name for dimension in datasource.dimensions]
-        self._makers = [(attrgetter(f), _ARRAYS[d.kind]) for f, d in zip(fields, datasource.dimensions, strict=True)]
+        self._makers = [(attrgetter(f), _maker(d)) for f, d in zip(fields, datasource.dimensions, strict=True)]
         self._time = datasource.time
         self._late_after_s = datasource.late_after_s
 
@@ -97,6 +97,19 @@ class Columns:
                 reason = f"{LATE}its time is more than {self._late_after_s} s before that of its record"
                 misfits.append(Misfit(record, reason))
         return table.filter(timely)
+
+
+def _field(name: str, dimension: Dimension) -> Any:
+    kind = _JSON_TYPES[dimension.kind]
+    return (name, kind) if dimension.default is None else (name, kind | None, None)
+
+
+def _maker(dimension: Dimension) -> Callable[[list[Any]], Any]:
+    make = _ARRAYS[dimension.kind]
+    if dimension.default is None:
+        return make
+    default = Decimal(dimension.default) if dimension.kind == "decimal" else dimension.default
+    return lambda values: make([default if value is None else value for value in values])
 
 
 def misfit_table(name: str, misfits: Sequence[Misfit]) -> Any:

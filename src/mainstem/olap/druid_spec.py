@@ -17,6 +17,7 @@ that, `lateMessageRejectionPeriod`, but counts it from when a task was made: a t
 or after a long stop, would lose what was in time when it was written.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -152,6 +153,22 @@ def _present(name: str) -> Json:
 
 
 def _expression(column: Column) -> str:
+    """A field that is missing is a null to Druid, and a text of its JSON none or `null`."""
+    default = column.dimension.default
+    if default is None:
+        return _value(column)
+    literal = _literal(default) if column.dimension.kind == "text" else str(int(str(default).replace(".", "")))
+    text = f"to_json_string({msgspec.json.encode(column.dimension.source).decode()})"
+    return f"if(nvl({text}, 'null') == 'null', {literal}, {_value(column)})"
+
+
+def _literal(text: str | int) -> str:
+    """In single quotes, with JSON's escapes, which are Druid's too."""
+    escaped = json.dumps(text)[1:-1].replace('\\"', "\\u0022").replace("'", "\\u0027")
+    return f"'{escaped}'"
+
+
+def _value(column: Column) -> str:
     field = msgspec.json.encode(column.dimension.source).decode()
     text = f"to_json_string({field})"
     if column.dimension.kind == "decimal":

@@ -119,6 +119,11 @@ class Ingested:
     thrown_away: int
     unparseable: int
 
+    @property
+    def left_out(self) -> int:
+        """All of which no row was made."""
+        return self.thrown_away + self.unparseable
+
 
 class Supervisors:
     """A client of the overlord at `url`, as http://127.0.0.1:8081, which is the coordinator too, or a router to both.

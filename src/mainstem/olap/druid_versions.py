@@ -65,6 +65,10 @@ class DruidVersions:
         trouble = None if found.running else f"{found.state}: {found.reason}" if found.reason else found.state
         return Feeding(offsets, trouble)
 
+    def left_out(self, version: Datasource) -> int:
+        """Those that its tasks of the moment have read, the late ones among them."""
+        return self._supervisors.ingested(version.name).left_out
+
     def rest(self, name: str) -> None:
         """Suspend its supervisor, whose tasks publish what they have."""
         if self._supervisors.spec(name) is not None and not self._supervisors.status(name).suspended:

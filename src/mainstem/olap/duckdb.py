@@ -19,11 +19,12 @@ from mainstem.duckdb import INTERRUPT_AGAIN_S, DuckdbFile, append_arrow
 from mainstem.duckdb_errors import query_error
 from mainstem.errors import ConfigurationError, InvalidQuery, StoreBusy
 from mainstem.messages import Record
+from mainstem.olap import duckdb_rejected
 from mainstem.olap.columns import LATE, Columns, misfit_table
 from mainstem.olap.duckdb_keeping import Keeping
 from mainstem.olap.duckdb_rollup import merge_facts
 from mainstem.olap.duckdb_swap import exchange, forget
-from mainstem.olap.port import Answer, Datasource, Place, Rest, declaration_of
+from mainstem.olap.port import Answer, Datasource, Place, Rejects, Rest, declaration_of
 from mainstem.olap.statement import check_select
 
 _SCHEMA_VERSION = 2
@@ -88,8 +89,8 @@ class DuckdbOlap:
             cursor.execute(f'CREATE TABLE "{datasource.name}" ({columns.definition})')
         elif stands[0] != declaration:
             raise ConfigurationError(
-                f"datasource {datasource.name} stands as {stands[0]}, declared is {declaration}; give it another"
-                f" name, or delete {self._path.name} to have it filled again from the log"
+                f"datasource {datasource.name} stands as {stands[0]}, declared is {declaration}; while the application"
+                f" is stopped, `mainstem rebuild {datasource.name}`; or give it another name"
             )
 
     def ingest(self, datasource: Datasource, records: Sequence[Record]) -> int:
@@ -211,10 +212,19 @@ class DuckdbOlap:
 
     def _rejected(self, datasource: Datasource, reason: str) -> int:
         self._feed(datasource)
-        sql = "SELECT count(*) FROM mainstem_rejected WHERE datasource = ? AND reason LIKE ?"
         with self._file.session() as cursor, self._file.mapped():
-            row = cursor.execute(sql, [datasource.name, reason]).fetchone()
-        return int(row[0]) if row else 0
+            return duckdb_rejected.count(cursor, datasource.name, reason)
+
+    def misfits(self, datasource: Datasource, beyond: int = 0) -> Rejects:
+        """The rows of `mainstem_rejected` with another reason, in the order in which they came."""
+        self._feed(datasource)
+        with self._file.session() as cursor, self._file.mapped():
+            return duckdb_rejected.misfits(cursor, datasource.name, beyond)
+
+    def misfits_beside(self, built: str, live: str) -> Rejects:
+        """By topic, partition and offset."""
+        with self._file.session() as cursor, self._file.mapped():
+            return duckdb_rejected.misfits_beside(cursor, built, live)
 
     def ask(
         self, sql: str, parameters: Sequence[Any] = (), *, row_limit: int = 10_000, timeout_s: float = 10.0

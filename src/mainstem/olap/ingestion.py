@@ -4,6 +4,7 @@ The store's own offsets are the truth: they were made with the rows, so every st
 on from them. What the group commits to the log only tells others how far the datasource is.
 """
 
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -16,12 +17,15 @@ from mainstem.errors import ConfigurationError, MainstemError
 from mainstem.log.lag import Lag, lag_of
 from mainstem.log.port import Consumer, Log
 from mainstem.messages import Record
-from mainstem.olap.port import Datasource, IngestingOlap, Place
+from mainstem.olap.port import Datasource, IngestingOlap, Place, Rejects
 
 _log = structlog.get_logger(__name__)
 
 _POLL_S = 0.25
 _COMMIT_EVERY_S = 1.0
+_COUNT_EVERY_S, _TELL_EVERY_S = 1.0, 60.0
+"""While records keep coming, those that do not fit are counted and told of in the log no more often."""
+
 _LOADED, _LOADED_LINGERS = 64, 6
 """From how many records at once a batch gathers for so many times its linger: a batch costs as much as many rows."""
 
@@ -34,13 +38,15 @@ class IngestionStatus:
     """How the ingestion is doing.
 
     `rows` were added since it was made, `retries` counts failed tries since the last success, and `last_error` is the
-    text of the last of them; None once it has gone on. `failed` is final.
+    text of the last of them; None once it has gone on. `failed` is final. `misfits` are all records that the store
+    has turned away since they do not fit the declaration.
     """
 
     state: Literal["idle", "running", "retrying", "failed"]
     rows: int
     retries: int
     last_error: str | None
+    misfits: Rejects
 
 
 class Ingestion:
@@ -75,6 +81,10 @@ class Ingestion:
         self._rows = 0
         self._retries = 0
         self._last_error: str | None = None
+        self._misfits = Rejects()
+        self._misfits_told: int | None = None
+        self._uncounted = False
+        self._counted_at = self._told_at = -math.inf
 
     @property
     def group(self) -> str:
@@ -84,7 +94,7 @@ class Ingestion:
     @property
     def status(self) -> IngestionStatus:
         """A picture of the moment."""
-        return IngestionStatus(self._state, self._rows, self._retries, self._last_error)
+        return IngestionStatus(self._state, self._rows, self._retries, self._last_error, self._misfits)
 
     def lag(self, now_ms: int) -> Lag:
         """How far the store is behind. Raises LogError or StoreError where that cannot be read."""
@@ -123,10 +133,13 @@ class Ingestion:
             consumer = self._consumer or self._start()
             records = self._gather(consumer)
             if records:
-                self._rows += self._olap.ingest(self._datasource, records)
+                added = self._olap.ingest(self._datasource, records)
+                self._rows += added
+                self._uncounted |= added < len(records)
                 ahead = {(record.topic, record.partition): record.offset + 1 for record in records}
                 self._next.update(ahead)
                 self._uncommitted.update(ahead)
+            self._see_misfits(idle=not records)
             if not records or time.monotonic() >= self._committed_at + _COMMIT_EVERY_S:
                 self._commit(consumer)
         except BaseException:
@@ -155,6 +168,9 @@ class Ingestion:
         Not at the group's committed offsets: where the store's file was deleted, they are further than the store.
         """
         self._olap.create(self._datasource)
+        self._misfits = self._olap.misfits(self._datasource)
+        if self._misfits_told is None:
+            self._misfits_told = self._misfits.count
         topic = self._datasource.topic
         ranges = self._log.ranges(topic)
         stands = self._olap.offsets(self._datasource)
@@ -176,6 +192,19 @@ class Ingestion:
             return first
         time.sleep(self._linger_s * (_LOADED_LINGERS if len(first) > _LOADED else 1))
         return [*first, *consumer.poll(self._batch_max - len(first), 0.0)]
+
+    def _see_misfits(self, *, idle: bool) -> None:
+        """Count them where some may have come, and tell of them."""
+        now = time.monotonic()
+        if self._uncounted and (idle or now >= self._counted_at + _COUNT_EVERY_S):
+            self._misfits = self._olap.misfits(self._datasource)
+            self._uncounted, self._counted_at = False, now
+        told, found = self._misfits_told or 0, self._misfits.count
+        if found > told and now >= self._told_at + _TELL_EVERY_S:
+            first = self._olap.misfits(self._datasource, told).first
+            _log.warning("records do not fit", datasource=self._datasource.name, count=found - told, first=first)
+            self._told_at = now
+            self._misfits_told = found
 
     def _commit(self, consumer: Consumer) -> None:
         if self._uncommitted:

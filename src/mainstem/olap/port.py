@@ -4,6 +4,7 @@
 a store that reads the topics by itself, as Druid does by its supervisors, has no such half.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,10 +22,19 @@ Rest = Callable[[Mapping[Place, int]], Iterable[Sequence[Record]]]
 """Pages of records that are missing up to the offsets it is given."""
 
 _KINDS = ("text", "integer", "decimal", "timestamp")
+_TWO_PLACES = re.compile(r"-?[0-9]{1,16}\.[0-9]{2}")
 _DAYS_MAX = 36_500
 _OPTIONS = ("rollup", "partitioning", "compaction", "keep_days", "late_after_s")
 _OF_ROWS = ("rollup", "late_after_s")
 """The options that decide which rows are made of a topic."""
+
+
+def _is_default(kind: str, value: str | int) -> bool:
+    if kind == "integer":
+        return type(value) is int and -(2**63) <= value < 2**63
+    if kind == "decimal":
+        return isinstance(value, str) and _TWO_PLACES.fullmatch(value) is not None
+    return kind == "text" and isinstance(value, str)
 
 
 @dataclass(frozen=True)
@@ -32,15 +42,23 @@ class Dimension:
     """A column of a datasource and the field of the message that fills it (of the same name unless named).
 
     Kinds: text; integer; decimal with two places (kept as exact cents); timestamp (ISO 8601 text in the message).
+    `default` is taken where the field is missing or null; without one such a record does not fit. It is a text, an
+    integer, or of a decimal its text with two places; a timestamp has none.
     """
 
     name: str
     kind: str = "text"
     source: str = ""
+    default: str | int | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in _KINDS:
             raise ConfigurationError(f"dimension {self.name} is of kind {self.kind!r}; known are {_KINDS}")
+        if self.default is not None and not _is_default(self.kind, self.default):
+            raise ConfigurationError(
+                f"dimension {self.name} has the default {self.default!r}: of a text it is a text, of an integer one of"
+                ' 64 bits, of a decimal a text with two places, as "0.00", and a timestamp has none'
+            )
         if not self.source:
             object.__setattr__(self, "source", self.name)
 
@@ -136,6 +154,9 @@ class Datasource:
 def declaration_of(datasource: Datasource) -> str:
     """What decides which rows it has, as JSON, in which what is not declared leaves no trace, as in files of before."""
     declared = msgspec.to_builtins(datasource)
+    for each in declared["dimensions"]:
+        if each.get("default") is None:
+            each.pop("default", None)
     left_out = [name for name in _OPTIONS if name not in _OF_ROWS or declared[name] is None]
     return msgspec.json.encode({name: value for name, value in declared.items() if name not in left_out}).decode()
 
@@ -187,6 +208,16 @@ class Answer:
     rows: Sequence[tuple[Any, ...]]
 
 
+@dataclass(frozen=True)
+class Rejects:
+    """How many records a datasource has turned away; of the first where it is and why, as
+    `sale/0 at offset 5: Object missing required field`, empty where there is none.
+    """
+
+    count: int = 0
+    first: str = ""
+
+
 class Olap(Protocol):
     """Facts that are only ever added. Anybody in the process may ask, at any time."""
 
@@ -232,6 +263,9 @@ class IngestingOlap(Olap, Protocol):
     def late(self, datasource: Datasource) -> int:
         """How many of these were late."""
 
+    def misfits(self, datasource: Datasource, beyond: int = 0) -> Rejects:
+        """The others, which did not fit; the first is told of those that came behind so many."""
+
 
 class RebuildingOlap(IngestingOlap, Protocol):
     """A store whose datasources can be filled anew beside those that are asked."""
@@ -241,6 +275,9 @@ class RebuildingOlap(IngestingOlap, Protocol):
 
     def declared(self, name: str) -> str | None:
         """The declaration that the datasource of that name stands by, as text; None where there is none."""
+
+    def misfits_beside(self, built: str, live: str) -> Rejects:
+        """The records that do not fit one datasource and were not turned away by the other."""
 
     def drop(self, name: str) -> None:
         """Remove a datasource, if it is there, with all that is kept of it."""
@@ -278,6 +315,9 @@ class SelfFedOlap(Protocol):
 
     def feeding(self, version: Datasource) -> Feeding:
         """How it is doing. Raises ConfigurationError where the store does not know it."""
+
+    def left_out(self, version: Datasource) -> int:
+        """How many records it has left out, of those of which the store still knows that: not of all."""
 
     def rest(self, name: str) -> None:
         """Have it read no more. What it has stays, and is asked."""

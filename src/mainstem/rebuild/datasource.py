@@ -1,11 +1,11 @@
 """The rebuild of one datasource of a store that is fed here, in the steps of `mainstem.rebuild.rebuild`."""
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from mainstem.errors import Refused
+from mainstem.errors import ConfigurationError, Refused
 from mainstem.log.port import Log
 from mainstem.messages import Record
 from mainstem.olap.port import Datasource, Place, RebuildingOlap, declaration_of
@@ -64,20 +64,24 @@ class DatasourceRebuild:
             self._compare()
             self._meter.say("built")
             return
-        self._swap(old_of(self._live.name))
+        self._swap(old_of(self._live.name), self._compare_and_check)
 
     def _back(self) -> None:
         self._table = replace(self._live, name=old_of(self._live.name))
         if self._olap.declared(self._table.name) is None:
             raise Refused("nothing-kept", f"no version of {self._live.name} is kept that could be put back")
+        if self._olap.declared(self._table.name) != declaration_of(self._table):
+            raise ConfigurationError(
+                f"{self._table.name} was declared otherwise: it can be put back by the code of before alone"
+            )
         self._olap.create(self._table)
         self._meter.begin(sum(self._olap.reached(self._table.name).values()))
         self._catch_up(_CLOSE)
-        self._swap(None)
+        self._swap(None, self._compare)
 
-    def _swap(self, keep: str | None) -> None:
+    def _swap(self, keep: str | None, seen: Callable[[], None]) -> None:
         self._meter.say("swapping")
-        self._olap.swap(self._live, self._table, keep, self._rest, self._compare)
+        self._olap.swap(self._live, self._table, keep, self._rest, seen)
         self._meter.say("done")
 
     def _catch_up(self, close: int) -> None:
@@ -110,9 +114,26 @@ class DatasourceRebuild:
                 yield records
                 begin = records[-1].offset + 1
 
+    def _compare_and_check(self) -> None:
+        """Raises ConfigurationError where the swap would lose facts: by its declaration or code it takes them no more.
+
+        Not where records are late by it: to turn these away is what is declared.
+        """
+        self._compare()
+        live, built = self._live.name, self._table.name
+        lost = self._olap.misfits_beside(built, live)
+        if lost.count:
+            raise ConfigurationError(
+                f"{lost.count} records that {live} has do not fit the new one, the first is {lost.first}; declare it"
+                " so that they fit, or under another name, with what fits alone; `mainstem rebuild"
+                f" {live} --cancel` drops the new one"
+            )
+
     def _compare(self) -> None:
         """As both stand, of what is kept; rows are known by all of their values."""
         self._meter.say("comparing")
+        left_out = self._olap.misfits(self._table)
+        self._meter.leaves_out(left_out.count, left_out.first)
         live, built = self._live.name, self._table.name
         if self._columns(live) != self._columns(built):
             return  # it is declared otherwise: this is what the rebuild is for

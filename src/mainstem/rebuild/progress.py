@@ -23,7 +23,8 @@ class Progress(Struct, frozen=True, rename="camel"):
 
     `state` is filling, comparing, swapping; at the end done, built (and not to be swapped), stopped, cancelled or
     failed, with the `error`. `records` of `of` are done, `resumed` of them before this process went on with it;
-    `rate` is in records a second, `left_s` the seconds that the rest will take, None where nothing tells.
+    `rate` is in records a second, `left_s` the seconds that the rest will take, None where nothing tells. `left_out`
+    records do not fit what is built, and `first_left_out` says where the first is and why, where the store knows it.
     """
 
     view: str
@@ -35,6 +36,8 @@ class Progress(Struct, frozen=True, rename="camel"):
     left_s: float | None = None
     comparison: Comparison | None = None
     error: str | None = None
+    left_out: int = 0
+    first_left_out: str = ""
 
     @property
     def ended(self) -> bool:
@@ -70,6 +73,11 @@ class Meter:
         """So many are to be done in all."""
         with self._lock:
             self._now = replace(self._now, of=records)
+
+    def leaves_out(self, records: int, first: str) -> None:
+        """So many do not fit; and of the first why, where that is known."""
+        with self._lock:
+            self._now = replace(self._now, left_out=records, first_left_out=first)
 
     def say(self, state: str, *, comparison: Comparison | None = None, error: str | None = None) -> None:
         """What is being done, or has ended."""

@@ -15,7 +15,7 @@ from mainstem.errors import InvalidQuery, StoreError
 from mainstem.log.port import Log, Place
 from mainstem.messages import Record
 from mainstem.olap.grains import begin_of
-from mainstem.olap.port import Datasource, Olap
+from mainstem.olap.port import Datasource, Dimension, Olap
 
 _PAGE = 10_000
 _AT_ONCE = 40
@@ -65,10 +65,10 @@ def _records(log: Log, topic: str, partition: int, begin: int, end: int) -> Iter
         begin = page[-1].offset + 1
 
 
-def _known_by(datasource: Datasource) -> list[tuple[str, str]]:
-    """Columns that have a field's value as it is, with these fields."""
+def _known_by(datasource: Datasource) -> list[tuple[str, Dimension]]:
+    """Columns that have a field's value as it is, with their dimensions."""
     return [
-        (column.name, column.dimension.source)
+        (column.name, column.dimension)
         for column in datasource.columns
         if column.name == column.dimension.name and column.kind in ("text", "integer")
     ]
@@ -79,10 +79,10 @@ def _row(datasource: Datasource, record: Record) -> Row | None:
     time = next(each for each in datasource.dimensions if each.name == datasource.time)
     try:
         message = msgspec.json.decode(record.value or b"", type=dict[str, Any])
-        if not all(_fits(each.kind, message[each.source]) for each in datasource.dimensions):
+        if not all(_fits(each.kind, _value(message, each)) for each in datasource.dimensions):
             return None
         at = datetime.fromisoformat(message[time.source])
-        values = [message[field] for _, field in _known_by(datasource)]
+        values = [_value(message, dimension) for _, dimension in _known_by(datasource)]
     except (msgspec.MsgspecError, KeyError, TypeError, ValueError, ArithmeticError):
         return None
     at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
@@ -90,6 +90,13 @@ def _row(datasource: Datasource, record: Record) -> Row | None:
         return None
     at = at.replace(tzinfo=None, microsecond=at.microsecond // 1000 * 1000)
     return (at if datasource.rollup is None else begin_of(datasource.rollup.grain, at), *values)
+
+
+def _value(message: Mapping[str, Any], dimension: Dimension) -> Any:
+    if dimension.default is None:
+        return message[dimension.source]
+    value = message.get(dimension.source)
+    return dimension.default if value is None else value
 
 
 def _is_late(datasource: Datasource, at: datetime, record: Record) -> bool:

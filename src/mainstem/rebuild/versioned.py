@@ -15,7 +15,7 @@ The steps, and why no answer fails or goes backwards under a crash between any t
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -127,6 +127,8 @@ class VersionedRebuild:
         row = self._begin()
         self._fill(version_of(self._datasource, row.built))
         comparison = self._compared(row)
+        with suppress(StoreUnavailable):  # it is told where it can be asked, and does not decide anything
+            self._meter.leaves_out(self._olap.left_out(version_of(self._datasource, row.built)), "")
         if swap:
             self._swap(row.live, row.built)
             settle(self._versioned, self._name)

@@ -53,6 +53,16 @@ def test_what_tasks_have_read_counts_once_questions_reach_all_their_segments(dru
 
 
 @pytest.mark.stack
+def test_what_tasks_have_thrown_away_is_told(druid: Druid, stages: Stages) -> None:
+    druid.thrown_away = 2
+    druid.reads("a", {"0": 5}, {"0": 9})
+    found = _seen(stages)
+    assert (found.state, found.rejected) == ("running", 2)
+    told = "2 records do not fit its declaration and were left out, of those that its tasks have read by now"
+    assert found.trouble == told
+
+
+@pytest.mark.stack
 def test_rows_that_are_with_no_task_any_more_are_not_missed(druid: Druid, stages: Stages) -> None:
     """As of one that has published them all, and nothing has come since; unless nobody knows what the tasks have."""
     druid.rows = 7

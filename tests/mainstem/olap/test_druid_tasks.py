@@ -16,8 +16,10 @@ from msgspec import structs
 from deploy.configuration import Place
 from mainstem.olap.asking import answered
 from mainstem.olap.druid import DruidOlap
+from mainstem.olap.druid_spec import Reading
 from mainstem.olap.druid_supervisor import Supervisors
 from mainstem.olap.druid_tasks import ReadTo
+from mainstem.olap.druid_versions import DruidVersions
 from mainstem.olap.question import Question
 from mainstem.testing.contracts.olap import SALES, sale
 from tests.druid import asked, await_rows, reading, supervised, write
@@ -51,6 +53,16 @@ def druid(druids: Druids) -> Druid:
 def supervisors(druid: Druid) -> Iterator[Supervisors]:
     with closing(Supervisors(f"http://127.0.0.1:{druid.port}")) as supervisors:
         yield supervisors
+
+
+def test_what_tasks_have_left_out(druid: Druid, supervisors: Supervisors) -> None:
+    """Of those that answer; by the supervisor's word for all of them."""
+    druid.thrown_away = 2
+    druid.reads("a", {"0": 5})
+    druid.reads("b", {"1": 5})
+    with closing(DruidOlap(f"http://127.0.0.1:{druid.port}")) as olap:
+        versions = DruidVersions(supervisors, olap, lambda: Reading("127.0.0.1:1"))
+        assert versions.left_out(SALES) == 4
 
 
 def look(supervisors: Supervisors) -> ReadTo:

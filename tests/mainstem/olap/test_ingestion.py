@@ -1,16 +1,19 @@
 """Feeding a datasource: exactly once whatever dies when, from where the store itself stands."""
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from mainstem.errors import ConfigurationError, StoreFull
 from mainstem.log.port import Topic
 from mainstem.log.sqlite import SqliteLog
 from mainstem.messages import NewRecord
+from mainstem.olap import ingestion as ingestion_module
 from mainstem.olap.duckdb import DuckdbOlap
 from mainstem.olap.ingestion import Ingestion
 from mainstem.olap.port import Datasource, Dimension
@@ -68,6 +71,42 @@ def test_batches_and_what_does_not_fit(log: SqliteLog, olap: DuckdbOlap) -> None
     holds(olap, 100)
     assert (ingestion.lag(0).records, ingestion.status.rows) == (0, 90)
     assert sum(log.committed("olap-facts").values()) == 100
+
+
+def test_what_does_not_fit_is_counted_and_told_once(log: SqliteLog, olap: DuckdbOlap) -> None:
+    """Not for every record, nor for every batch; and it is known again after the next start."""
+    send(log, 0, 100)
+    ingestion = Ingestion(olap, log, FACTS, linger_ms=0, batch_max=10)
+    with capture_logs() as lines:
+        drain(ingestion)
+    found = ingestion.status.misfits
+    assert found.count == 10
+    assert re.fullmatch(r"fact/\d at offset \d+: JSON is malformed.*", found.first)
+    (told,) = (line for line in lines if line["event"] == "records do not fit")
+    assert (told["log_level"], told["datasource"], told["first"]) == ("warning", "facts", found.first)
+    again = Ingestion(olap, log, FACTS, linger_ms=0)
+    drain(again)
+    assert again.status.misfits == found
+
+
+def test_what_goes_on_not_to_fit_is_told_again(
+    log: SqliteLog, olap: DuckdbOlap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first of those that have come since, and how many."""
+    monkeypatch.setattr(ingestion_module, "_COUNT_EVERY_S", 0.0)
+    monkeypatch.setattr(ingestion_module, "_TELL_EVERY_S", 0.0)
+    ingestion = Ingestion(olap, log, FACTS, linger_ms=0)
+    with capture_logs() as lines:
+        for first in (0, 30):
+            send(log, first, first + 10)
+            drain(ingestion)
+        log.append([NewRecord(topic="fact", key="k", value=b'{"id":1}', timestamp_ms=1)] * 2)
+        drain(ingestion)
+    told = [
+        (line["count"], line["first"].partition(": ")[2]) for line in lines if line["event"] == "records do not fit"
+    ]
+    assert [count for count, _ in told] == [1, 1, 2]
+    assert "Expected `str`, got `int`" in told[2][1]
 
 
 @pytest.mark.parametrize("before", [True, False])

@@ -13,6 +13,7 @@ import pytest
 from mainstem.errors import ConfigurationError, InvalidQuery
 from mainstem.messages import Record
 from mainstem.olap import duckdb_keeping
+from mainstem.olap.druid_spec import Reading, supervisor_spec
 from mainstem.olap.duckdb import DuckdbOlap
 from mainstem.olap.names import check_names
 from mainstem.olap.options import Compaction, Partitioning, Rollup, RollupMeasure
@@ -148,3 +149,45 @@ def test_old_rows_go_with_the_batch_or_not_at_all(tmp_path: Path) -> None:
         aging.olap._advance = advance  # type: ignore[method-assign]
         aging.add(1)
         assert aging.rows() == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "default"),
+    [
+        ("text", 1),
+        ("integer", "1"),
+        ("integer", 2**63),
+        ("integer", True),
+        ("decimal", 1),
+        ("decimal", "1.5"),
+        ("decimal", "NaN"),
+        ("timestamp", "2026-03-09T09:30:00Z"),
+    ],
+)
+def test_a_default_that_does_not_fit(kind: str, default: Any) -> None:
+    with pytest.raises(ConfigurationError, match="dimension more has the default"):
+        Dimension("more", kind, default=default)
+
+
+def test_another_default_is_another_declaration() -> None:
+    """Which the files that there are do not have."""
+    assert declaration_of(replace(KEPT, dimensions=(*KEPT.dimensions, Dimension("a", default="")))) != declaration_of(
+        replace(KEPT, dimensions=(*KEPT.dimensions, Dimension("a")))
+    )
+
+
+def test_a_default_to_druid() -> None:
+    """Where the field is null or missing; and what has none is asked as it was before."""
+    datasource = replace(
+        KEPT,
+        dimensions=(
+            *KEPT.dimensions,
+            Dimension("day", default="it's \"\\"),
+            Dimension("cents", "decimal", default="-0.07"),
+        ),
+    )
+    spec = supervisor_spec(datasource, Reading("kafka:9092"))
+    by = {each["name"]: each["expression"] for each in spec["spec"]["dataSchema"]["transformSpec"]["transforms"]}
+    assert not by["id"].startswith("if(nvl(")
+    assert by["day"].startswith("if(nvl(to_json_string(\"day\"), 'null') == 'null', 'it\\u0027s \\u0022\\\\', if(")
+    assert by["cents_cents"].startswith("if(nvl(to_json_string(\"cents\"), 'null') == 'null', -7, if(")

@@ -15,12 +15,13 @@ import apsw
 import httpx
 import pytest
 
+from bank.analytics import BANKAPP
 from bank.balance import BALANCE, CARD_BALANCE, CardBalance, done, fold
 from bank.card import OpenCard, Withdraw
 from bank.main import application
 from mainstem.application import Application
 from mainstem.assembly import embedded
-from mainstem.messages import Recorded
+from mainstem.messages import NewRecord, Recorded
 from mainstem.settings import Settings
 from mainstem.view.projection import Fold
 from tests.process import BankProcess, bank_process
@@ -185,3 +186,14 @@ def test_what_makes_no_sense(bank: BankProcess) -> None:
     ):
         code, said = call(bank.folder, *words)
         assert (code, text in said) == (2, True), said
+
+
+def test_what_a_datasource_leaves_out_is_said(tmp_path: Path) -> None:
+    """With the first of it; that the live one has left it out too is no reason to stay with that."""
+    with embedded(application, Settings(data_dir=tmp_path)) as running:
+        running.log.append([NewRecord(topic=BANKAPP.topic, key="a", value=b'{"id":"a"}', timestamp_ms=1)])
+        assert running.settle()
+    code, said = call(tmp_path, BANKAPP.name)
+    first = f"the first is {BANKAPP.topic}/0 at offset 0: Object missing required field"
+    assert f"1 records do not fit the new one and are left out; {first}" in said
+    assert (code, "no row differs" in said, "swapped" in said) == (0, True, True), said

@@ -19,7 +19,7 @@ from mainstem.errors import ConfigurationError
 from mainstem.messages import Record
 from mainstem.olap.asking import answered
 from mainstem.olap.options import Compaction, Partitioning, Rollup
-from mainstem.olap.port import Datasource, Dimension, IngestingOlap, Olap
+from mainstem.olap.port import Datasource, Dimension, IngestingOlap, Olap, Rejects
 from mainstem.olap.question import Measure, Question
 from mainstem.testing.contracts.olap import MISFITS, SALES, OlapContract, record, sale
 from mainstem.testing.contracts.olap_options import KEPT, LATE, ROLLED, aged, logged, rolled
@@ -151,6 +151,25 @@ class IngestingOlapContract(OlapContract):
         """A batch without any row moves the offsets."""
         assert olap.ingest(SALES, [record(n, b"{") for n in range(100)]) == 0
         assert (olap.rejected(SALES), olap.offsets(SALES)) == (100, {("sale", 0): 100})
+
+    def test_the_first_misfit_is_told(self, olap: IngestingOlap) -> None:
+        """With its place and the reason; of all, or of those that came behind so many."""
+        assert olap.misfits(SALES) == Rejects()
+        olap.ingest(SALES, [sale(0), sale(1, price="1.005"), sale(2, partition=3), record(3, b"{")])
+        olap.ingest(SALES, [record(4, None)])
+        found = olap.misfits(SALES)
+        assert (found.count, found.first) == (
+            3,
+            "sale/0 at offset 1: a decimal has more than two digits after the point",
+        )
+        assert olap.misfits(SALES, 2) == Rejects(3, "sale/0 at offset 4: no value")
+        assert olap.misfits(SALES, 3) == Rejects(3)
+
+    def test_late_facts_are_no_misfits(self, olap: IngestingOlap) -> None:
+        """They are turned away as is declared."""
+        olap.create(LATE)
+        olap.ingest(LATE, [*logged(), Record("late", 0, 5, "k", b"{", 0)])
+        assert (olap.rejected(LATE), olap.misfits(LATE).count) == (3, 1)
 
     def test_late_facts_are_counted(self, olap: IngestingOlap) -> None:
         """Among those that were turned away, once each."""

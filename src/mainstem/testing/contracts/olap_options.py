@@ -56,6 +56,19 @@ LATE = Datasource(
 KEPT = replace(LATE, name="kept", topic="kept", late_after_s=None, keep_days=3)
 BOTH = replace(LATE, name="both", topic="both", keep_days=3)
 
+DEFAULTED = Datasource(
+    "defaulted",
+    topic="defaulted",
+    time="at",
+    dimensions=(
+        Dimension("id"),
+        Dimension("at", "timestamp"),
+        Dimension("day", default="none of 'these', \"nor\" \\ é 漢 \U0001f600\n"),
+        Dimension("pieces", "integer", source="many", default=-7),
+        Dimension("price", "decimal", default="-0.07"),
+    ),
+)
+
 ASKED: dict[str, dict[str, Any]] = {
     "all at once": {"measures": _ALL},
     "how many": {},
@@ -122,6 +135,22 @@ def late_and_aged() -> list[Record]:
     ]
 
 
+def defaulted() -> list[Record]:
+    """Facts that have all fields, lack some or have a null there, and some with fields of another type."""
+    fields = [
+        '"day":"monday","many":3,"price":"1.50"',
+        '"day":"","many":0,"price":0',
+        "",
+        '"day":null,"many":null,"price":null',
+        '"day":"null","price":2.5',
+        '"many":"3"',
+        '"day":7',
+        '"day":{}',
+    ]
+    texts = [f'{{"id":"{n}","at":"2026-03-09T09:30:00Z"{"," * bool(each)}{each}}}' for n, each in enumerate(fields)]
+    return [Record("defaulted", 0, n, "k", text.encode(), 0) for n, text in enumerate(texts)]
+
+
 def _fact(name: str, at: datetime) -> bytes:
     return f'{{"id":"{name}","at":"{at.isoformat()}"}}'.encode()
 
@@ -150,10 +179,11 @@ class OlapOptionsContract(ABC):
     @pytest.fixture(scope="class")
     @classmethod
     def optional(cls, tmp_path_factory: pytest.TempPathFactory) -> "Iterator[tuple[OlapOptionsContract, Olap]]":
-        """A store of a rollup and of what is late or old, filled, and the contract that has filled it."""
+        """A store of a rollup, of what is late or old, and of defaults, filled, and the contract that has filled it."""
         self = cls()
-        records = [structs.replace(each, topic=each.topic + cls.suffix) for each in (*rolled(), *late_and_aged())]
-        datasources = [self.named(each) for each in (ROLLED, BOTH)]
+        some = (*rolled(), *late_and_aged(), *defaulted())
+        records = [structs.replace(each, topic=each.topic + cls.suffix) for each in some]
+        datasources = [self.named(each) for each in (ROLLED, BOTH, DEFAULTED)]
         with self.filled(tmp_path_factory.mktemp("optional"), datasources, records) as olap:
             yield self, olap
 
@@ -178,6 +208,19 @@ class OlapOptionsContract(ABC):
         prices = [Decimal(f"{n % 13}.{n % 7}5") for n in range(300)]
         assert (facts, cents) == (300, sum(prices) * 100)
         assert rows < 200
+
+    def test_a_default_stands_for_what_is_missing(self, optional: "tuple[OlapOptionsContract, Olap]") -> None:
+        """Or null; what is of another type does not fit nevertheless."""
+        sql = f'SELECT "id", "day", "pieces", "price_cents" FROM defaulted{self.suffix} ORDER BY "id"'
+        day = DEFAULTED.dimensions[2].default
+        assert list(optional[1].ask(sql).rows) == [
+            ("0", "monday", 3, 150),
+            ("1", "", 0, 0),
+            ("2", day, -7, -7),
+            ("3", day, -7, -7),
+            ("4", "null", -7, 250),
+        ]
+        assert len(facts_of(DEFAULTED, defaulted())) == 5
 
     def test_late_facts_are_turned_away(self, optional: "tuple[OlapOptionsContract, Olap]") -> None:
         """By the time of their record, to the millisecond; whatever the time is now."""

@@ -14,7 +14,7 @@ import msgspec
 
 from mainstem.messages import Record
 from mainstem.olap.asking import Found
-from mainstem.olap.port import Datasource
+from mainstem.olap.port import Datasource, Dimension
 from mainstem.olap.question import Equal, Filter, Measure, Not, OneOf, Prefix, Question, Range
 
 Row = Mapping[str, Any]
@@ -41,9 +41,16 @@ def _late(datasource: Datasource, row: Row, logged_ms: int) -> bool:
 def _row(datasource: Datasource, value: bytes | None) -> Row | None:
     try:
         content = msgspec.json.decode(value or b"", type=dict[str, msgspec.Raw])
-        return {each.name: _READ[each.kind](bytes(content[each.source]).decode()) for each in datasource.dimensions}
+        return {each.name: _READ[each.kind](_raw(content, each)) for each in datasource.dimensions}
     except _MISFIT:
         return None
+
+
+def _raw(content: Mapping[str, msgspec.Raw], dimension: Dimension) -> str:
+    raw = bytes(content.get(dimension.source, b"null") if dimension.default is not None else content[dimension.source])
+    if raw == b"null" and dimension.default is not None:
+        raw = msgspec.json.encode(dimension.default)
+    return raw.decode()
 
 
 def _time(raw: str) -> datetime:
