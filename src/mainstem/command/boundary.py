@@ -13,6 +13,7 @@ from mainstem.eventstore.reader import EventReader
 from mainstem.messages import Event
 
 Tags = tuple[str, ...]
+Tagged = tuple[Event, Tags]
 
 
 class Over(Struct, frozen=True):
@@ -53,7 +54,7 @@ class Boundaries:
         state = self.declared.initial if known is None else known.state
         return self._advance(Over(state, numbers), found) if found else Over(state, numbers)
 
-    def after(self, over: Over, appended: Iterable[tuple[Event, Tags]]) -> Over:
+    def after(self, over: Over, appended: Iterable[Tagged]) -> Over:
         """The fold after events that were appended: those with one of its tags change it."""
         state, numbers = over.state, dict(over.numbers)
         for event, tags in appended:

@@ -27,6 +27,7 @@ from mainstem.command.tickets import Ticket, cancelled, deliver
 from mainstem.errors import (
     AnswerTimeout,
     CommandError,
+    ConfigurationError,
     MainstemError,
     Refused,
     ShuttingDown,
@@ -365,7 +366,7 @@ class CommandBus:
 
     def _failed(self, error: Exception) -> None:
         self._last_error = f"{type(error).__name__}: {error}"
-        if isinstance(error, MainstemError):
+        if isinstance(error, MainstemError) and not isinstance(error, ConfigurationError):
             _log.warning("commands failed", cause=self._last_error)
         else:
             _log.error("a command met a fault in the program", exc_info=error)
