@@ -39,8 +39,7 @@ class Boundaries:
 
     def tags(self, state: Any, command: Any) -> Tags:
         """The tags that the command is decided over, in an order of their own."""
-        tags = self.declared.tags(state, command)
-        return tuple(sorted(set(tags))) if tags else ()
+        return tuple(sorted(self.declared.tags_over(state, command)))
 
     def load(self, transaction: StoreTransaction, tags: Tags) -> Over:
         """The fold as of now, which holds until the transaction ends. Raises StoreCorrupt for an unreadable event."""

@@ -229,3 +229,38 @@ def test_a_fold_over_tags_is_of_events_as_they_will_be_read(store: SqliteEventSt
             bus.execute(Pack(crate="c"))
     with writer(store, boundary=_over()) as fresh, pytest.raises(Refused, match=text):
         fresh.execute(Pack(crate="c"))
+
+
+def _nothing_is_carried_out(store: SqliteEventStore, boundary: Any, text: str) -> None:
+    with writer(store, boundary=boundary) as bus:
+        for crate in "abc":
+            with pytest.raises(ConfigurationError, match=text):
+                bus.execute(Pack(crate=crate, fields=({},)))
+            assert store.read(f"crate-{crate}") == []
+
+
+@pytest.mark.parametrize(
+    ("tags", "text"),
+    [
+        ("yard", r"put it into a tuple, as \('yard',\)"),
+        ("", r"put it into a tuple, as \('',\)"),
+        (("yard", 1), "1 for Pack: tags are texts"),
+        ((None,), "None for Pack: tags are texts"),
+        (b"yard", "121 for Pack: tags are texts"),
+    ],
+)
+def test_what_a_command_is_decided_over_are_texts_in_a_sequence(store: SqliteEventStore, tags: Any, text: str) -> None:
+    """A text alone would be taken for its characters, and the rule over the tag that was meant would hold no more."""
+    _nothing_is_carried_out(store, _over(tags=tags), f"tags gives .*{text}")
+
+
+@pytest.mark.parametrize(
+    ("tagged", "text"),
+    [
+        ("yard", r"a text for Packed: put it into a tuple, as \('yard',\)"),
+        ("", r"a text for Packed: put it into a tuple, as \('',\)"),
+        (("yard", 1), "1 for Packed: tags are texts"),
+    ],
+)
+def test_the_tags_of_an_event_are_texts_in_a_sequence(store: SqliteEventStore, tagged: Any, text: str) -> None:
+    _nothing_is_carried_out(store, _over(tagged=tagged), f"tagged gives .*{text}")
