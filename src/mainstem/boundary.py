@@ -56,15 +56,28 @@ class Boundary(Generic[C, E, S, B]):
             state = self.evolve(state, event)
         return state
 
+    def tags_over(self, state: S, command: C) -> tuple[str, ...]:
+        """The tags that the command is decided over, each once. Raises ConfigurationError for what are no texts."""
+        return _each_once(self.tags(state, command), "tags", command)
+
     def tags_of(self, state: S, event: E) -> tuple[str, ...]:
         """The event's tags, each once. Raises ConfigurationError for what is none."""
-        tags = self.tagged(state, event)
-        if not tags:
-            return ()
-        tags = tuple(dict.fromkeys(tags))
-        if not usable(tags):
+        tags = _each_once(self.tagged(state, event), "tagged", event)
+        if tags and not usable(tags):
             raise ConfigurationError(f"tags of {type(event).__name__}: {USABLE}")
         return tags
+
+
+def _each_once(tags: Sequence[str], function: str, message: Command | Event) -> tuple[str, ...]:
+    """One text is a sequence of its characters, which nobody has meant as tags."""
+    if isinstance(tags, str):
+        name = type(message).__name__
+        raise ConfigurationError(f"{function} gives a text for {name}: put it into a tuple, as ({tags[:40]!r},)")
+    found = tuple(dict.fromkeys(tags)) if tags else ()
+    for tag in found:
+        if not isinstance(tag, str):
+            raise ConfigurationError(f"{function} gives {tag!r:.40} for {type(message).__name__}: tags are texts")
+    return found
 
 
 USABLE = f"at most {TAGS_MAX} tags of 1 to {_TAG_MAX} printable characters"

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from mainstem.errors import CodecError, InvalidQuery
+from mainstem.errors import CodecError, ConfigurationError, InvalidQuery
 from mainstem.evolution import EventData
 from mainstem.evolution.upcasting import Place, Upcasting
 from mainstem.messages import AsOf, Change, Event, Position, Record, Recorded
@@ -111,6 +111,17 @@ class EventCodec(Generic[E]):
     def __init__(self, events: Sequence[type[E]]) -> None:
         self.upcasting = Upcasting(events)
         self.payloads: Decoder[E] = Decoder(reduce(or_, events))
+
+    def kept(self, event: E) -> tuple[E, bytes]:
+        """The event as it will be read, and its payload to store. Raises ConfigurationError where it does not fit.
+
+        The payload is that of the event as it is read: what was a number in a field of a Decimal is exact text in it.
+        """
+        try:
+            read = self.payloads.one(encode(event))
+            return read, encode(read)
+        except (CodecError, TypeError, ValueError, OverflowError) as error:
+            raise ConfigurationError(f"an event {type(event).__name__} does not fit its class: {error}") from error
 
     def data(self, place: Place, name: str, version: int, payload: bytes) -> EventData:
         """A payload as what upcasters take."""

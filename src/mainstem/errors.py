@@ -283,4 +283,7 @@ class KeysUnavailable(AccessError):
 
 
 class ConfigurationError(MainstemError):
-    """Settings or declarations that cannot work; found at start."""
+    """Settings or declarations that cannot work; found at start.
+
+    Of a command: its decision led to what is not as declared, such as an event that does not fit its class.
+    """

@@ -9,7 +9,8 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mainstem.codec import Decoder, encode
+from mainstem.codec import Decoder
+from mainstem.command.boundary import Tagged, Tags
 from mainstem.command.naming import Naming
 from mainstem.command.snapshotting import Due, intact
 from mainstem.decider import Decider, Stamp
@@ -92,17 +93,21 @@ class Aggregates:
         now_ms: int,
         origin: Origin,
         standing: Mapping[str, int] = NONE_STANDING,
-    ) -> tuple[Folded, list[NewEvent]]:
-        """Append the events with the state row, on condition of `standing`. The aggregate after them, and they."""
+    ) -> tuple[Folded, list[Tagged]]:
+        """Append the events with the state row, on condition of `standing`. The aggregate after them, and they.
+
+        What is folded, and returned with its tags, are the events as they will be read. Raises ConfigurationError for
+        one that could not be.
+        """
         at_ms = max(now_ms, before.occurred_at_ms)
-        state, new = self._encoded(before.state, events, origin.tenant)
+        state, new, tagged = self._encoded(before.state, events, origin.tenant)
         transaction.append(stream, before.version, new, occurred_at_ms=at_ms, origin=origin, standing=standing)
         version = before.version + len(events)
         row = self._row(stream, state, version, at_ms)
         if self.decider.state_row is not None:
             transaction.put_state(self.decider.state_row.table, before.row, row)
         since_ms = before.snapshot_at_ms or at_ms
-        return Folded(state, version, at_ms, row, before.snapshot_version, since_ms, before.sourced_ms), new
+        return Folded(state, version, at_ms, row, before.snapshot_version, since_ms, before.sourced_ms), tagged
 
     def offer_snapshot(self, stream: str, folded: Folded, now_ms: int, offer: Callable[[Due], bool]) -> Folded:
         """Offer what is to be kept if that is due; the aggregate with its new snapshot, if the offer was taken."""
@@ -115,21 +120,19 @@ class Aggregates:
         self._to_replace.discard(stream)
         return replace(folded, snapshot_version=folded.version, snapshot_at_ms=now_ms, sourced_ms=0.0)
 
-    def _encoded(self, state: Any, events: list[Event], tenant: str | None) -> tuple[Any, list[NewEvent]]:
-        """The state after the events, and they as they are stored."""
-        boundary = self.decider.boundary
-        if boundary is None:
-            return self.decider.fold(state, events), [self._new(event) for event in events]
-        new = []
+    def _encoded(self, state: Any, events: list[Event], tenant: str | None) -> tuple[Any, list[NewEvent], list[Tagged]]:
+        """The state after the events, they as they are stored, and as they will be read."""
+        boundary, new, tagged = self.decider.boundary, [], []
         for event in events:
-            state = self.decider.evolve(state, event)
-            tags = boundary.tags_of(state, event)
-            new.append(self._new(event, self._naming.given(tags, tenant) if tags else ()))
-        return state, new
-
-    def _new(self, event: Event, tags: tuple[str, ...] = ()) -> NewEvent:
-        name, schema_version = self._reader.stamp(event)
-        return NewEvent(name, encode(event), schema_version, tags)
+            name, schema_version = self._reader.stamp(event)
+            read, payload = self._reader.kept(event)
+            state = self.decider.evolve(state, read)
+            tags: Tags = ()
+            if boundary is not None and (own := boundary.tags_of(state, read)):
+                tags = self._naming.given(own, tenant)
+            new.append(NewEvent(name, payload, schema_version, tags))
+            tagged.append((read, tags))
+        return state, new, tagged
 
     def remember(self, stream: str, folded: Folded) -> None:
         """Keep it for the next command; the one that was used least recently goes."""

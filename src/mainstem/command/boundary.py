@@ -13,6 +13,7 @@ from mainstem.eventstore.reader import EventReader
 from mainstem.messages import Event
 
 Tags = tuple[str, ...]
+Tagged = tuple[Event, Tags]
 
 
 class Over(Struct, frozen=True):
@@ -38,8 +39,7 @@ class Boundaries:
 
     def tags(self, state: Any, command: Any) -> Tags:
         """The tags that the command is decided over, in an order of their own."""
-        tags = self.declared.tags(state, command)
-        return tuple(sorted(set(tags))) if tags else ()
+        return tuple(sorted(self.declared.tags_over(state, command)))
 
     def load(self, transaction: StoreTransaction, tags: Tags) -> Over:
         """The fold as of now, which holds until the transaction ends. Raises StoreCorrupt for an unreadable event."""
@@ -53,7 +53,7 @@ class Boundaries:
         state = self.declared.initial if known is None else known.state
         return self._advance(Over(state, numbers), found) if found else Over(state, numbers)
 
-    def after(self, over: Over, appended: Iterable[tuple[Event, Tags]]) -> Over:
+    def after(self, over: Over, appended: Iterable[Tagged]) -> Over:
         """The fold after events that were appended: those with one of its tags change it."""
         state, numbers = over.state, dict(over.numbers)
         for event, tags in appended:

@@ -23,10 +23,11 @@ from mainstem.command.closing import Closing
 from mainstem.command.handler import Handler, Outcome, Request
 from mainstem.command.patience import OVERDUE, Patience
 from mainstem.command.snapshotting import SnapshotCounts, SnapshotWriter
-from mainstem.command.tickets import Ticket, cancelled, deliver
+from mainstem.command.tickets import FAULTS, Ticket, as_answer, cancelled, deliver
 from mainstem.errors import (
     AnswerTimeout,
     CommandError,
+    ConfigurationError,
     MainstemError,
     Refused,
     ShuttingDown,
@@ -309,7 +310,12 @@ class CommandBus:
 
     def _carry_closed(self, closing: Closing, requests: Sequence[Request]) -> list[Outcome | Exception]:
         """Before the transaction: keys may have to be made. What cannot be closed is not carried out."""
-        closed = closing.commands([(request.command, request.origin.tenant) for request in requests])
+        try:
+            closed = closing.commands([(request.command, request.origin.tenant) for request in requests])
+        except FAULTS as fault:
+            if len(requests) > 1:
+                return [outcome for request in requests for outcome in self._carry_closed(closing, [request])]
+            return [self._failed(as_answer(fault))]
         ready = [
             request if command is request.command else replace(request, command=command)
             for request, command in zip(requests, closed, strict=True)
@@ -324,9 +330,9 @@ class CommandBus:
         except _OF_THE_STORE as error:
             self._failed(error)
             return [type(error)(*error.args) for _ in requests]
-        except Exception as error:
+        except FAULTS as fault:
             if len(requests) > 1:
-                _log.info("batch is carried out one by one", commands=len(requests), cause=repr(error))
+                _log.info("batch is carried out one by one", commands=len(requests), cause=repr(fault))
             return [self._alone(request) for request in requests]
         return outcomes
 
@@ -342,11 +348,10 @@ class CommandBus:
         for tries_left in reversed(range(self._limits.conflict_tries)):
             try:
                 return self._commit([request])[0]
-            except Exception as error:
-                if isinstance(error, WriteConflict) and tries_left:
+            except FAULTS as fault:
+                if isinstance(fault, WriteConflict) and tries_left:
                     continue
-                self._failed(error)
-                return error
+                return self._failed(as_answer(fault))
         raise AssertionError("a command is tried at least once")
 
     def _commit(self, requests: Sequence[Request]) -> list[Outcome]:
@@ -363,12 +368,13 @@ class CommandBus:
         self._on_commit()
         return outcomes
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: Exception) -> Exception:
         self._last_error = f"{type(error).__name__}: {error}"
-        if isinstance(error, MainstemError):
+        if isinstance(error, MainstemError) and not isinstance(error, ConfigurationError):
             _log.warning("commands failed", cause=self._last_error)
         else:
             _log.error("a command met a fault in the program", exc_info=error)
+        return error
 
     def _count(self, outcomes: Sequence[Outcome | Exception]) -> None:
         accepted = refused = 0

@@ -9,14 +9,14 @@ from msgspec import Struct
 from mainstem.codec import encode
 from mainstem.command.aggregate import Aggregates, Folded
 from mainstem.command.answer import Answer, digest_of, keep, replay
-from mainstem.command.boundary import Boundaries, Over, Tags
+from mainstem.command.boundary import Boundaries, Over, Tagged, Tags
 from mainstem.command.closing import Closing
 from mainstem.command.finite import endless_field, numbers_of
 from mainstem.command.naming import Naming
 from mainstem.command.snapshotting import Due
 from mainstem.decider import Decider
 from mainstem.errors import CommandError, ConfigurationError, IdempotencyConflict, InvalidCommand, Refused
-from mainstem.eventstore.port import NONE_STANDING, NewEvent, Refusal, Retried, StoreTransaction, Wanted
+from mainstem.eventstore.port import NONE_STANDING, Refusal, Retried, StoreTransaction, Wanted
 from mainstem.messages import Command, Event, Origin
 from mainstem.snapshots import Snapshots
 from mainstem.tenancy import NONE, Tenants, own_key, qualified
@@ -214,7 +214,7 @@ class Handler:
                 transaction, stream, folded, events, now_ms=now_ms, origin=request.origin, standing=standing
             )
             if self._over:
-                self._advance(events, appended)
+                self._advance(appended)
         self._pending[stream] = (aggregates, folded)
         if request.retry_of is not None:
             transaction.keep_retried(request.retry_of, Retried(folded.version, now_ms, request.origin.actor))
@@ -240,9 +240,9 @@ class Handler:
             over = self._over[category, tags] = boundaries.load(transaction, tags)
         return over
 
-    def _advance(self, events: Sequence[Event], appended: Sequence[NewEvent]) -> None:
+    def _advance(self, appended: Sequence[Tagged]) -> None:
         """Bring what later commands of this transaction are decided over to where it stands now."""
-        tagged = [(event, new.tags) for event, new in zip(events, appended, strict=True) if new.tags]
+        tagged = [(event, tags) for event, tags in appended if tags]
         if tagged:
             for (category, tags), over in self._over.items():
                 self._over[category, tags] = self._boundaries[category].after(over, tagged)

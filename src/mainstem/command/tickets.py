@@ -28,6 +28,19 @@ def cancelled(ticket: Ticket) -> bool:
     return ticket.caller.cancelled()
 
 
+FAULTS = (Exception, SystemExit)
+"""What code of the application may raise. A SystemExit would end the writer, and every later command wait for it."""
+
+
+def as_answer(fault: Exception | SystemExit) -> Exception:
+    """The same as a caller can be told: a SystemExit would end an event loop, which takes no StopIteration either."""
+    if not isinstance(fault, SystemExit | StopIteration):
+        return fault
+    answer = RuntimeError(f"code of the application raised {fault!r}")
+    answer.__cause__ = fault
+    return answer
+
+
 def deliver(batch: Sequence[Ticket], outcomes: Sequence[Outcome | Exception]) -> None:
     """Answer each caller: threads at once, each event loop with one call for all that are its own."""
     by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Ticket, Outcome | Exception]]] = {}

@@ -47,6 +47,10 @@ class EventReader(Generic[E]):
         except KeyError:
             raise ConfigurationError(f"{type(event).__name__} is not declared as an event") from None
 
+    def kept(self, event: E) -> tuple[E, bytes]:
+        """The event as it will be read, and its payload to store. Raises ConfigurationError where it does not fit."""
+        return self._codec.kept(event)
+
     def of_stream(self, stored: Sequence[StoredEvent]) -> list[E]:
         """Consecutive events of one stream. Their number may be another than that of the stored ones."""
         events = self._at_once(stored)

@@ -54,7 +54,7 @@ class Story:
         """The fold of the events with the command's tags, of this aggregate too; None where it has none."""
         __tracebackhide__ = True
         boundary = self._decider.boundary
-        tags = set() if boundary is None else set(boundary.tags(state, command))
+        tags = set() if boundary is None else set(boundary.tags_over(state, command))
         if boundary is None or not tags:
             if self._others:
                 raise AssertionError(f"{command!r} is not decided over what happened elsewhere: it has no tags")

@@ -282,6 +282,36 @@ def test_a_fault_in_one_decision_harms_no_other_of_its_batch(store: SqliteEventS
     assert len(store.read("debit_card-c")) == 4
 
 
+@pytest.mark.parametrize("fault", [SystemExit(3), StopIteration()], ids=repr)
+def test_a_decision_that_ends_more_than_itself_ends_neither_the_writer_nor_its_callers(
+    store: SqliteEventStore, clock: FakeClock, fault: BaseException
+) -> None:
+    def decide(state: Any, command: Any) -> Sequence[Event]:
+        if isinstance(command, Break):
+            raise fault
+        return CARD.decide(state, command)
+
+    ending: Decider[Any, Any, Any] = Decider(
+        **{**vars(CARD), "decide": decide, "commands": (*CARD.commands, Break)},
+    )
+    bus = CommandBus(store, Handler([ending], clock_ms=clock), limits=BusLimits(answer_timeout_s=5.0))
+    bus.start()
+    bus.execute(OpenCard(card="c", limit=money("100")))
+
+    async def batch() -> list[Answer | BaseException]:
+        with store.transaction():
+            tasks = [asyncio.ensure_future(bus.send(each)) for each in (withdraw(), Break(card="c"), withdraw())]
+            await asyncio.sleep(0.05)
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    outcomes = asyncio.run(batch())
+    assert [type(outcome) for outcome in outcomes] == [Answer, RuntimeError, Answer]
+    with pytest.raises(RuntimeError, match=f"code of the application raised {type(fault).__name__}"):
+        bus.execute(Break(card="c"))
+    assert bus.execute(withdraw()).version == 4
+    bus.stop()
+
+
 def test_what_another_process_appended_is_decided_upon(
     bus: CommandBus, store: SqliteEventStore, tmp_path: Path, clock: FakeClock
 ) -> None:

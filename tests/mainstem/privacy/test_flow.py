@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from msgspec.structs import replace
@@ -104,6 +104,17 @@ def test_texts_are_opened_at_the_edge(shop: Embedded) -> None:
     assert view.town is not None
     assert TOWN not in view.town
     assert vault.open(view) == Address(JOIN.id, NAME, TOWN, 2)
+
+
+def test_a_command_that_cannot_be_closed_fails_alone(shop: Embedded) -> None:
+    """Its field holds what is no text, which is a fault of whoever made it; the writer goes on."""
+    broken = Join(id="grace", name=cast(str, 1906))
+    futures = [shop.commands.submit(each) for each in (Move(id=JOIN.id, to=TOWN), broken, Join(id="joan", name=OTHER))]
+    assert isinstance(futures[1].exception(_PATIENCE_S), AttributeError)
+    assert [future.result(_PATIENCE_S).version for future in futures[::2]] == [3, 1]
+    with pytest.raises(AttributeError):
+        shop.commands.execute(broken)
+    assert shop.commands.execute(Move(id=JOIN.id, to=TOWN)).version == 4
 
 
 def _fields(struct: Any) -> tuple[Any, ...]:

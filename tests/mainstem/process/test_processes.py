@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from msgspec import Struct
@@ -99,6 +99,22 @@ class Went(Struct, frozen=True, tag=True):
     number: int
 
 
+_UNFIT: list[Reaction[Any]] = [
+    Reaction(Noted(), timeout_ms=cast(int, 1.5)),
+    Reaction(5),
+    Reaction(Noted(cast(Any, (5,)))),
+    Reaction(Noted(), send=(Add(tally="b", number=cast(int, "many")),)),
+    Reaction(Noted(), stuck=cast(str, 5)),
+]
+_WHY = [
+    "Expected `int | null`, got `float` - at `$.due_at_ms`",
+    "Expected `object`, got `int` - at `$.state`",
+    "Expected `str`, got `int` - at `$.state.told[0]`",
+    "Expected `int`, got `str` - at `$.pending[0].command.number`",
+    "Expected `str`, got `int` - at `$.why`",
+]
+
+
 def _react(noted: Noted, message: Any, _now_ms: int) -> Reaction[Noted]:
     """Of what is added to `a` twice as much is added to `b`; to `slow` nothing comes until the time is over."""
     after = replace(noted, told=(*noted.told, type(message).__name__))
@@ -111,6 +127,8 @@ def _react(noted: Noted, message: Any, _now_ms: int) -> Reaction[Noted]:
             return Reaction(after, timeout_ms=60_000)
         case Went(tally="bad"):
             raise Broken("react")
+        case Went(tally="unfit"):
+            return _UNFIT[message.number]
         case TimedOut():
             return Reaction(after, send=(Add(tally="late", number=1),), revoke=True)
         case Cancelled():
@@ -257,6 +275,18 @@ def test_a_message_that_cannot_be_reacted_to_makes_the_process_stuck(running: Em
     until(lambda: [each.id for each in running.processes.list(status="stuck")] == ["bad"])
     assert step(running, "bad").why == "Broken: react"
     assert running.settle()
+
+
+@pytest.mark.parametrize("number", range(len(_UNFIT)))
+def test_a_reaction_that_is_no_step_makes_the_process_stuck(running: Embedded, number: int) -> None:
+    """The step would be stored and never read again."""
+    running.commands.execute(Add(tally="unfit", number=number))
+    until(lambda: [each.id for each in running.processes.list(status="stuck")] == ["unfit"])
+    found = step(running, "unfit")
+    why = f"an event FollowerStepped does not fit its class: not the message expected: {_WHY[number]}"
+    assert (found.why, found.state, found.pending) == (f"ConfigurationError: {why}", Noted(), ())
+    assert running.settle()
+    assert total(running, "b") == 0
 
 
 @pytest.mark.parametrize("words", [("resume",), ("cancel", "--reason", "a test")], ids=["resume", "cancel"])

@@ -38,6 +38,7 @@ _CASES: list[tuple[errors.MainstemError, int, str, str | None]] = [
     (errors.TooManyRequests("slower", 3), 429, "too-many-requests", "3"),
     (errors.KeysUnavailable("none"), 503, "keys-unavailable", "1"),
     (errors.CodecError("x"), 500, "internal-error", None),
+    (errors.ConfigurationError("x"), 500, "internal-error", None),
     (InvalidInput("amount", "amount is missing"), 422, "invalid-input", None),
 ]
 
