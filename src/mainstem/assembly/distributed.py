@@ -24,7 +24,7 @@ from mainstem.assembly.running import Life, Status, command_bus, controls, drive
 from mainstem.assembly.sealing import Sealed, keep_sealing
 from mainstem.assembly.stages import Stages
 from mainstem.assembly.tenants import tenants_of
-from mainstem.assembly.views import make_views
+from mainstem.assembly.views import create_views, make_views
 from mainstem.cdc.connect import Connect
 from mainstem.clock import wall_clock_ms
 from mainstem.errors import MainstemError, StoreUnavailable
@@ -37,7 +37,6 @@ from mainstem.log.kafka import KafkaLog
 from mainstem.log_lines import configure_by
 from mainstem.process.rows import GROUP as PROCESSES
 from mainstem.rebuild import Rebuilds
-from mainstem.rebuild.versions import mark_made
 from mainstem.reconciliation import Reconciliation, reconcile
 from mainstem.settings import Settings
 
@@ -77,10 +76,7 @@ class Distributed:
         self._life.closing.callback(self.integrity.close)
         self.views = make_views(settings)
         self._life.closing.callback(self.views.close)
-        for binding in application.all_listeners():
-            if binding.projection is not None:
-                self.views.create(binding.projection.table)
-                mark_made(self.views, binding)
+        create_views(self.views, application.all_listeners())
         self.log = KafkaLog(kafka_servers(settings), copies=settings.kafka_copies)
         self._life.closing.callback(self.log.close)
         keeping = "listeners" in settings.roles
