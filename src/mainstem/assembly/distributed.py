@@ -20,7 +20,16 @@ from mainstem.assembly.analytics import Analytics
 from mainstem.assembly.mending import Mending
 from mainstem.assembly.personal import KeysWatch, open_keys, vault_on
 from mainstem.assembly.places import archive_folder, connector_name, kafka_servers, mysql_server, raw_folder
-from mainstem.assembly.running import Life, Status, command_bus, controls, drivers, drop_old_snapshots, wake_by
+from mainstem.assembly.running import (
+    Life,
+    Status,
+    begin_processes,
+    command_bus,
+    controls,
+    drivers,
+    drop_old_snapshots,
+    wake_by,
+)
 from mainstem.assembly.sealing import Sealed, keep_sealing
 from mainstem.assembly.stages import Stages
 from mainstem.assembly.tenants import tenants_of
@@ -82,6 +91,8 @@ class Distributed:
         keeping = "listeners" in settings.roles
         for topic in application.all_topics(settings.topic_partitions) if keeping else ():
             self.log.create(topic)  # commands need MySQL alone: where only they are taken, Kafka may be away
+        if keeping:
+            begin_processes(application, self.log, self.views)
         self.analytics = Analytics(application, settings, self.views, self._life.closing)
         self.olap = self.analytics.olap
         keys = open_keys(settings)

@@ -22,6 +22,7 @@ from mainstem.assembly.places import raw_folder
 from mainstem.assembly.running import (
     Life,
     Status,
+    begin_processes,
     command_bus,
     controls,
     drivers,
@@ -145,6 +146,7 @@ class Embedded:
         self._life.closing.callback(self.views.close)
         check_own(self.views, settings, self.capture.history)
         create_views(self.views, application.all_listeners())
+        begin_processes(application, self.log, self.views)
         for binding in application.all_listeners():
             check_been_there(
                 self.log.ranges(binding.topic), self.views.offsets(binding.group), binding, place_of(settings)

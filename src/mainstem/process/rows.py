@@ -106,6 +106,13 @@ def groups_of(managers: Sequence[ProcessManager[Any]]) -> list[str]:
     return [GROUP, *(_group(each, number) for each in managers for number, _ in enumerate(each.hears, 1))]
 
 
+def beginning_now(managers: Sequence[ProcessManager[Any]]) -> set[str]:
+    """Of these the groups that hear what comes from now on."""
+    return {
+        _group(each, number) for each in managers if each.begin == "now" for number in range(1, len(each.hears) + 1)
+    }
+
+
 def _group(manager: ProcessManager[Any], number: int) -> str:
     return f"{manager.name}-{number}"
 
