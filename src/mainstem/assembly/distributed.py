@@ -20,11 +20,20 @@ from mainstem.assembly.analytics import Analytics
 from mainstem.assembly.mending import Mending
 from mainstem.assembly.personal import KeysWatch, open_keys, vault_on
 from mainstem.assembly.places import archive_folder, connector_name, kafka_servers, mysql_server, raw_folder
-from mainstem.assembly.running import Life, Status, command_bus, controls, drivers, drop_old_snapshots, wake_by
+from mainstem.assembly.running import (
+    Life,
+    Status,
+    begin_processes,
+    command_bus,
+    controls,
+    drivers,
+    drop_old_snapshots,
+    wake_by,
+)
 from mainstem.assembly.sealing import Sealed, keep_sealing
 from mainstem.assembly.stages import Stages
 from mainstem.assembly.tenants import tenants_of
-from mainstem.assembly.views import make_views
+from mainstem.assembly.views import create_views, make_views
 from mainstem.cdc.connect import Connect
 from mainstem.clock import wall_clock_ms
 from mainstem.errors import MainstemError, StoreUnavailable
@@ -37,7 +46,6 @@ from mainstem.log.kafka import KafkaLog
 from mainstem.log_lines import configure_by
 from mainstem.process.rows import GROUP as PROCESSES
 from mainstem.rebuild import Rebuilds
-from mainstem.rebuild.versions import mark_made
 from mainstem.reconciliation import Reconciliation, reconcile
 from mainstem.settings import Settings
 
@@ -77,15 +85,14 @@ class Distributed:
         self._life.closing.callback(self.integrity.close)
         self.views = make_views(settings)
         self._life.closing.callback(self.views.close)
-        for binding in application.all_listeners():
-            if binding.projection is not None:
-                self.views.create(binding.projection.table)
-                mark_made(self.views, binding)
+        create_views(self.views, application.all_listeners())
         self.log = KafkaLog(kafka_servers(settings), copies=settings.kafka_copies)
         self._life.closing.callback(self.log.close)
         keeping = "listeners" in settings.roles
         for topic in application.all_topics(settings.topic_partitions) if keeping else ():
             self.log.create(topic)  # commands need MySQL alone: where only they are taken, Kafka may be away
+        if keeping:
+            begin_processes(application, self.log, self.views)
         self.analytics = Analytics(application, settings, self.views, self._life.closing)
         self.olap = self.analytics.olap
         keys = open_keys(settings)

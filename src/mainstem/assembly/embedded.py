@@ -22,6 +22,7 @@ from mainstem.assembly.places import raw_folder
 from mainstem.assembly.running import (
     Life,
     Status,
+    begin_processes,
     command_bus,
     controls,
     drivers,
@@ -33,7 +34,7 @@ from mainstem.assembly.running import (
 )
 from mainstem.assembly.sealing import Sealed, keep_sealing
 from mainstem.assembly.tenants import tenants_of
-from mainstem.assembly.views import check_own, make_views, place_of
+from mainstem.assembly.views import check_own, create_views, make_views, place_of
 from mainstem.cdc.relay import Relay, producer_of
 from mainstem.cdc.sqlite import MARK_TRANSACTION, SqliteCapture
 from mainstem.clock import wall_clock_ms
@@ -52,7 +53,6 @@ from mainstem.log_lines import configure_by
 from mainstem.looks import Looks
 from mainstem.olap.ingestion import Ingestion
 from mainstem.rebuild import Rebuilds
-from mainstem.rebuild.versions import mark_made
 from mainstem.reconciliation import Reconciliation, reconcile
 from mainstem.settings import Settings
 
@@ -146,10 +146,8 @@ class Embedded:
         self.views = make_views(settings)
         self._life.closing.callback(self.views.close)
         check_own(self.views, settings, self.capture.history)
-        for binding in application.all_listeners():
-            if binding.projection is not None:
-                self.views.create(binding.projection.table)
-                mark_made(self.views, binding)
+        create_views(self.views, application.all_listeners())
+        begin_processes(application, self.log, self.views)
         for binding in application.all_listeners():
             check_been_there(
                 self.log.ranges(binding.topic), self.views.offsets(binding.group), binding, place_of(settings)

@@ -19,6 +19,7 @@ from mainstem.eventstore.port import EventStore
 from mainstem.forgetting import Forgetter
 from mainstem.health import Hop, Part, Seen, Trouble, waited_s
 from mainstem.listener.actions import make_tables
+from mainstem.listener.beginning import begin_now
 from mainstem.listener.binding import Binding
 from mainstem.listener.control import Control
 from mainstem.listener.desk import Listeners
@@ -30,7 +31,7 @@ from mainstem.privacy.vault import Vault
 from mainstem.process.desk import Processes
 from mainstem.process.driver import AT_ONCE, Commands, Driver
 from mainstem.process.keys import Keys
-from mainstem.process.rows import groups_of
+from mainstem.process.rows import beginning_now, groups_of
 from mainstem.rebuild import Rebuilds
 from mainstem.reconciliation import Reconciliation
 from mainstem.settings import Settings
@@ -223,6 +224,14 @@ def drivers(
         apart=application.apart,
     )
     return driver, desk
+
+
+def begin_processes(application: Application, log: Log, views: ViewStore) -> None:
+    """Keep where managers begin that are to hear what comes from now on, before anything comes."""
+    groups = beginning_now(application.processes)
+    for binding in application.all_listeners():
+        if binding.group in groups:
+            begin_now(binding.group, binding.topic, log, views)
 
 
 def wake_by(driver: Driver, application: Application, listeners: Mapping[str, Runner]) -> None:

@@ -1,9 +1,14 @@
 """Where views live: the engine that the settings name. An engine's driver is imported where it is chosen alone."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mainstem.errors import ConfigurationError, StoreUnavailable
+from mainstem.listener.binding import Binding
+from mainstem.rebuild.versions import mark_made
 from mainstem.settings import Settings
+from mainstem.view.keeper import check_keeper, keep_keeper
 from mainstem.view.port import ViewStore
 
 _ENGINES = {"embedded": ("sqlite", "duckdb", "postgres"), "distributed": ("mysql", "postgres")}
@@ -66,6 +71,20 @@ def check_own(views: ViewStore, settings: Settings, history: str) -> None:
     elif stands != history:
         place = f"the database {settings.postgres_database} of PostgreSQL holds the views of another events.db"
         raise ConfigurationError(f"{place} than that of {settings.data_dir}: name another, or empty it")
+
+
+def create_views(views: ViewStore, bindings: Sequence[Binding[Any]]) -> None:
+    """Make the listeners' tables, or leave them; by whom and by which code each is kept is known from then on.
+
+    Raises ConfigurationError where another group keeps one, before anything is made.
+    """
+    kept = [(each, each.projection.table) for each in bindings if each.projection is not None]
+    for binding, table in kept:
+        check_keeper(views, table, binding.group)
+    for binding, table in kept:
+        views.create(table)
+        keep_keeper(views, table, binding.group)
+        mark_made(views, binding)
 
 
 def scratch_views(folder: Path) -> ViewStore:

@@ -29,6 +29,7 @@ from msgspec.structs import replace
 from mainstem.command.answer import Answer
 from mainstem.decider import Decider
 from mainstem.errors import (
+    CodecError,
     ConfigurationError,
     IdempotencyConflict,
     InvalidCommand,
@@ -36,12 +37,14 @@ from mainstem.errors import (
     Refused,
     ShuttingDown,
     StoreBusy,
+    StoreCorrupt,
     StoreFull,
     StoreUnavailable,
     TryAgain,
 )
 from mainstem.eventstore.reader import EventReader, Streams
 from mainstem.messages import Command, Origin
+from mainstem.process.held import Held
 from mainstem.process.keys import Keys
 from mainstem.process.manager import ProcessManager
 from mainstem.process.rows import PROCESS, InboxRow, ProcessRow, inbox_of
@@ -121,6 +124,7 @@ class Driver:
         self._commands, self._events, self._views, self._clock_ms = commands, events, views, clock_ms
         self._forgotten_ms, self._keys, self._mine = answers_kept_ms // 2, keys, mine
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="process") if at_once > 1 else None
+        self._held = Held(self._managers, stream=self._stream, events=events, views=views, clock_ms=clock_ms)
         self._bell = threading.Event()
         self._failures: dict[tuple[str, ...], tuple[int, float]] = {}
         self._running, self._steps = False, 0
@@ -154,6 +158,7 @@ class Driver:
     def round(self) -> int:
         """Tell what was heard, then bring on what is due; the number of steps. Raises what keeps all from going on."""
         before = self._steps
+        self._held.look(self._drives_here)
         for manager, table in self._inboxes:
             rows = self._own(table, {"waiting": True}, ("source", "number", "id"), partial(self._hears_here, manager))
             by_process = sorted(rows, key=lambda row: row.process)
@@ -226,7 +231,7 @@ class Driver:
             if not done:
                 return
             if why is not None:
-                self._tell(manager, row.process, Stuck(0, why), row.cause)
+                self._stick(manager, row.process, Stuck(0, why), row.cause)
             with self._views.transaction() as transaction:
                 if why is None:
                     transaction.remove(table, [(row.id,)])
@@ -237,12 +242,15 @@ class Driver:
         """Until the process waits for somebody else, or is to be tried again later."""
         self._keys.split(row.id)
         manager = self._managers[row.manager]
-        step = self._last(manager, row.id, row.step)
-        while step.status == "running" and not self._stop.is_set() and self._is_own(manager, row.id):
-            late = step.due_at_ms is not None and step.due_at_ms <= self._clock_ms()
-            if not (late or step.pending) or not self._go_on(manager, row.id, step, late=late):
-                return
-            step = self._last(manager, row.id, step.step)
+        try:
+            step = self._last(manager, row.id, row.step)
+            while step.status == "running" and not self._stop.is_set() and self._is_own(manager, row.id):
+                late = step.due_at_ms is not None and step.due_at_ms <= self._clock_ms()
+                if not (late or step.pending) or not self._go_on(manager, row.id, step, late=late):
+                    return
+                step = self._last(manager, row.id, step.step)
+        except CodecError as error:
+            self._held.hold(manager, row.id, _told(error))
 
     def _go_on(self, manager: ProcessManager[Any], process: str, step: Stepped, *, late: bool) -> bool:
         """Tell it that its time is over, or carry its first command out; False: it is to be tried again later."""
@@ -260,8 +268,15 @@ class Driver:
 
         done, why = self._patiently(manager, (stream, str(number)), work)
         if why is not None:
-            self._tell(manager, process, Stuck(number, why), cause)
+            self._stick(manager, process, Stuck(number, why), cause)
         return done
+
+    def _stick(self, manager: ProcessManager[Any], process: str, stuck: Stuck, cause: str) -> None:
+        """Tell it that it is stuck; where the writer cannot read it, it is held up."""
+        try:
+            self._tell(manager, process, stuck, cause)
+        except (CodecError, StoreCorrupt) as error:
+            self._held.hold(manager, process, _told(error))
 
     def _patiently(
         self, manager: ProcessManager[Any], place: tuple[str, ...], work: Callable[[], None]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from operator import or_
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -109,7 +109,8 @@ class ProcessManager(Generic[S]):
     `react(state, message, now_ms)` is pure: a message is one of `messages`, or `Accepted`, `Declined`, `TimedOut`,
     `Cancelled` or `Resumed`; time comes in with it. It raises `Refused` for a message that may not begin a process.
     `name` is the category of the processes' streams. A command whose fate stays unknown is tried again as `retry` says;
-    then the process is stuck.
+    then the process is stuck. A manager that is new, or has a new name, hears its topics from their `start`, or what
+    comes from `now` on, as `begin` says.
     """
 
     name: str
@@ -119,12 +120,17 @@ class ProcessManager(Generic[S]):
     commands: tuple[type[Command], ...]
     hears: tuple[Hearing[Any], ...] = ()
     retry: RetryPolicy = field(default=RETRY)
+    begin: Literal["start", "now"] = "start"
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
             raise ConfigurationError(f"process manager {self.name!r} is not an identifier")
         if not self.messages or not self.commands:
             raise ConfigurationError(f"process manager {self.name} names no messages or no commands")
+        if self.begin not in ("start", "now"):
+            raise ConfigurationError(
+                f"process manager {self.name} begins at {self.begin!r}; 'start' or 'now' are possible"
+            )
         tags = [each.__struct_config__.tag for each in self.messages]
         if None in tags or len({*tags, *_OWN}) != len(tags) + len(_OWN):
             raise ConfigurationError(f"messages of process manager {self.name} need tags of their own")

@@ -59,11 +59,14 @@ PROCESS = Table(
 
 def row_of(recorded: Recorded[Stepped]) -> ProcessRow:
     """The row behind a step."""
-    manager, process = _place(recorded)
-    step = recorded.payload
+    return row_at(*_place(recorded), recorded.version, recorded.payload)
+
+
+def row_at(manager: str, process: str, version: int, step: Stepped) -> ProcessRow:
+    """The row behind the step at that version of the process's stream."""
     due = [step.changed_at_ms] if step.pending else [] if step.due_at_ms is None else [step.due_at_ms]
     driven = step.status == "running" and bool(due)
-    times = (min(due, default=0), recorded.version, step.begun_at_ms, step.changed_at_ms)
+    times = (min(due, default=0), version, step.begun_at_ms, step.changed_at_ms)
     return ProcessRow(manager, process, step.status, step.why, len(step.pending), driven, *times)
 
 
@@ -101,6 +104,13 @@ def bindings_of(managers: Sequence[ProcessManager[Any]], events: str, *, apart: 
 def groups_of(managers: Sequence[ProcessManager[Any]]) -> list[str]:
     """Of the same listeners."""
     return [GROUP, *(_group(each, number) for each in managers for number, _ in enumerate(each.hears, 1))]
+
+
+def beginning_now(managers: Sequence[ProcessManager[Any]]) -> set[str]:
+    """Of these the groups that hear what comes from now on."""
+    return {
+        _group(each, number) for each in managers if each.begin == "now" for number in range(1, len(each.hears) + 1)
+    }
 
 
 def _group(manager: ProcessManager[Any], number: int) -> str:

@@ -20,6 +20,7 @@ from mainstem.table import Column, Table, declared, described, quoted
 from mainstem.view.connected import Connected, ConnectedTransaction, ConnectedViews
 from mainstem.view.dialect import Dialect
 from mainstem.view.kept import Kept
+from mainstem.view.port import keeper_mark
 
 R = TypeVar("R", bound=Struct)
 _Row = tuple[Any, ...]
@@ -89,7 +90,7 @@ class DuckdbViews(ConnectedViews):
         """The table, and what is kept of the group."""
         with self._write() as cursor:
             cursor.execute(f"DROP TABLE IF EXISTS {quoted(table.name)}")
-            _Transaction(cursor).kept.forget(group)
+            _Transaction(cursor).kept.forget(group, keeper_mark(table))
 
     def close(self) -> None:
         """Waits for the writer; readers are interrupted."""

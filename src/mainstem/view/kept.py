@@ -122,10 +122,11 @@ class Kept:
         conflict = "(name) DO UPDATE SET made_by = excluded.made_by"
         self._insert("mainstem_made (name, made_by)", [(group, made_by)], conflict)
 
-    def forget(self, group: str | None) -> None:
+    def forget(self, *names: str | None) -> None:
         """All of it."""
         for table in KEPT:
-            self._ask(f"DELETE FROM {table} WHERE name = ?", (group,))
+            for name in names:
+                self._ask(f"DELETE FROM {table} WHERE name = ?", (name,))
 
     def exchange(
         self, rename: Callable[[str, str], object], live: str, built: str, group: str, keep: Table[Any] | None

@@ -14,7 +14,7 @@ from mainstem.mysql_schema import create, definer, migrate
 from mainstem.table import Table
 from mainstem.view.mysql_swap import KEPT, finish_swaps, swapping
 from mainstem.view.mysql_transaction import DIALECT, MysqlViewTransaction
-from mainstem.view.port import Place
+from mainstem.view.port import Place, keeper_mark
 from mainstem.view.question import question
 from mainstem.view.telling import Commits
 from mainstem.words import asked_words, telling_first
@@ -204,7 +204,7 @@ class MysqlViews:
             execute(connection, f"DROP TABLE IF EXISTS {quoted(table.name)}")
         with self._writer.transaction() as connection:
             for kept in KEPT:
-                execute(connection, f"DELETE FROM {kept} WHERE name = %s", (group,))
+                execute(connection, f"DELETE FROM {kept} WHERE name IN (%s, %s)", (group, keeper_mark(table)))
 
     def close(self) -> None:
         """Waits for whoever is at work."""

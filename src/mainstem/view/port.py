@@ -13,6 +13,11 @@ R = TypeVar("R", bound=Struct)
 Place = tuple[str, int]
 
 
+def keeper_mark(table: Table[Any]) -> str:
+    """The name under which the group that keeps the table is marked; no group has a name with a space."""
+    return f"table {table.name}"
+
+
 class ViewRows(Protocol):
     """Rows of tables, as a projection asks for and writes them."""
 
@@ -194,7 +199,10 @@ class ViewStore(Protocol):
         """One moment, as long as the block goes on. Writers go on meanwhile."""
 
     def drop(self, table: Table[R], group: str | None = None) -> None:
-        """Remove the table, and the group's offsets, positions, parked keys and mark where one is named."""
+        """Remove the table, and the group's offsets, positions, parked keys and mark where one is named.
+
+        Which group keeps the table, see `keeper_mark`, is known no more.
+        """
 
     def close(self) -> None:
         """Give everything back. Closing twice is allowed."""

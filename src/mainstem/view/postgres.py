@@ -21,7 +21,7 @@ from mainstem.table import Column, Table
 from mainstem.view.connected import Connected, ConnectedTransaction, ConnectedViews
 from mainstem.view.dialect import Dialect
 from mainstem.view.kept import Kept, check_stands
-from mainstem.view.port import Place
+from mainstem.view.port import Place, keeper_mark
 from mainstem.view.postgres_schema import create, index, migrate, stands, type_of, words_of
 
 R = TypeVar("R", bound=Struct)
@@ -86,7 +86,7 @@ class PostgresViews(ConnectedViews):
         self._readers.check_open()
         with definer(self._server) as connection:
             connection.execute(f"DROP TABLE IF EXISTS {quoted(table.name)}")
-            _Transaction(connection).kept.forget(group)
+            _Transaction(connection).kept.forget(group, keeper_mark(table))
 
     def close(self) -> None:
         """Waits for whoever is at work."""

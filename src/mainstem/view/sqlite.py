@@ -20,6 +20,7 @@ from mainstem.table import Table, quoted
 from mainstem.view.connected import Connected, ConnectedTransaction, ConnectedViews
 from mainstem.view.dialect import Dialect, grouped
 from mainstem.view.kept import Kept
+from mainstem.view.port import keeper_mark
 from mainstem.view.sqlite_index import index
 from mainstem.view.sqlite_words import drop_unused, matching
 
@@ -108,7 +109,7 @@ class SqliteViews(ConnectedViews):
         with self._write():
             self._writer.execute(f"DROP TABLE IF EXISTS {quoted(table.name)}")
             drop_unused(self._writer)
-            _Reader(self._writer).kept.forget(group)
+            _Reader(self._writer).kept.forget(group, keeper_mark(table))
 
     def close(self) -> None:
         """Waits for readers that are at work; those that come later are told that it is closed."""

@@ -13,6 +13,7 @@ from msgspec import Struct
 from mainstem.errors import CodecError, ConfigurationError, Fenced, InvalidQuery, StoreUnavailable
 from mainstem.messages import Position
 from mainstem.table import Table
+from mainstem.view.keeper import check_keeper, keep_keeper
 from mainstem.view.port import ViewStore
 
 
@@ -423,6 +424,26 @@ class ViewContract(ABC):
             with views.transaction() as transaction:
                 transaction.mark(GROUP, text)
         assert views.made_by(GROUP) == "two"
+
+    def test_which_group_keeps_a_table_is_kept_until_it_is_dropped(self, views: ViewStore, tmp_path: Path) -> None:
+        """Whatever takes its place meanwhile."""
+        check_keeper(views, LINE, "h")
+        keep_keeper(views, LINE, GROUP)
+        self._build(views)
+        with views.transaction() as transaction:
+            transaction.swap(LINE, BUILT, GROUP)
+        views.close()
+        again = self.open(tmp_path)
+        again.create(LINE)
+        keep_keeper(again, LINE, GROUP)
+        for ask in (check_keeper, keep_keeper):
+            with pytest.raises(ConfigurationError, match="line is kept by the listener g, not by h"):
+                ask(again, LINE, "h")
+        again.drop(LINE, GROUP)
+        again.create(LINE)
+        keep_keeper(again, LINE, "h")
+        check_keeper(again, LINE, "h")
+        again.close()
 
     def test_dropping_takes_the_groups_offsets_too(self, views: ViewStore) -> None:
         """So that the view can be made anew."""
