@@ -3,10 +3,12 @@
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec import Struct
 
 from mainstem.errors import StoreBusy, UnknownTopic
 from mainstem.listener.runner import Runner
@@ -14,7 +16,9 @@ from mainstem.log.port import Topic
 from mainstem.log.sqlite import SqliteLog
 from mainstem.log.sqlite_consumer import SqliteConsumer
 from mainstem.messages import NewRecord, Position
-from mainstem.view.projection import Fold
+from mainstem.table import Table
+from mainstem.view.batched import Batched
+from mainstem.view.projection import Fold, Projection, Rows
 from mainstem.view.sqlite import SqliteViews
 from tests.adder import SUMS, Count, Entry, Handlers, Sum, drain, send, sent, sums
 
@@ -65,6 +69,53 @@ def test_a_fold_that_returns_no_row_of_its_table(log: SqliteLog, views: SqliteVi
     drain(Runner(binding, log, views))
     assert sums(views) == {"b": (2, 1)}
     assert "is no row of sums, whose rows are Sum" in views.parked("adder")["a"]
+
+
+class Paid(Struct, frozen=True):
+    account: str
+    amount: Decimal
+    count: int
+
+
+def _total(_: Paid | None, message: Count) -> Paid:
+    made: tuple[Any, Any] = {666: (0.1, 1), 667: ("ab.cd", 1), 668: (1, 1.5), 669: (1, "z")}.get(message.add, (0, 1))
+    return Paid(message.account, *made)
+
+
+def _key(message: Count) -> tuple[str]:
+    return (message.account,)
+
+
+PAID = Table("paid", Paid, key=("account",))
+
+
+@pytest.mark.parametrize(
+    "projection",
+    [
+        Fold(PAID, _key, _total),
+        Rows(PAID, lambda message: [_total(None, message)]),
+        Batched(PAID, _key, lambda _, messages: {_key(each): _total(None, each) for each in messages}),
+    ],
+    ids=["fold", "rows", "batched"],
+)
+@pytest.mark.parametrize(
+    ("add", "why"),
+    [
+        (666, "0.1 does not fit column amount of paid: it is float, and the column Decimal"),
+        (667, "'ab.cd' does not fit column amount of paid"),
+        (668, "1.5 does not fit column count of paid: it is float, and the column int"),
+        (669, "'z' does not fit column count of paid"),
+    ],
+)
+def test_a_row_with_a_value_of_another_type(
+    log: SqliteLog, views: SqliteViews, projection: Projection[Count], add: int, why: str
+) -> None:
+    """A whole number is exact in a Decimal column, what a sum of nothing is; all else could not be read back."""
+    views.create(PAID)
+    send(log, ("a", 1), ("a", add), ("b", 2))
+    drain(Runner(replace(Handlers().binding(), projection=projection, emit=None), log, views))
+    assert list(views.scan(PAID)) == [Paid("a", Decimal(0), 1), Paid("b", Decimal(0), 1)]
+    assert why in views.parked("adder")["a"]
 
 
 @pytest.mark.parametrize(
