@@ -4,7 +4,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -34,10 +34,29 @@ def _out(key: str, value: bytes = b"1", timestamp_ms: int = 0) -> NewRecord:
         _out("\ud800"),
         _out("a", timestamp_ms=2**63),
         _out("a", timestamp_ms=-1),
+        _out("a", timestamp_ms=cast(int, 1.5)),
+        _out("a", timestamp_ms=cast(int, None)),
+        _out("a", cast(bytes, "text")),
+        _out(cast(str, None)),
+        _out(cast(str, 5)),
+        msgspec.structs.replace(_out("a"), identity=5),
+        msgspec.structs.replace(_out("a"), headers=(("a", "text"),)),
+        msgspec.structs.replace(_out("a"), topic="elsewhere"),
+        msgspec.structs.replace(_out("a"), topic="counts"),
+        msgspec.structs.replace(_out("a"), topic="counts.adder.dead"),
+        msgspec.structs.replace(_out("a"), topic=None),
+        cast(NewRecord, {"topic": "out"}),
+        cast(NewRecord, None),
     ],
-    ids=["too large", "half a character", "too late", "too early"],
+    ids=[
+        *("too large", "half a character", "too late", "too early", "half a millisecond", "no time", "a text"),
+        *("no key", "a number for a key", "a number for an identity", "a text in the headers"),
+        *("a topic elsewhere", "the topic heard", "the dead letters", "no topic", "a dict", "nothing"),
+    ],
 )
 def test_a_record_that_no_topic_takes(log: SqliteLog, views: SqliteViews, poison: NewRecord) -> None:
+    """It is too large, or no record, or for a topic that its listener does not speak on."""
+
     def emit(message: Count) -> Sequence[NewRecord]:
         return [poison if message.account == "a" else _out(message.account)]
 
@@ -46,6 +65,26 @@ def test_a_record_that_no_topic_takes(log: SqliteLog, views: SqliteViews, poison
     assert sums(views) == {"b": (2, 1)}
     assert sent(log) == [("b", 1)]
     assert list(views.parked("adder")) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("poison", "why"),
+    [
+        (_out("a", cast(bytes, "x")), "a record for out has the value 'x': it is str, and a record has bytes"),
+        (_out("a", timestamp_ms=cast(int, 1.5)), "the timestamp_ms 1.5: it is float, and a record has int"),
+        (msgspec.structs.replace(_out("a"), headers=(1,)), "the headers (1,): a record has pairs of str and bytes"),
+        (cast(NewRecord, "out"), "adder emits a str, which is no NewRecord"),
+        (
+            msgspec.structs.replace(_out("a"), topic="counts"),
+            "adder emits a record for the topic 'counts', and its `out` has out",
+        ),
+    ],
+    ids=["value", "time", "headers", "no record", "topic"],
+)
+def test_why_no_topic_takes_it(log: SqliteLog, views: SqliteViews, poison: NewRecord, why: str) -> None:
+    send(log, ("a", 1))
+    drain(Runner(replace(Handlers().binding(), emit=lambda _: [poison]), log, views))
+    assert why in views.parked("adder")["a"]
 
 
 @pytest.mark.parametrize("position", [Position("a", 2**63), Position("\ud800", 1)])
@@ -176,7 +215,7 @@ def test_the_retention_declared_of_a_dead_letter_topic_stays(log: SqliteLog, vie
 def test_a_topic_that_is_not_there_yet_stalls_and_parks_nothing(log: SqliteLog, views: SqliteViews) -> None:
     """Somebody has to make it; then it goes on."""
     record = NewRecord(topic="later", key="k", value=b"1", timestamp_ms=0)
-    later = replace(Handlers().binding(), emit=lambda _: [record])
+    later = replace(Handlers().binding(), emit=lambda _: [record], out=(Topic("later", partitions=1),))
     send(log, ("a", 1))
     runner = Runner(later, log, views)
     with pytest.raises(UnknownTopic):
