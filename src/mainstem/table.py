@@ -110,7 +110,9 @@ class Table(Generic[R]):
             raise ConfigurationError(f"the key {self.key} of table {self.name} names a column twice")
         for column in self.columns:
             if column.name in self.key and (column.nullable or column.kind == "decimal"):
-                why = "may be None" if column.nullable else "is a Decimal, of which one value has several texts"
+                why = (
+                    "may be None: name a value for that" if column.nullable else "is a Decimal: make it a str or an int"
+                )
                 raise ConfigurationError(f"{column.name} is in the key of table {self.name}, and {why}")
 
     def values(self, row: R) -> tuple[Any, ...]:
@@ -260,7 +262,7 @@ def columns_of(
             hint = hint if others else one
         kind = _KINDS.get(hint)
         if kind is None:
-            text = f"a column is one of {sorted(_KINDS.values())}, or that or None"
+            text = f"a column is one of {', '.join(type_.__name__ for type_ in _KINDS)}, or one of them or None"
             raise ConfigurationError(f"{row.__name__}.{name} is {hints[name]}; {text}")
         digits = places.get(name, 2) if kind == "decimal" else 0
         if not 0 <= digits <= DIGITS_MAX:
