@@ -7,12 +7,12 @@ import math
 import re
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
-from itertools import product
 from numbers import Real
-from operator import attrgetter
+from operator import attrgetter, contains
 from types import NoneType, UnionType
 from typing import Any, Generic, TypeVar
 
@@ -42,9 +42,6 @@ _TYPES = {kind: type_ for type_, kind in _KINDS.items()}
 _TAKEN: dict[str, tuple[type, ...]] = {"boolean": (int,), "real": (int, float), "decimal": (int, Decimal)}
 """What a column takes beside its own type, where it is the same value."""
 
-_NULLABLE_MAX = 6
-"""With more columns that may be None, rows are known at once by the types of their values where none of it is None."""
-
 
 @dataclass(frozen=True)
 class Column:
@@ -72,7 +69,7 @@ class Table(Generic[R]):
     places: dict[str, int] = field(default_factory=dict)
     words: str | None = None
     columns: tuple[Column, ...] = field(init=False)
-    _shapes: frozenset[tuple[type, ...]] = field(init=False, repr=False)
+    _types: tuple[frozenset[type], ...] = field(init=False, repr=False)
     _writers: tuple[tuple[int, Callable[[Any], Any]], ...] = field(init=False, repr=False)
     _constrained: bool = field(init=False, repr=False)
     _key_types: tuple[type, ...] = field(init=False, repr=False)
@@ -97,7 +94,8 @@ class Table(Generic[R]):
                 raise ConfigurationError(f"table {self.name} has places for {name!r}, which is {kinds[name]}")
         object.__setattr__(self, "_key_types", tuple(_KEYS.get(kinds[name], _TYPES[kinds[name]]) for name in self.key))
         object.__setattr__(self, "_key_of", attrgetter(*self.key))
-        object.__setattr__(self, "_shapes", _shapes(columns))
+        own = (frozenset([_TYPES[c.kind], NoneType] if c.nullable else [_TYPES[c.kind]]) for c in columns)
+        object.__setattr__(self, "_types", tuple(own))
         writers = ((number, _writer(column)) for number, column in enumerate(columns))
         object.__setattr__(self, "_writers", tuple((number, writer) for number, writer in writers if writer))
         plain, full = (typing.get_type_hints(self.row, include_extras=extras) for extras in (False, True))
@@ -124,12 +122,23 @@ class Table(Generic[R]):
         if not isinstance(row, self.row):
             raise CodecError(f"a {type(row).__name__} is no row of {self.name}, whose rows are {self.row.__name__}")
         found = msgspec.structs.astuple(row)
-        if tuple(map(type, found)) not in self._shapes:
+        if len(found) != len(self._types) or not all(map(contains, self._types, map(type, found))):
             found = self._exact(found)
         values = self._written(found) if self._writers else found
         if self._constrained:
             self.from_values(values)
         return values
+
+    def all_values(self, rows: Sequence[R]) -> list[tuple[Any, ...]]:
+        """As `values` of each, column by column where nothing stands in the way: that takes less time."""
+        if set(map(type, rows)) == {self.row} and not self._constrained:
+            columns: list[Sequence[Any]] = list(zip(*map(msgspec.structs.astuple, rows), strict=True))
+            if all(set(map(type, column)) <= own for column, own in zip(columns, self._types, strict=True)):
+                with suppress(CodecError):  # told below with its column
+                    for number, write in self._writers:
+                        columns[number] = [None if value is None else write(value) for value in columns[number]]
+                    return list(zip(*columns, strict=True))
+        return list(map(self.values, rows))
 
     def _written(self, exact: Sequence[Any]) -> tuple[Any, ...]:
         values = list(exact)
@@ -269,15 +278,6 @@ def columns_of(
             raise ConfigurationError(f"{row.__name__}.{name} has {digits} places; 0 to {DIGITS_MAX} are possible")
         columns.append(Column(name, kind, nullable, digits))
     return columns
-
-
-def _shapes(columns: Sequence[Column]) -> frozenset[tuple[type, ...]]:
-    """The types that the values of a row may have, column by column, without anything to be made of them."""
-    types = [_TYPES[column.kind] for column in columns]
-    if sum(column.nullable for column in columns) > _NULLABLE_MAX:
-        return frozenset([tuple(types)])
-    each = [(type_, NoneType) if c.nullable else (type_,) for c, type_ in zip(columns, types, strict=True)]
-    return frozenset(product(*each))
 
 
 def _writer(column: Column) -> Callable[[Any], Any] | None:

@@ -63,6 +63,17 @@ def test_a_row_round_trips(row: Row) -> None:
     assert TABLE.key_of(row) == (row.id,)
 
 
+class Many(Struct, frozen=True):
+    id: str
+    a: int | None = None
+    b: int | None = None
+    c: int | None = None
+    d: int | None = None
+    e: int | None = None
+    f: int | None = None
+    g: int | None = None
+
+
 class Kind(StrEnum):
     CARD = "card"
 
@@ -115,15 +126,29 @@ def test_a_value_that_does_not_fit_its_column(column: str, value: Any) -> None:
         assert str(value)[:20] in str(found.value)
 
 
-class Many(Struct, frozen=True):
-    id: str
-    a: int | None = None
-    b: int | None = None
-    c: int | None = None
-    d: int | None = None
-    e: int | None = None
-    f: int | None = None
-    g: int | None = None
+@given(
+    st.lists(
+        st.builds(
+            Row,
+            id=st.text(),
+            amount=st.decimals(-(10**12), 10**12, places=2) | st.integers(-(10**12), 10**12),
+            paid=st.booleans(),
+            count=st.none() | st.integers(-(2**63), 2**63 - 1),
+            share=st.floats(allow_nan=False, allow_infinity=False),
+        )
+    )
+)
+def test_many_rows_are_as_each_alone(rows: list[Row]) -> None:
+    assert TABLE.all_values(rows) == [TABLE.values(row) for row in rows]
+
+
+@pytest.mark.parametrize("bad", [Row("b", Decimal("0.001")), Row("b", Decimal(1), count="z"), Many("b")])  # type: ignore[arg-type]
+def test_one_of_many_rows_that_does_not_fit(bad: Any) -> None:
+    with pytest.raises(CodecError) as alone:
+        TABLE.values(bad)
+    with pytest.raises(CodecError) as found:
+        TABLE.all_values([Row("a", Decimal(1)), bad])
+    assert str(found.value) == str(alone.value)
 
 
 def test_rows_with_many_columns_that_may_be_none() -> None:
@@ -141,9 +166,11 @@ class Limited(Struct, frozen=True):
 
 def test_a_value_beyond_the_limits_of_its_type() -> None:
     table = Table("limited", Limited, key=("id",))
-    assert table.values(Limited("a", 0)) == ("a", 0)
+    assert table.all_values([Limited("a", 0)]) == [table.values(Limited("a", 0))] == [("a", 0)]
     with pytest.raises(CodecError, match="a row of limited is not a Limited"):
         table.values(Limited("a", -1))
+    with pytest.raises(CodecError, match="a row of limited is not a Limited"):
+        table.all_values([Limited("a", -1)])
 
 
 class Wider(Row, frozen=True):
