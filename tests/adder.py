@@ -78,6 +78,7 @@ class Handlers:
             decoder=Decoder(Count),
             projection=Fold(SUMS, lambda message: (message.account,), self.fold),
             emit=self.emit,
+            out=(OUT,),
             position=lambda message: Position(message.account, message.version),
             batch_max=batch_max,
             retry=QUICK,

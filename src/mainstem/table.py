@@ -7,11 +7,12 @@ import math
 import re
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
 from numbers import Real
-from operator import attrgetter
+from operator import attrgetter, contains
 from types import NoneType, UnionType
 from typing import Any, Generic, TypeVar
 
@@ -36,6 +37,10 @@ _KINDS: dict[type, str] = {
     bytes: "bytes",
     Decimal: "decimal",
 }
+_TYPES = {kind: type_ for type_, kind in _KINDS.items()}
+
+_TAKEN: dict[str, tuple[type, ...]] = {"boolean": (int,), "real": (int, float), "decimal": (int, Decimal)}
+"""What a column takes beside its own type, where it is the same value."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class Table(Generic[R]):
 
     `key` names the primary key's columns, `indexes` further indexes; `places` the digits after the point of Decimal
     columns (2 unless named); `words` a text column that `mainstem.words.searchable` makes, in which is searched. Raises
-    ConfigurationError for names and types that no engine could hold.
+    ConfigurationError for names, types and keys that no engine could hold.
     """
 
     name: str
@@ -64,7 +69,9 @@ class Table(Generic[R]):
     places: dict[str, int] = field(default_factory=dict)
     words: str | None = None
     columns: tuple[Column, ...] = field(init=False)
+    _types: tuple[frozenset[type], ...] = field(init=False, repr=False)
     _writers: tuple[tuple[int, Callable[[Any], Any]], ...] = field(init=False, repr=False)
+    _constrained: bool = field(init=False, repr=False)
     _key_types: tuple[type, ...] = field(init=False, repr=False)
     _key_of: Callable[[Any], Any] = field(init=False, repr=False)
 
@@ -79,37 +86,98 @@ class Table(Generic[R]):
                 raise ConfigurationError(f"table {self.name} has no column {name!r}; it has {sorted(names)}")
         if self.words is not None and Column(self.words, "text", nullable=False) not in columns:
             raise ConfigurationError(f"table {self.name} has no column {self.words!r} of text for its words")
-        if not self.key:
-            raise ConfigurationError(f"table {self.name} has no key")
         object.__setattr__(self, "columns", columns)
-        types, kinds = {kind: type_ for type_, kind in _KINDS.items()}, {each.name: each.kind for each in columns}
-        object.__setattr__(self, "_key_types", tuple(_KEYS.get(kinds[name], types[kinds[name]]) for name in self.key))
+        kinds = {each.name: each.kind for each in columns}
+        self._check_key()
+        for name in self.places:
+            if kinds[name] != "decimal":
+                raise ConfigurationError(f"table {self.name} has places for {name!r}, which is {kinds[name]}")
+        object.__setattr__(self, "_key_types", tuple(_KEYS.get(kinds[name], _TYPES[kinds[name]]) for name in self.key))
         object.__setattr__(self, "_key_of", attrgetter(*self.key))
+        own = (frozenset([_TYPES[c.kind], NoneType] if c.nullable else [_TYPES[c.kind]]) for c in columns)
+        object.__setattr__(self, "_types", tuple(own))
         writers = ((number, _writer(column)) for number, column in enumerate(columns))
         object.__setattr__(self, "_writers", tuple((number, writer) for number, writer in writers if writer))
+        plain, full = (typing.get_type_hints(self.row, include_extras=extras) for extras in (False, True))
+        object.__setattr__(self, "_constrained", plain != full)
+
+    def _check_key(self) -> None:
+        if not self.key:
+            raise ConfigurationError(f"table {self.name} has no key")
+        if len(set(self.key)) < len(self.key):
+            raise ConfigurationError(f"the key {self.key} of table {self.name} names a column twice")
+        for column in self.columns:
+            if column.name in self.key and (column.nullable or column.kind == "decimal"):
+                why = (
+                    "may be None: name a value for that" if column.nullable else "is a Decimal: make it a str or an int"
+                )
+                raise ConfigurationError(f"{column.name} is in the key of table {self.name}, and {why}")
 
     def values(self, row: R) -> tuple[Any, ...]:
         """The row as plain values in column order: decimals as exact text, booleans as 0 and 1.
 
-        Raises CodecError for what is no row of this table.
+        Raises CodecError for what is no row of this table, or has a value of another type than its column. Whole
+        numbers are taken as Decimal or float, and values of a type's own kinds as that type: nothing is lost by it.
         """
         if not isinstance(row, self.row):
             raise CodecError(f"a {type(row).__name__} is no row of {self.name}, whose rows are {self.row.__name__}")
-        values = list(msgspec.structs.astuple(row))
+        found = msgspec.structs.astuple(row)
+        if len(found) != len(self._types) or not all(map(contains, self._types, map(type, found))):
+            found = self._exact(found)
+        values = self._written(found) if self._writers else found
+        if self._constrained:
+            self.from_values(values)
+        return values
+
+    def all_values(self, rows: Sequence[R]) -> list[tuple[Any, ...]]:
+        """As `values` of each, column by column where nothing stands in the way: that takes less time."""
+        if set(map(type, rows)) == {self.row} and not self._constrained:
+            columns: list[Sequence[Any]] = list(zip(*map(msgspec.structs.astuple, rows), strict=True))
+            if all(set(map(type, column)) <= own for column, own in zip(columns, self._types, strict=True)):
+                with suppress(CodecError):  # told below with its column
+                    for number, write in self._writers:
+                        columns[number] = [None if value is None else write(value) for value in columns[number]]
+                    return list(zip(*columns, strict=True))
+        return list(map(self.values, rows))
+
+    def _written(self, exact: Sequence[Any]) -> tuple[Any, ...]:
+        values = list(exact)
         for number, writer in self._writers:
             if values[number] is not None:
-                values[number] = writer(values[number])
+                try:
+                    values[number] = writer(values[number])
+                except CodecError as error:
+                    raise CodecError(f"{error}, in column {self.columns[number].name} of {self.name}") from error
         return tuple(values)
+
+    def _exact(self, values: Sequence[Any]) -> tuple[Any, ...]:
+        """In the columns' own types, where nothing is lost by it. Raises CodecError where something were."""
+        if len(values) != len(self.columns):
+            raise CodecError(f"a row of {len(values)} columns is no row of {self.name}, which has {len(self.columns)}")
+        return tuple(self._fitting(column, value) for column, value in zip(self.columns, values, strict=True))
+
+    def _fitting(self, column: Column, value: Any) -> Any:
+        type_ = _TYPES[column.kind]
+        if type(value) is type_ or (value is None and column.nullable):
+            return value
+        if not isinstance(value, _TAKEN.get(column.kind, type_)):
+            text = f"it is {type(value).__name__}, and the column {type_.__name__}"
+            raise CodecError(f"{value!r:.100} does not fit column {column.name} of {self.name}: {text}")
+        try:
+            exact = str.__str__(value) if column.kind == "text" else type_(value)
+        except OverflowError:  # a float of a number beyond all floats
+            exact = None
+        if exact != value:
+            raise CodecError(f"{value!r:.100} does not fit column {column.name} of {self.name}")
+        return exact
 
     def check(self, row: R) -> None:
         """Raises CodecError for a row that no table could hold, which `values` alone does not find."""
         for column, value in zip(self.columns, self.values(row), strict=True):
-            if value is None:
-                fits = column.nullable
-            elif column.kind == "integer":
-                fits = -(2**63) <= value < 2**63
+            if column.kind == "integer":
+                fits = value is None or -(2**63) <= value < 2**63
             else:
-                fits = column.kind != "text" or _is_unicode(value)
+                fits = column.kind != "text" or value is None or _is_unicode(value)
             if not fits:
                 raise CodecError(f"{value!r:.100} does not fit column {column.name} of {self.name}")
 
@@ -199,13 +267,16 @@ def columns_of(
         arguments = typing.get_args(hint)
         if isinstance(hint, UnionType) or typing.get_origin(hint) is typing.Union:
             nullable = NoneType in arguments
-            hint = next((a for a in arguments if a is not NoneType), NoneType)
+            one, *others = (each for each in arguments if each is not NoneType)
+            hint = hint if others else one
         kind = _KINDS.get(hint)
-        if kind is None or len(arguments) > 2:
-            raise ConfigurationError(
-                f"{row.__name__}.{name} is {hints[name]}; a column is one of {sorted(_KINDS.values())}"
-            )
-        columns.append(Column(name, kind, nullable, places.get(name, 2) if kind == "decimal" else 0))
+        if kind is None:
+            text = f"a column is one of {', '.join(type_.__name__ for type_ in _KINDS)}, or one of them or None"
+            raise ConfigurationError(f"{row.__name__}.{name} is {hints[name]}; {text}")
+        digits = places.get(name, 2) if kind == "decimal" else 0
+        if not 0 <= digits <= DIGITS_MAX:
+            raise ConfigurationError(f"{row.__name__}.{name} has {digits} places; 0 to {DIGITS_MAX} are possible")
+        columns.append(Column(name, kind, nullable, digits))
     return columns
 
 

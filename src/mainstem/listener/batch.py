@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mainstem.codec import Decoder
-from mainstem.errors import StoreError, Transient, UnknownTopic
+from mainstem.errors import ListenerError, StoreError, Transient, UnknownTopic
 from mainstem.listener.binding import Binding, no_position
 from mainstem.listener.letters import BEHIND, FAILED, dead_letter
 from mainstem.log.port import Log
@@ -52,6 +52,7 @@ class Batches:
         self._binding = binding
         self._log = log
         self._views = views
+        self._out = {topic.name for topic in binding.out}
 
     def handle(
         self, records: Sequence[Record], parked: Mapping[str, int], wait: Wait, sent: Sent | None = None
@@ -153,7 +154,20 @@ class Batches:
     def _speak(self, outcome: Outcome, messages: Sequence[Any]) -> None:
         emit = self._binding.emit
         if emit is not None:
-            outcome.outgoing.extend([each for message in messages for each in emit(message)])
+            made = [each for message in messages for each in emit(message)]
+            self._check_made(made)
+            outcome.outgoing.extend(made)
+
+    def _check_made(self, made: Sequence[NewRecord]) -> None:
+        """Raises ListenerError for what is no record, or is for a topic that the listener does not speak on."""
+        if set(map(type, made)) <= {NewRecord} and {each.topic for each in made} <= self._out:
+            return
+        for each in made:
+            if not isinstance(each, NewRecord):
+                raise ListenerError(f"{self._binding.group} emits a {type(each).__name__}, which is no NewRecord")
+            if each.topic not in self._out:
+                text = f"{self._binding.group} emits a record for the topic {each.topic!r:.100}"
+                raise ListenerError(f"{text}, and its `out` has {', '.join(sorted(self._out)) or 'none'}")
 
     def _reach(self, outcome: Outcome, records: Sequence[Record], messages: Sequence[Any]) -> None:
         outcome.positions.extend(reached(self._binding, records, messages))

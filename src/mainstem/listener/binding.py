@@ -51,7 +51,8 @@ class Binding(Generic[M]):
     """One listener: `group` reads `topic`, decodes each record, projects it into a view and emits records to `out`.
 
     `projection` and `emit` are pure and may both be given; a record that `emit` returns carries an identity, so that
-    the log takes it once. Of a join that `emits_both` it takes a `With`: the message and the other view's row.
+    the log takes it once, and is for a topic of `out`.
+    Of a join that `emits_both` it takes a `With`: the message and the other view's row.
     `position` says which version of which aggregate a message brings the view to, if any;
     of the messages of one key that come together only the last is asked, so their versions must rise.
     Where nobody waits for the view, `linger_ms` lets messages gather under load: after more than a few the next batch

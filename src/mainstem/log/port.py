@@ -108,7 +108,9 @@ class Log(Protocol):
         """Append in order, all or none; the number taken. Raises what `check` raises."""
 
     def check(self, record: NewRecord) -> None:
-        """Raises UnknownTopic, RecordTooLarge, or CodecError for a name or a time that no log could hold."""
+        """Raises UnknownTopic, RecordTooLarge, or CodecError for what no log could hold: a field of another type than a
+        record has it, a name that is no text, a time out of range.
+        """
 
     def read(self, topic: str, partition: int, offset: int, limit: int) -> Sequence[Record]:
         """At most `limit` records from `offset` on, fewer only at the end: what this process has appended is there.

@@ -161,7 +161,7 @@ class _Transaction(_Reader, ConnectedTransaction):
 
     def add(self, table: Table[R], rows: Sequence[R]) -> int:
         """All in one statement."""
-        return self._insert(table, list(map(table.values, rows)), "DO NOTHING")
+        return self._insert(table, table.all_values(rows), "DO NOTHING")
 
     def put(self, table: Table[R], rows: Sequence[R]) -> None:
         """All in one statement, which cannot change a row twice: of one key the last goes in alone."""
@@ -169,7 +169,7 @@ class _Transaction(_Reader, ConnectedTransaction):
         others = [column.name for column in table.columns if column.name not in table.key]
         changes = ", ".join(f"{quoted(name)} = excluded.{quoted(name)}" for name in others)
         conflict = f"({quoted(*table.key)}) DO {f'UPDATE SET {changes}' if changes else 'NOTHING'}"
-        self._insert(table, list(map(table.values, last.values())), conflict)
+        self._insert(table, table.all_values(list(last.values())), conflict)
 
     def _insert(self, table: Table[Any], rows: Sequence[_Row], conflict: str) -> int:
         if not rows:

@@ -72,14 +72,14 @@ class MysqlViewTransaction:
         """Many to a statement; a row that stands is set to what it is, which counts as nothing."""
         first = quoted(table.key[0])
         conflict = f" ON DUPLICATE KEY UPDATE {first} = {quoted(table.name)}.{first}"
-        return insert_many(self._connection, _into(table), list(map(table.values, rows)), conflict)
+        return insert_many(self._connection, _into(table), table.all_values(rows), conflict)
 
     def put(self, table: Table[R], rows: Sequence[R]) -> None:
         """Many to a statement."""
         others = [column.name for column in table.columns if column.name not in table.key]
         first = quoted(table.key[0])
         conflict = replacing(others, f"{first} = {quoted(table.name)}.{first}")
-        insert_many(self._connection, _into(table), list(map(table.values, rows)), conflict)
+        insert_many(self._connection, _into(table), table.all_values(rows), conflict)
 
     def remove(self, table: Table[R], keys: Sequence[tuple[Any, ...]]) -> None:
         """By primary key."""

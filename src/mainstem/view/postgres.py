@@ -166,7 +166,7 @@ class _Transaction(_Reader, ConnectedTransaction):
 
     def add(self, table: Table[R], rows: Sequence[R]) -> int:
         """Many to a statement."""
-        return self._insert(table, list(map(table.values, rows)), "DO NOTHING")
+        return self._insert(table, table.all_values(rows), "DO NOTHING")
 
     def put(self, table: Table[R], rows: Sequence[R]) -> None:
         """Many to a statement; a statement cannot change a row twice, so of one key the last goes in alone."""
@@ -174,7 +174,7 @@ class _Transaction(_Reader, ConnectedTransaction):
         changes = ", ".join(f"{quoted(name)} = excluded.{quoted(name)}" for name in others)
         last = {table.key_of(row): row for row in rows}
         conflict = f"({quoted(*table.key)}) DO {f'UPDATE SET {changes}' if changes else 'NOTHING'}"
-        self._insert(table, list(map(table.values, last.values())), conflict)
+        self._insert(table, table.all_values(list(last.values())), conflict)
 
     def _insert(self, table: Table[Any], rows: Sequence[Row], conflict: str) -> int:
         sql = (

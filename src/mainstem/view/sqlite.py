@@ -233,7 +233,7 @@ class _Transaction(_Reader, ConnectedTransaction):
 
     def _insert(self, table: Table[R], rows: Sequence[R], conflict: str) -> int:
         try:
-            return insert_many(self._connection, quoted(table.name), list(map(table.values, rows)), conflict)
+            return insert_many(self._connection, quoted(table.name), table.all_values(rows), conflict)
         except apsw.ConstraintError as error:
             raise CodecError(f"a row does not fit {table.name}: {error}") from error
 

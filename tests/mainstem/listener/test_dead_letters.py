@@ -80,6 +80,7 @@ def runner(handler: Handler, log: SqliteLog, views: SqliteViews, batch_max: int 
         decoder=Decoder(Add),
         projection=Fold(SUMS, lambda message: (message.key,), handler.fold),
         emit=handler.emit if emits else None,
+        out=(Topic("out", partitions=1),) if emits else (),
         batch_max=batch_max,
     )
     made = Runner(binding, log, views)

@@ -3,10 +3,12 @@
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from decimal import Decimal
+from typing import Any, cast
 
 import msgspec
 import pytest
+from msgspec import Struct
 
 from mainstem.errors import StoreBusy, UnknownTopic
 from mainstem.listener.runner import Runner
@@ -14,7 +16,9 @@ from mainstem.log.port import Topic
 from mainstem.log.sqlite import SqliteLog
 from mainstem.log.sqlite_consumer import SqliteConsumer
 from mainstem.messages import NewRecord, Position
-from mainstem.view.projection import Fold
+from mainstem.table import Table
+from mainstem.view.batched import Batched
+from mainstem.view.projection import Fold, Projection, Rows
 from mainstem.view.sqlite import SqliteViews
 from tests.adder import SUMS, Count, Entry, Handlers, Sum, drain, send, sent, sums
 
@@ -30,10 +34,29 @@ def _out(key: str, value: bytes = b"1", timestamp_ms: int = 0) -> NewRecord:
         _out("\ud800"),
         _out("a", timestamp_ms=2**63),
         _out("a", timestamp_ms=-1),
+        _out("a", timestamp_ms=cast(int, 1.5)),
+        _out("a", timestamp_ms=cast(int, None)),
+        _out("a", cast(bytes, "text")),
+        _out(cast(str, None)),
+        _out(cast(str, 5)),
+        msgspec.structs.replace(_out("a"), identity=5),
+        msgspec.structs.replace(_out("a"), headers=(("a", "text"),)),
+        msgspec.structs.replace(_out("a"), topic="elsewhere"),
+        msgspec.structs.replace(_out("a"), topic="counts"),
+        msgspec.structs.replace(_out("a"), topic="counts.adder.dead"),
+        msgspec.structs.replace(_out("a"), topic=None),
+        cast(NewRecord, {"topic": "out"}),
+        cast(NewRecord, None),
     ],
-    ids=["too large", "half a character", "too late", "too early"],
+    ids=[
+        *("too large", "half a character", "too late", "too early", "half a millisecond", "no time", "a text"),
+        *("no key", "a number for a key", "a number for an identity", "a text in the headers"),
+        *("a topic elsewhere", "the topic heard", "the dead letters", "no topic", "a dict", "nothing"),
+    ],
 )
 def test_a_record_that_no_topic_takes(log: SqliteLog, views: SqliteViews, poison: NewRecord) -> None:
+    """It is too large, or no record, or for a topic that its listener does not speak on."""
+
     def emit(message: Count) -> Sequence[NewRecord]:
         return [poison if message.account == "a" else _out(message.account)]
 
@@ -42,6 +65,26 @@ def test_a_record_that_no_topic_takes(log: SqliteLog, views: SqliteViews, poison
     assert sums(views) == {"b": (2, 1)}
     assert sent(log) == [("b", 1)]
     assert list(views.parked("adder")) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("poison", "why"),
+    [
+        (_out("a", cast(bytes, "x")), "a record for out has the value 'x': it is str, and a record has bytes"),
+        (_out("a", timestamp_ms=cast(int, 1.5)), "the timestamp_ms 1.5: it is float, and a record has int"),
+        (msgspec.structs.replace(_out("a"), headers=(1,)), "the headers (1,): a record has pairs of str and bytes"),
+        (cast(NewRecord, "out"), "adder emits a str, which is no NewRecord"),
+        (
+            msgspec.structs.replace(_out("a"), topic="counts"),
+            "adder emits a record for the topic 'counts', and its `out` has out",
+        ),
+    ],
+    ids=["value", "time", "headers", "no record", "topic"],
+)
+def test_why_no_topic_takes_it(log: SqliteLog, views: SqliteViews, poison: NewRecord, why: str) -> None:
+    send(log, ("a", 1))
+    drain(Runner(replace(Handlers().binding(), emit=lambda _: [poison]), log, views))
+    assert why in views.parked("adder")["a"]
 
 
 @pytest.mark.parametrize("position", [Position("a", 2**63), Position("\ud800", 1)])
@@ -65,6 +108,53 @@ def test_a_fold_that_returns_no_row_of_its_table(log: SqliteLog, views: SqliteVi
     drain(Runner(binding, log, views))
     assert sums(views) == {"b": (2, 1)}
     assert "is no row of sums, whose rows are Sum" in views.parked("adder")["a"]
+
+
+class Paid(Struct, frozen=True):
+    account: str
+    amount: Decimal
+    count: int
+
+
+def _total(_: Paid | None, message: Count) -> Paid:
+    made: tuple[Any, Any] = {666: (0.1, 1), 667: ("ab.cd", 1), 668: (1, 1.5), 669: (1, "z")}.get(message.add, (0, 1))
+    return Paid(message.account, *made)
+
+
+def _key(message: Count) -> tuple[str]:
+    return (message.account,)
+
+
+PAID = Table("paid", Paid, key=("account",))
+
+
+@pytest.mark.parametrize(
+    "projection",
+    [
+        Fold(PAID, _key, _total),
+        Rows(PAID, lambda message: [_total(None, message)]),
+        Batched(PAID, _key, lambda _, messages: {_key(each): _total(None, each) for each in messages}),
+    ],
+    ids=["fold", "rows", "batched"],
+)
+@pytest.mark.parametrize(
+    ("add", "why"),
+    [
+        (666, "0.1 does not fit column amount of paid: it is float, and the column Decimal"),
+        (667, "'ab.cd' does not fit column amount of paid"),
+        (668, "1.5 does not fit column count of paid: it is float, and the column int"),
+        (669, "'z' does not fit column count of paid"),
+    ],
+)
+def test_a_row_with_a_value_of_another_type(
+    log: SqliteLog, views: SqliteViews, projection: Projection[Count], add: int, why: str
+) -> None:
+    """A whole number is exact in a Decimal column, what a sum of nothing is; all else could not be read back."""
+    views.create(PAID)
+    send(log, ("a", 1), ("a", add), ("b", 2))
+    drain(Runner(replace(Handlers().binding(), projection=projection, emit=None), log, views))
+    assert list(views.scan(PAID)) == [Paid("a", Decimal(0), 1), Paid("b", Decimal(0), 1)]
+    assert why in views.parked("adder")["a"]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +215,7 @@ def test_the_retention_declared_of_a_dead_letter_topic_stays(log: SqliteLog, vie
 def test_a_topic_that_is_not_there_yet_stalls_and_parks_nothing(log: SqliteLog, views: SqliteViews) -> None:
     """Somebody has to make it; then it goes on."""
     record = NewRecord(topic="later", key="k", value=b"1", timestamp_ms=0)
-    later = replace(Handlers().binding(), emit=lambda _: [record])
+    later = replace(Handlers().binding(), emit=lambda _: [record], out=(Topic("later", partitions=1),))
     send(log, ("a", 1))
     runner = Runner(later, log, views)
     with pytest.raises(UnknownTopic):

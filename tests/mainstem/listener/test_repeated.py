@@ -33,6 +33,7 @@ _BINDING = Binding(
     decoder=Decoder(Count),
     projection=Rows(ENTRIES, _entries),
     emit=_messages,
+    out=(OUT,),
 )
 
 

@@ -110,6 +110,7 @@ TOTALS: Binding[Counted] = Binding(
     decoder=Decoder(Counted),
     projection=Fold(TOTAL, lambda message: (message.thing,), fold),
     emit=tell,
+    out=(TOLD,),
     position=lambda message: Position(message.thing, message.times),
     batch_max=5,
 )
@@ -213,6 +214,7 @@ COLUMNS: Binding[Recorded[Counting]] = Binding(
         done="times",
     ),
     emit=lambda message: tell(Counted(message.aggregate_id, message.payload.number, message.version)),
+    out=(TOLD,),
     position=lambda message: Position(message.aggregate_id, message.version),
     batch_max=5,
 )

@@ -9,7 +9,7 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mainstem.errors import StateDrift, VersionConflict
+from mainstem.errors import CodecError, StateDrift, VersionConflict
 from mainstem.eventstore.port import (
     EventStore,
     KeptAnswer,
@@ -182,6 +182,20 @@ class EventStoreContract(ABC):
         with store.transaction() as transaction:
             transaction.put_state(ACCOUNT, one, None)
         assert list(store.states(ACCOUNT)) == []
+
+    @pytest.mark.parametrize("change", [{"version": 1.5}, {"version": "z"}, {"holder": 5}, {"holder": None}])
+    def test_a_state_row_that_could_not_be_read_back(self, store: EventStore, change: dict[str, object]) -> None:
+        """The transaction fails, and its events go back with the row."""
+
+        def fail() -> None:
+            with store.transaction() as transaction:
+                transaction.append("a-1", 0, [event(1)], occurred_at_ms=1, origin=ORIGIN)
+                transaction.put_state(ACCOUNT, None, replace(Account("1", "Ada", 1), **change))
+
+        with pytest.raises(CodecError, match=f"column {next(iter(change))} of account"):
+            fail()
+        assert list(store.states(ACCOUNT)) == []
+        assert store.read("a-1") == []
 
     def test_a_state_row_that_was_changed_by_somebody_else_is_a_drift(self, store: EventStore) -> None:
         """Changed, gone, or there before it was made."""

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from mainstem.errors import CodecError, LogError, OffsetOutOfRange, RecordTooLarge, TopicMismatch, UnknownTopic
@@ -104,6 +105,29 @@ class LogContract(ABC):
             log.check(NewRecord(topic="single", key="ä" * 501, value=None, timestamp_ms=0))
         with pytest.raises(UnknownTopic):
             log.check(record(1, topic="unheard-of"))
+        assert log.ranges("single") == {0: Range(0, 0)}
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("key", None),
+            ("key", b"k"),
+            ("value", "text"),
+            ("value", 5),
+            ("timestamp_ms", 1.5),
+            ("timestamp_ms", None),
+            ("identity", 5),
+            ("headers", (("name", "text"),)),
+            ("headers", ((b"name", b""),)),
+            ("headers", ("name",)),
+        ],
+    )
+    def test_a_record_with_a_field_of_another_type(self, log: Log, field: str, value: object) -> None:
+        """It would come back as another, or not at all."""
+        bad = msgspec.structs.replace(record(1, topic="single"), **{field: value})
+        for take in (log.check, lambda each: log.append([record(1, topic="single"), each])):
+            with pytest.raises(CodecError, match=f"a record for single has the {field} "):
+                take(bad)
         assert log.ranges("single") == {0: Range(0, 0)}
 
     def test_reading_outside_of_the_range_is_an_error(self, log: Log) -> None:

@@ -96,6 +96,12 @@ class ViewContract(ABC):
             Line(1, "a", Decimal("0.001")),
             Line(1, "a", Decimal("NaN")),
             Line(1, None, Decimal(1)),  # type: ignore[arg-type]
+            Line(1.5, "a", Decimal(1)),  # type: ignore[arg-type]
+            Line("z", "a", Decimal(1)),  # type: ignore[arg-type]
+            Line(1, 5, Decimal(1)),  # type: ignore[arg-type]
+            Line(1, "a", 0.1),  # type: ignore[arg-type]
+            Line(1, "a", "ab.cd"),  # type: ignore[arg-type]
+            Line(1, "a", Decimal(1), 2),  # type: ignore[arg-type]
         ],
     )
     def test_a_row_that_no_table_can_hold_is_the_rows_fault(self, views: ViewStore, row: Line) -> None:
@@ -106,6 +112,13 @@ class ViewContract(ABC):
             with pytest.raises(CodecError), views.transaction() as transaction:
                 getattr(transaction, method)(LINE, [row])
         assert views.count(LINE) == 0
+
+    def test_the_same_value_of_another_type_comes_back(self, views: ViewStore) -> None:
+        """A whole number where a decimal is wanted, a truth value as a number: nothing is lost by it."""
+        rows: list[Any] = [Line(1, "a", 0), Line(True, "a", 7, 1), Line(2, "a", Decimal(1))]  # type: ignore[arg-type]
+        with views.transaction() as transaction:
+            transaction.put(LINE, rows)
+        assert list(views.scan(LINE)) == [Line(1, "a", Decimal(7), True), Line(2, "a", Decimal(1))]
 
     def test_adding_again_adds_nothing(self, views: ViewStore) -> None:
         """A row is known by its key; what stands stays."""
