@@ -211,7 +211,8 @@ class OlapOptionsContract(ABC):
 
     def test_a_default_stands_for_what_is_missing(self, optional: "tuple[OlapOptionsContract, Olap]") -> None:
         """Or null; what is of another type does not fit nevertheless."""
-        sql = f'SELECT "id", "day", "pieces", "price_cents" FROM defaulted{self.suffix} ORDER BY "id"'
+        columns = '"id", "day", "pieces", "price_cents"'
+        sql = f'SELECT {columns} FROM defaulted{self.suffix} GROUP BY {columns} ORDER BY "id"'
         day = DEFAULTED.dimensions[2].default
         assert list(optional[1].ask(sql).rows) == [
             ("0", "monday", 3, 150),
