@@ -65,6 +65,13 @@ def test_a_start_with_another_group_for_a_table_is_refused_and_changes_nothing(s
     assert _add(settings, _application("first"), 3) == 6
 
 
+def test_a_start_with_another_table_of_the_same_group_is_refused_and_changes_nothing(settings: Settings) -> None:
+    """It would go on behind what the first table has, and lack that."""
+    with pytest.raises(ConfigurationError, match=r"first keeps the view sum, .*sum_2 would lack.*another name"):
+        embedded(_application("first", replace(SUM, name="sum_2")), settings)
+    assert _add(settings, _application("first"), 3) == 6
+
+
 def test_a_table_of_another_name_is_filled_from_the_start(settings: Settings) -> None:
     assert _add(settings, _application("second", replace(SUM, name="sum_2")), 3) == 6
 
