@@ -8,12 +8,12 @@ import pytest
 from mainstem.log.kafka import KafkaLog
 from mainstem.log.port import Topic
 from mainstem.messages import NewRecord
-from mainstem.testing.contracts.log import LogContract
+from tests.contracts.beginning_suite import BeginningSuite
 from tests.stack import Prefixes
 
 
 @pytest.mark.stack
-class TestKafkaLog(LogContract):
+class TestKafkaLog(BeginningSuite):
     @pytest.fixture(autouse=True)
     def _prefixes(self, prefixes: Prefixes) -> None:
         self.prefixes = prefixes

@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,14 +52,15 @@ class Crate(Struct, frozen=True):
 
 
 class Pack(Command, frozen=True):
-    """Pack what is said, whatever that is: events with these fields, one after the other."""
+    """Pack what is said, whatever that is: events with these fields, one after the other; what is called is made."""
 
     crate: str
     fields: tuple[Any, ...] = ()
 
 
 def _decide(_crate: Crate, command: Pack) -> list[Packed]:
-    return [Packed(**fields) for fields in command.fields]
+    made = ({name: each() if callable(each) else each for name, each in fields.items()} for fields in command.fields)
+    return [Packed(**fields) for fields in made]
 
 
 def _evolve(crate: Crate, event: Packed) -> Crate:
@@ -105,7 +107,7 @@ UNFIT = [
     ({"number": True}, r"Expected `int`, got `bool` - at `\$.number`"),
     ({"number": object()}, "Encoding objects of type object is unsupported"),
     ({"weight": "much"}, r"Invalid decimal string - at `\$.weight`"),
-    ({"share": float("nan")}, r"Expected `float`, got `null` - at `\$.share`"),
+    ({"share": partial(float, "nan")}, r"Expected `float`, got `null` - at `\$.share`"),
     ({"kind": "large"}, r"Invalid enum value 'large' - at `\$.kind`"),
     ({"kind": "\ud800"}, "surrogates not allowed"),
     ({"at": "today"}, r"Invalid RFC3339 encoded datetime - at `\$.at`"),

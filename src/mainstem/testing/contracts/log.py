@@ -10,10 +10,8 @@ import msgspec
 import pytest
 
 from mainstem.errors import CodecError, LogError, OffsetOutOfRange, RecordTooLarge, TopicMismatch, UnknownTopic
-from mainstem.listener.beginning import begin_now
 from mainstem.log.port import Log, Place, Range, Topic
 from mainstem.messages import NewRecord, Record
-from mainstem.view.sqlite import SqliteViews
 
 TOPIC = Topic("orders", partitions=3)
 ONE = Topic("single", partitions=1, record_max_bytes=1_000)
@@ -230,24 +228,6 @@ class LogContract(ABC):
         assert numbers(consumer.poll(10, _WAIT_S)) == [2, 3, 4]
         assert (consumer.places(), asked) == ([("single", 0)], [("single", 0)])
         consumer.close()
-
-    def test_a_group_may_begin_behind_what_is_there(self, log: Log, tmp_path: Path) -> None:
-        """In every partition, and only once: what comes after it is there for whoever joins later."""
-        views = SqliteViews(tmp_path / "views.db")
-        before, after = range(12), range(12, 24)
-        log.append([record(n, key=f"k{n}") for n in before])
-        begin_now("late", "orders", log, views)
-        log.append([record(n, key=f"k{n}") for n in after])
-        begin_now("late", "orders", log, views)
-        consumer = log.consumer(
-            "late", ["orders"], lambda places: {each: views.offsets("late")[each] for each in places}
-        )
-        found: list[int] = []
-        while more := consumer.poll(50, 0.0 if len(found) >= len(after) else _WAIT_S):
-            found += numbers(more)
-        assert sorted(found) == list(after)
-        consumer.close()
-        views.close()
 
     def test_a_waiting_consumer_is_woken(self, log: Log) -> None:
         """Long before its time is over."""
