@@ -119,15 +119,26 @@ class Table(Generic[R]):
         Raises CodecError for what is no row of this table, or has a value of another type than its column. Whole
         numbers are taken as Decimal or float, and values of a type's own kinds as that type: nothing is lost by it.
         """
-        if not isinstance(row, self.row):
-            raise CodecError(f"a {type(row).__name__} is no row of {self.name}, whose rows are {self.row.__name__}")
-        found = msgspec.structs.astuple(row)
-        if len(found) != len(self._types) or not all(map(contains, self._types, map(type, found))):
-            found = self._exact(found)
+        found = self._in_own_types(self._plain(row))
         values = self._written(found) if self._writers else found
         if self._constrained:
             self.from_values(values)
         return values
+
+    def exact(self, row: R) -> R:
+        """The row with each value in its column's own type. Raises CodecError as `values` does."""
+        plain = self._plain(row)
+        found = self._in_own_types(plain)
+        return row if found is plain else self.row(**dict(zip(self.row.__struct_fields__, found, strict=True)))
+
+    def _plain(self, row: R) -> tuple[Any, ...]:
+        if not isinstance(row, self.row):
+            raise CodecError(f"a {type(row).__name__} is no row of {self.name}, whose rows are {self.row.__name__}")
+        return msgspec.structs.astuple(row)
+
+    def _in_own_types(self, plain: tuple[Any, ...]) -> tuple[Any, ...]:
+        own = len(plain) == len(self._types) and all(map(contains, self._types, map(type, plain)))
+        return plain if own else self._exact(plain)
 
     def all_values(self, rows: Sequence[R]) -> list[tuple[Any, ...]]:
         """As `values` of each, column by column where nothing stands in the way: that takes less time."""

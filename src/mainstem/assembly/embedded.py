@@ -52,6 +52,7 @@ from mainstem.log.sqlite import SqliteLog
 from mainstem.log_lines import configure_by
 from mainstem.looks import Looks
 from mainstem.olap.ingestion import Ingestion
+from mainstem.process.rows import beginning_now
 from mainstem.rebuild import Rebuilds
 from mainstem.reconciliation import Reconciliation, reconcile
 from mainstem.settings import Settings
@@ -147,6 +148,8 @@ class Embedded:
         self._life.closing.callback(self.views.close)
         check_own(self.views, settings, self.capture.history)
         create_views(self.views, application.all_listeners())
+        if beginning_now(application.processes):  # what the log has not got yet was before them as well
+            Relay(self.capture, self.log, application.name).drain()
         begin_processes(application, self.log, self.views)
         for binding in application.all_listeners():
             check_been_there(

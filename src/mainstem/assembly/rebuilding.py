@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing, contextmanager
 from mainstem.application import Application
 from mainstem.assembly.analytics import Analytics
 from mainstem.assembly.stores import open_log
-from mainstem.assembly.views import check_views, open_views
+from mainstem.assembly.views import check_keepers, check_views, open_views
 from mainstem.folder import Folder
 from mainstem.olap.port import RebuildingOlap
 from mainstem.rebuild import Rebuilds, Versioned
@@ -23,7 +23,7 @@ def own_rebuilds(application: Application, settings: Settings, workers: int) -> 
 
     Neither the live tables nor the listeners are touched, so it works for a view whose columns are others by now, too.
     Of the distributed form so many `workers` fill. Raises StoreBusy where a process has the folder of the embedded
-    form, StoreUnavailable where there is none.
+    form, StoreUnavailable where there is none, ConfigurationError where a table is another listener's.
     """
     over = threading.Event()
     threads: list[threading.Thread] = []
@@ -35,6 +35,7 @@ def own_rebuilds(application: Application, settings: Settings, workers: int) -> 
 
     with ExitStack() as stack:
         stores = _stores(settings, workers, stack)
+        check_keepers(stores[0], application.all_listeners())
         olap = _olap(application, settings, stores[0], stack)
         log = stack.enter_context(closing(open_log(settings)))
         try:

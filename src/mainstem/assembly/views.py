@@ -8,6 +8,7 @@ from mainstem.errors import ConfigurationError, StoreUnavailable
 from mainstem.listener.binding import Binding
 from mainstem.rebuild.versions import mark_made
 from mainstem.settings import Settings
+from mainstem.table import Table
 from mainstem.view.keeper import check_keeper, keep_keeper
 from mainstem.view.port import ViewStore
 
@@ -78,13 +79,21 @@ def create_views(views: ViewStore, bindings: Sequence[Binding[Any]]) -> None:
 
     Raises ConfigurationError where another group keeps one, before anything is made.
     """
-    kept = [(each, each.projection.table) for each in bindings if each.projection is not None]
-    for binding, table in kept:
-        check_keeper(views, table, binding.group)
-    for binding, table in kept:
+    check_keepers(views, bindings)
+    for binding, table in _kept(bindings):
         views.create(table)
         keep_keeper(views, table, binding.group)
         mark_made(views, binding)
+
+
+def check_keepers(views: ViewStore, bindings: Sequence[Binding[Any]]) -> None:
+    """Raises ConfigurationError where another group than the listeners' keeps one of their tables."""
+    for binding, table in _kept(bindings):
+        check_keeper(views, table, binding.group)
+
+
+def _kept(bindings: Sequence[Binding[Any]]) -> list[tuple[Binding[Any], Table[Any]]]:
+    return [(each, each.projection.table) for each in bindings if each.projection is not None]
 
 
 def scratch_views(folder: Path) -> ViewStore:

@@ -96,6 +96,13 @@ class Relay:
             self._released = self._position
         return taken
 
+    def drain(self) -> None:
+        """Bring over what the capture holds by now, in the caller's thread."""
+        for _ in range(self._capture.lag(self._position)):
+            if not self._capture.lag(self._position):
+                return
+            self.step()
+
     def status(self) -> RelayStatus:
         """A picture of the moment."""
         position = self._position

@@ -11,10 +11,11 @@ from msgspec.structs import replace
 
 from mainstem.codec import Decoder
 from mainstem.command.boundary import Tagged, Tags
+from mainstem.command.finite import endless_field, numbers_of
 from mainstem.command.naming import Naming
 from mainstem.command.snapshotting import Due, intact
 from mainstem.decider import Decider, Stamp
-from mainstem.errors import CodecError, StoreCorrupt
+from mainstem.errors import CodecError, ConfigurationError, StoreCorrupt
 from mainstem.eventstore.port import NONE_STANDING, NewEvent, StoredEvent, StoreTransaction, Wanted
 from mainstem.eventstore.reader import EventReader
 from mainstem.messages import Event, Origin
@@ -56,6 +57,7 @@ class Aggregates:
         self._remembered_max = remembered
         self._snapshots = snapshots
         self._reader: EventReader[Event] = EventReader(decider.events)
+        self._numbers: dict[type[Event], tuple[str, ...]] = {event: numbers_of(event) for event in decider.events}
         self._states: Decoder[Any] = Decoder(type(decider.initial))
         self._fingerprint = "" if snapshots.never else decider.fingerprint()
         self._known: OrderedDict[str, Folded] = OrderedDict()
@@ -126,6 +128,9 @@ class Aggregates:
         for event in events:
             name, schema_version = self._reader.stamp(event)
             read, payload = self._reader.kept(event)
+            if (endless := endless_field(read, self._numbers.get(type(read), ()))) is not None:
+                text = f"{endless} has a number that is none, or has no end"
+                raise ConfigurationError(f"an event {type(read).__name__} does not fit its class: {text}")
             state = self.decider.evolve(state, read)
             tags: Tags = ()
             if boundary is not None and (own := boundary.tags_of(state, read)):
@@ -180,4 +185,5 @@ class Aggregates:
         declared = self.decider.state_row
         if declared is None:
             return None
-        return declared.row(state, Stamp(key_of(stream), version, at_ms))
+        row = declared.row(state, Stamp(key_of(stream), version, at_ms))
+        return None if row is None else declared.table.exact(row)

@@ -1,13 +1,14 @@
 """What a command is answered, now and whenever it is asked again with the same idempotency key."""
 
 import hashlib
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import msgspec
 from msgspec import Struct
 
 from mainstem.codec import Decoder, encode
-from mainstem.errors import Refused
+from mainstem.errors import CodecError, Refused
 from mainstem.eventstore.port import KeptAnswer
 from mainstem.messages import Command, Position
 
@@ -60,8 +61,11 @@ def keep(digest: bytes, outcome: Answer | Refused) -> KeptAnswer:
     return KeptAnswer(digest, encode(kept))
 
 
-def replay(kept: KeptAnswer, row_type: Any) -> Answer | Refused:
-    """The outcome that was stored, its row of that type. Raises CodecError where it can no longer be read."""
+def replay(kept: KeptAnswer, row_type: Any, today: Callable[[], Struct | None]) -> Answer | Refused:
+    """The outcome that was stored, its row of that type; where rows were others then, the one that stands `today`.
+
+    Raises CodecError where it can no longer be read.
+    """
     stored = _KEPT.one(kept.answer)
     if stored.reason:
         return Refused(stored.reason, stored.text, replayed=True)
@@ -69,6 +73,13 @@ def replay(kept: KeptAnswer, row_type: Any) -> Answer | Refused:
         aggregate_id=stored.aggregate_id,
         version=stored.version,
         occurred_at_ms=stored.occurred_at_ms,
-        row=Decoder[Any](row_type | None).one(bytes(stored.row)) if row_type else None,
+        row=_row_of(stored, row_type, today) if row_type else None,
         replayed=True,
     )
+
+
+def _row_of(stored: _Kept, row_type: Any, today: Callable[[], Struct | None]) -> Struct | None:
+    try:
+        return cast(Struct | None, Decoder[Any](row_type | None).one(bytes(stored.row)))
+    except CodecError:
+        return today()

@@ -1,4 +1,4 @@
-"""Numbers of commands: those that are none, or have no end, are refused before anybody decides over them."""
+"""Numbers of commands and events: those that are none, or have no end, are neither decided over nor stored."""
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -8,24 +8,22 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from mainstem.messages import Command
-
 _TYPES = ("DecimalType", "FloatType", "AnyType")
 
 
-def numbers_of(command: type[Command]) -> tuple[str, ...]:
+def numbers_of(message: type[Struct]) -> tuple[str, ...]:
     """The names of the fields that are, or hold, a number that can be NaN or infinite."""
     try:
-        described: Any = msgspec.inspect.type_info(command)
-    except TypeError:  # msgspec can write such a command, and not read it
-        return command.__struct_fields__
+        described: Any = msgspec.inspect.type_info(message)
+    except TypeError:  # msgspec can write such a one, and not read it
+        return message.__struct_fields__
     return tuple(field.name for field in described.fields if any(each in repr(field.type) for each in _TYPES))
 
 
-def endless_field(command: Command, names: tuple[str, ...]) -> str | None:
+def endless_field(message: Struct, names: tuple[str, ...]) -> str | None:
     """The first of these fields that is, or holds, a number that is none or has no end."""
     for name in names:
-        if _is_endless(getattr(command, name)):
+        if _is_endless(getattr(message, name)):
             return name
     return None
 

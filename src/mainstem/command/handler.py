@@ -171,7 +171,11 @@ class Handler:
             if kept.digest != digest:
                 return IdempotencyConflict("this idempotency key was used for a request with other content")
             row = aggregates.decider.state_row
-            return replay(kept, row.table.row if row else None)
+
+            def today() -> Struct | None:
+                return None if stream is None else self._loaded(transaction, aggregates, stream).row
+
+            return replay(kept, row.table.row if row else None, today)
         if request.retry_of is not None and transaction.retried(request.retry_of) is not None:
             return InvalidCommand("a retry of this refusal was accepted long ago; it is not carried out again")
         if request.revoke:

@@ -122,7 +122,7 @@ class Runner:
                     self.step(_POLL_S)
                 except Interrupted:
                     return
-                except Exception as error:
+                except (Exception, SystemExit) as error:  # the latter would end the thread without a word
                     self._stalled(error)
                     failures += 1
                     stop.wait(_STALLED.wait_ms(failures + 1) / 1000)
@@ -367,7 +367,7 @@ class Runner:
             self._tell(consumer)
             consumer.close()
 
-    def _stalled(self, error: Exception) -> None:
+    def _stalled(self, error: Exception | SystemExit) -> None:
         reason = f"{type(error).__name__}: {error}"
         if self._figures.stalled != reason:
             known = isinstance(error, MainstemError)

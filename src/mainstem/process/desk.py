@@ -6,7 +6,6 @@ from itertools import islice, takewhile
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from mainstem.codec import iso_time
 from mainstem.errors import Refused
@@ -15,7 +14,7 @@ from mainstem.eventstore.reader import EventReader, Streams
 from mainstem.messages import SYSTEM, Origin
 from mainstem.process.driver import Commands
 from mainstem.process.manager import ProcessManager
-from mainstem.process.rows import PROCESS, ProcessRow, inbox_of
+from mainstem.process.rows import PROCESS, ProcessRow, wait_again
 from mainstem.process.step import Cancelled, Resumed, Stepped, Tell
 from mainstem.tenancy import LAST, qualified, shown, span
 from mainstem.view.port import ViewStore
@@ -114,12 +113,8 @@ class Processes:
         """Let a stuck process go on: what has failed is tried again. Raises Refused where it is not stuck."""
         self._tell(manager, process, Resumed(), origin)
         declared, key = self._known(manager), qualified(origin.tenant, process)
-        for number in range(1, len(declared.hears) + 1):
-            table = inbox_of(declared, number)
-            rows = self._views.find(table, {"process": key, "waiting": False}, limit=_PAGE)
-            if rows:
-                with self._views.transaction() as transaction:
-                    transaction.put(table, [replace(row, waiting=True, why="") for row in rows])
+        with self._views.transaction() as transaction:
+            wait_again(transaction, declared, key)
         return self._stands(manager, process, origin)
 
     def cancel(self, manager: str, process: str, why: str, origin: Origin = SYSTEM) -> Stepped:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from mainstem.errors import CodecError, ConfigurationError
 from mainstem.eventstore.reader import EventReader, Streams
 from mainstem.process.manager import ProcessManager
-from mainstem.process.rows import GROUP, PROCESS, ProcessRow, inbox_of, row_at
+from mainstem.process.rows import GROUP, PROCESS, ProcessRow, row_at, wait_again
 from mainstem.view.port import ViewStore
 
 _log = structlog.get_logger(__name__)
@@ -77,10 +77,7 @@ class Held:
             if transaction.get(PROCESS, [key]).get(key) != row:
                 return
             transaction.put(PROCESS, [stands])
-            for number in range(1, len(manager.hears) + 1):
-                inbox = inbox_of(manager, number)
-                rows = transaction.find(inbox, {"process": row.id, "waiting": False}, limit=_BATCH_MAX)
-                transaction.put(inbox, [replace(each, waiting=True, why="") for each in rows])
+            wait_again(transaction, manager, row.id)
 
     def _stands(self, manager: ProcessManager[Any], process: str) -> ProcessRow | None:
         found: ProcessRow | None = None

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mainstem.codec import encode, recorded_events
 from mainstem.errors import ListenerError
@@ -13,9 +14,11 @@ from mainstem.process.manager import Hearing, ProcessManager
 from mainstem.process.step import Stepped
 from mainstem.table import Table
 from mainstem.tenancy import MARK, qualified, read_stream
+from mainstem.view.port import ViewTransaction
 from mainstem.view.projection import Fold, Rows
 
 GROUP = "process"
+_PAGE = 1_000
 
 
 class ProcessRow(Struct, frozen=True):
@@ -104,6 +107,14 @@ def bindings_of(managers: Sequence[ProcessManager[Any]], events: str, *, apart: 
 def groups_of(managers: Sequence[ProcessManager[Any]]) -> list[str]:
     """Of the same listeners."""
     return [GROUP, *(_group(each, number) for each in managers for number, _ in enumerate(each.hears, 1))]
+
+
+def wait_again(transaction: ViewTransaction, manager: ProcessManager[Any], process: str) -> None:
+    """Have all that the process has not been told wait to be told again, in its order."""
+    for number in range(1, len(manager.hears) + 1):
+        inbox = inbox_of(manager, number)
+        while rows := transaction.find(inbox, {"process": process, "waiting": False}, limit=_PAGE):
+            transaction.put(inbox, [replace(row, waiting=True, why="") for row in rows])
 
 
 def beginning_now(managers: Sequence[ProcessManager[Any]]) -> set[str]:

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from mainstem import EVENT_TOPIC, Application, Binding, Fold, Recorded, Table, by_aggregate, recorded_events
 from mainstem.assembly import embedded
+from mainstem.assembly.rebuilding import own_rebuilds
 from mainstem.assembly.views import make_views
 from mainstem.errors import ConfigurationError
 from mainstem.settings import Settings
@@ -69,6 +70,14 @@ def test_a_start_with_another_table_of_the_same_group_is_refused_and_changes_not
     """It would go on behind what the first table has, and lack that."""
     with pytest.raises(ConfigurationError, match=r"first keeps the view sum, .*sum_2 would lack.*another name"):
         embedded(_application("first", replace(SUM, name="sum_2")), settings)
+    assert _add(settings, _application("first"), 3) == 6
+
+
+@pytest.mark.parametrize(("group", "table"), [("second", SUM), ("first", replace(SUM, name="sum_2"))])
+def test_neither_is_it_rebuilt_by_a_process_of_its_own(settings: Settings, group: str, table: Table[Sum]) -> None:
+    """Which would put an empty view in its place, and swap it back in at offsets that are not its own."""
+    with pytest.raises(ConfigurationError, match="name"), own_rebuilds(_application(group, table), settings, 1):
+        raise AssertionError("it was let in")
     assert _add(settings, _application("first"), 3) == 6
 
 

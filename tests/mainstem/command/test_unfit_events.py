@@ -107,6 +107,8 @@ UNFIT = [
     ({"number": True}, r"Expected `int`, got `bool` - at `\$.number`"),
     ({"number": object()}, "Encoding objects of type object is unsupported"),
     ({"weight": "much"}, r"Invalid decimal string - at `\$.weight`"),
+    ({"weight": partial(Decimal, "NaN")}, "weight has a number that is none, or has no end"),
+    ({"weight": partial(Decimal, "-Infinity")}, "weight has a number that is none, or has no end"),
     ({"share": partial(float, "nan")}, r"Expected `float`, got `null` - at `\$.share`"),
     ({"kind": "large"}, r"Invalid enum value 'large' - at `\$.kind`"),
     ({"kind": "\ud800"}, "surrogates not allowed"),

@@ -1,6 +1,7 @@
 """What no table, topic or view can hold parks its key alone: the listener goes on, and nothing of it is lost."""
 
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -264,3 +265,23 @@ def test_a_runner_paused_before_it_runs_says_so(log: SqliteLog, views: SqliteVie
         stop.set()
         running.join(10)
     assert runner.status().state == "stopped"
+
+
+def test_a_listener_that_is_told_to_exit_is_stalled_and_says_so(log: SqliteLog, views: SqliteViews) -> None:
+    """Its thread does not end without a word."""
+
+    def emit(_: Count) -> Sequence[NewRecord]:
+        raise SystemExit(3)
+
+    runner = Runner(replace(Handlers().binding(), emit=emit), log, views)
+    send(log, ("a", 1))
+    stop = threading.Event()
+    thread = threading.Thread(target=runner.run, args=(stop,))
+    thread.start()
+    deadline = time.monotonic() + 30
+    while runner.status().reason is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert (runner.status().state, runner.status().reason) == ("stalled", "SystemExit: 3")
+    stop.set()
+    thread.join(30)

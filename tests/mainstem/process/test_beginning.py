@@ -8,6 +8,7 @@ import pytest
 
 from mainstem import Application
 from mainstem.assembly import embedded
+from mainstem.assembly.stores import commands_of
 from mainstem.errors import ConfigurationError
 from mainstem.settings import Settings
 from tests.mainstem.process.test_processes import FOLLOWER, TALLY, Add, total
@@ -37,6 +38,16 @@ def test_one_that_begins_now_hears_what_comes_from_its_first_start_on(tmp_path: 
     _run(tmp_path, WITHOUT, 1, 2)
     assert _run(tmp_path, _with("now"), 4) == 8
     assert _run(tmp_path, _with("now"), 8) == 24
+
+
+def test_what_had_not_reached_the_log_was_before_it(tmp_path: Path) -> None:
+    """As where a process was killed, or stopped, before the relay had brought all."""
+    _run(tmp_path, WITHOUT, 1)
+    settings = Settings(data_dir=tmp_path, topic_partitions=2)
+    with commands_of(WITHOUT, settings) as commands:  # a writer alone
+        for number in range(2, 30):
+            commands.execute(Add(tally="a", number=number))
+    assert _run(tmp_path, _with("now"), 8) == 16
 
 
 def test_what_comes_while_it_is_away_is_heard_though_it_has_heard_nothing_yet(tmp_path: Path) -> None:

@@ -44,6 +44,9 @@ def _note(field: str) -> Any:
     return msgspec.defstruct("Note", [("tally", str), (field, int)], bases=(Command,), frozen=True, tag="Note")
 
 
+_MORE = 70
+"""More messages than are looked at together."""
+
 FIRST = (Told(), _note("number"))
 RENAMED = (Told(), _note("amount"))
 GROWN = (Named("x"), _note("number"))
@@ -94,17 +97,18 @@ def _stuck(running: Embedded) -> list[str]:
 
 @pytest.mark.parametrize("second", [RENAMED, GROWN], ids=["a command's field is renamed", "the state has a field more"])
 def test_one_that_cannot_be_read_holds_up_no_other_and_goes_on_when_it_can(tmp_path: Path, second: Any) -> None:
-    settings = Settings(data_dir=tmp_path, topic_partitions=2, log_level="error")
+    settings = Settings(data_dir=tmp_path, topic_partitions=2, log_level="error", log_json=True)
     with embedded(_release(*FIRST, failing=True), settings) as running:
         running.commands.execute(Add(tally="of-a", number=1))
         until(lambda: [each.id for each in running.processes.list()] == ["of-a"])
 
     with embedded(_release(*second), settings) as running:
         running.commands.execute(Add(tally="of-b", number=1))
-        running.commands.execute(Add(tally="of-a", number=2))  # what the process is told now waits too
+        for number in range(2, _MORE + 2):
+            running.commands.execute(Add(tally="of-a", number=number))  # what the process is told now waits too
         until(lambda: total(running, "noted") == 1)
         until(lambda: _stuck(running) == ["of-a"])
-        assert running.settle()
+        assert running.settle(120)  # each message is tried some times
         (stuck,) = running.processes.list(status="stuck")
         assert "Error" in stuck.why or "Corrupt" in stuck.why
         (hop,) = (each for each in running.hops() if each.name == "process-driver")
@@ -112,9 +116,9 @@ def test_one_that_cannot_be_read_holds_up_no_other_and_goes_on_when_it_can(tmp_p
         assert "1 processes are stuck" in (hop.trouble or "")
 
     with embedded(_release(*FIRST), settings) as running:
-        until(lambda: total(running, "noted") == 3)
+        until(lambda: total(running, "noted") == 2 + _MORE)
         assert running.settle()
         assert _stuck(running) == []
         step = running.processes.find("noting", "of-a")
         assert step is not None
-        assert (step.pending, step.state) == ((), Told(4))
+        assert (step.pending, step.state) == ((), Told(2 + 2 * _MORE))
