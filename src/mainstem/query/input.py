@@ -46,7 +46,7 @@ class JsonRequest(Request[Any, Any, Any]):
     __slots__ = ()
 
     async def json(self) -> Any:
-        """The body, with numbers that have a point or an exponent as the decimals that were written.
+        """The body; of a number with a point or an exponent a field that is a Decimal gets exactly what was written.
 
         Raises InvalidInput: 415 for another content type, 400 for no JSON, 422 for an integer beyond any bound.
         """
@@ -75,8 +75,11 @@ def _decode(decoder: msgspec.json.Decoder[Any], data: bytes, required: int) -> A
     return content
 
 
-def _exact(text: str) -> Decimal:
-    """A number with a point or an exponent, for a field of any type: neither too long, nor beyond a float's range."""
+def _exact(text: str) -> Decimal | float:
+    """A number with a point or an exponent, for a field of any type: neither too long, nor beyond a float's range.
+
+    A float where that is written with the same digits, which a Decimal of it has then; a Decimal where it is not.
+    """
     if len(text) > _NUMBER_MAX:
         said = f"the body has a number of more than {_NUMBER_MAX} characters"
         raise InvalidInput("body", said, reason="malformed-request", status=400)
@@ -84,10 +87,11 @@ def _exact(text: str) -> Decimal:
         number = Decimal(text)
     except InvalidOperation:  # an exponent that no decimal has
         number = Decimal("inf")
-    if isinf(float(number)):
+    rounded = float(number)
+    if isinf(rounded):
         said = f"the body has a number that is out of range: {text}"
         raise InvalidInput("body", said, reason="malformed-request", status=400)
-    return number
+    return rounded if Decimal(repr(rounded)) == number else number
 
 
 _EXACT = msgspec.json.Decoder(float_hook=_exact)

@@ -119,7 +119,7 @@ def web_application(
     """The whole application, as ASGI. `refusals` gives the HTTP status of refusals by their reason (409 unless named).
 
     What mainstem itself refuses has its status without being named. Handlers that take `data` get it as `JsonRequest`
-    reads it: decimals as they were written, and no field twice.
+    reads it: decimals exactly, and no field twice.
 
     Raises ConfigurationError where `access` has no row for one of the routes, or one for another, and where a GET
     route does not say what it reads.

@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
-from mainstem import Boundary, Command, Decider, Event, log_lines
+from mainstem import Boundary, Command, Decider, Event
 from mainstem.command.answer import Answer
 from mainstem.command.bus import CommandBus
 from mainstem.command.handler import Handler
@@ -76,12 +76,6 @@ CRATE: Decider[Any, Any, Crate] = Decider(
     commands=(Pack,),
     events=(Packed,),
 )
-
-
-@pytest.fixture(autouse=True)
-def _plain_log() -> None:
-    """Faults are logged as lines: drawing each with what its frames hold takes seconds."""
-    log_lines.configure("error", json=True)
 
 
 @pytest.fixture

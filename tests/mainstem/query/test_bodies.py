@@ -137,15 +137,20 @@ def _paid_with(body: bytes, content_type: str = "application/json") -> tuple[int
     ("amount", "read"),
     [
         (b"12345678901234567.89", "12345678901234567.89"),
-        (b"0.10", "0.10"),
+        (b"0.10", "0.1"),
+        (
+            b"0.1000000000000000055511151231257827021181583404541015625",
+            "0.1000000000000000055511151231257827021181583404541015625",
+        ),
+        (b"1e-7", "1E-7"),
         (b"-0.0", "-0.0"),
         (b"7", "7"),
         (b"123456789012345678901234567890", "123456789012345678901234567890"),
     ],
 )
-def test_the_framework_reads_a_decimal_as_it_was_written(amount: bytes, read: str) -> None:
+def test_the_framework_reads_a_decimal_exactly(amount: bytes, read: str) -> None:
     """Through a float, 12345678901234567.89 would be 12345678901234568."""
-    assert _paid_with(b'{"amount":%s,"rate":0.25}' % amount) == (201, [read, "0.25", "None"])
+    assert _paid_with(b'{"amount":%s,"rate":0.25,"more":[1.50]}' % amount) == (201, [read, "0.25", "[1.5]"])
 
 
 @pytest.mark.parametrize(
