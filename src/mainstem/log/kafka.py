@@ -113,6 +113,16 @@ class KafkaLog:
             self._ask(
                 f"change {topic.name}", lambda admin, **limit: admin.incremental_alter_configs([resource], **limit)
             )
+            self._await_limits(topic)
+
+    def _await_limits(self, topic: Topic) -> None:
+        """The controller has taken them; the broker that is asked next hears of it a moment later."""
+        deadline = time.monotonic() + self._timeout_s
+        while time.monotonic() < deadline:
+            stands = self._standing().get(topic.name)
+            if stands is None or _config(stands) == _config(topic):
+                return
+            time.sleep(_LOOK_S)
 
     def topics(self) -> Mapping[str, Topic]:
         """As they stand; the limit of records that are small is what this process has declared, if it has."""
