@@ -50,6 +50,9 @@ _INTERNAL = "__"
 
 _CHECK_S = 0.05
 _LOOK_S = 0.005
+_MOVING = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+_MOVING_S, _MOVING_AGAIN_S = 1.0, 0.05
+"""A broker that was named as a partition's leader may hear of it a moment later than its clients."""
 
 
 class KafkaLog:
@@ -239,10 +242,19 @@ class KafkaLog:
 
     def _offsets(self, places: Sequence[TopicPartition], which: OffsetSpec) -> dict[int, int]:
         committed, wanted = IsolationLevel.READ_COMMITTED, dict.fromkeys(places, which)
-        asked = self._ask(
-            "say its offsets", lambda admin, **limit: admin.list_offsets(wanted, isolation_level=committed, **limit)
-        )
-        return {place.partition: found.offset for place, found in asked.items()}
+        deadline = time.monotonic() + _MOVING_S
+        while True:
+            try:
+                asked = self._ask(
+                    "say its offsets",
+                    lambda admin, **limit: admin.list_offsets(wanted, isolation_level=committed, **limit),
+                )
+            except StoreUnavailable as error:
+                if code_of(error) not in _MOVING or time.monotonic() >= deadline:
+                    raise
+                time.sleep(_MOVING_AGAIN_S)
+            else:
+                return {place.partition: found.offset for place, found in asked.items()}
 
     def _range(self, topic: str, partition: int) -> Range:
         if not 0 <= partition < self._topic(topic).partitions:
