@@ -52,7 +52,6 @@ from mainstem.log.sqlite import SqliteLog
 from mainstem.log_lines import configure_by
 from mainstem.looks import Looks
 from mainstem.olap.ingestion import Ingestion
-from mainstem.process.rows import beginning_now
 from mainstem.rebuild import Rebuilds
 from mainstem.reconciliation import Reconciliation, reconcile
 from mainstem.settings import Settings
@@ -148,9 +147,7 @@ class Embedded:
         self._life.closing.callback(self.views.close)
         check_own(self.views, settings, self.capture.history)
         create_views(self.views, application.all_listeners())
-        if beginning_now(application.processes):  # what the log has not got yet was before them as well
-            Relay(self.capture, self.log, application.name).drain()
-        begin_processes(application, self.log, self.views)
+        begin_processes(application, self.log, self.views, self._bring)
         for binding in application.all_listeners():
             check_been_there(
                 self.log.ranges(binding.topic), self.views.offsets(binding.group), binding, place_of(settings)
@@ -162,6 +159,10 @@ class Embedded:
         for datasource in application.datasources:
             self.olap.create(datasource)
         self._roles()
+
+    def _bring(self) -> None:
+        """To the log, before the relay runs."""
+        Relay(self.capture, self.log, self.application.name).drain()
 
     def _roles(self) -> None:
         application, settings = self.application, self.settings

@@ -31,7 +31,7 @@ from mainstem.privacy.vault import Vault
 from mainstem.process.desk import Processes
 from mainstem.process.driver import AT_ONCE, Commands, Driver
 from mainstem.process.keys import Keys
-from mainstem.process.rows import beginning_now, groups_of
+from mainstem.process.rows import groups_of, hearing_groups
 from mainstem.rebuild import Rebuilds
 from mainstem.reconciliation import Reconciliation
 from mainstem.settings import Settings
@@ -226,12 +226,17 @@ def drivers(
     return driver, desk
 
 
-def begin_processes(application: Application, log: Log, views: ViewStore) -> None:
-    """Keep where managers begin that are to hear what comes from now on, before anything comes."""
-    groups = beginning_now(application.processes)
+def begin_processes(
+    application: Application, log: Log, views: ViewStore, bring: Callable[[], None] = lambda: None
+) -> None:
+    """Keep where managers begin that are to hear what comes from now on, before anything comes.
+
+    `bring` is called where one has not begun yet, for what the log has not got of before.
+    """
+    groups = hearing_groups([each for each in application.processes if each.begin == "now"])
     for binding in application.all_listeners():
         if binding.group in groups:
-            begin_now(binding.group, binding.topic, log, views)
+            begin_now(binding.group, binding.topic, log, views, bring)
 
 
 def wake_by(driver: Driver, application: Application, listeners: Mapping[str, Runner]) -> None:

@@ -106,7 +106,12 @@ def bindings_of(managers: Sequence[ProcessManager[Any]], events: str, *, apart: 
 
 def groups_of(managers: Sequence[ProcessManager[Any]]) -> list[str]:
     """Of the same listeners."""
-    return [GROUP, *(_group(each, number) for each in managers for number, _ in enumerate(each.hears, 1))]
+    return [GROUP, *hearing_groups(managers)]
+
+
+def hearing_groups(managers: Sequence[ProcessManager[Any]]) -> list[str]:
+    """Of those that hear for the managers, without the one that keeps how processes stand."""
+    return [_group(each, number) for each in managers for number, _ in enumerate(each.hears, 1)]
 
 
 def wait_again(transaction: ViewTransaction, manager: ProcessManager[Any], process: str) -> None:
@@ -115,13 +120,6 @@ def wait_again(transaction: ViewTransaction, manager: ProcessManager[Any], proce
         inbox = inbox_of(manager, number)
         while rows := transaction.find(inbox, {"process": process, "waiting": False}, limit=_PAGE):
             transaction.put(inbox, [replace(row, waiting=True, why="") for row in rows])
-
-
-def beginning_now(managers: Sequence[ProcessManager[Any]]) -> set[str]:
-    """Of these the groups that hear what comes from now on."""
-    return {
-        _group(each, number) for each in managers if each.begin == "now" for number in range(1, len(each.hears) + 1)
-    }
 
 
 def _group(manager: ProcessManager[Any], number: int) -> str:
